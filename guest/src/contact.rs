@@ -1,0 +1,329 @@
+//! The values that are synced, and the two shapes of a contact that hold them.
+//!
+//! A [`CrmContact`] keeps what the CRM said to the last byte: the sync reads a part of it and writes
+//! it back with everything else unharmed. A [`MailboxContact`] holds a [`View`]: slots with names, as
+//! Exchange has them. What a value *means*, so that two writings of it can be compared, is its
+//! canonical form, one module per kind.
+//!
+//! Not here: which CRM value belongs in which slot (`mapping`), and who wins (`plan::merge`).
+
+pub mod address;
+pub mod birthday;
+pub mod email;
+pub mod phone;
+pub mod text;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::outside::Timestamp;
+
+/// What takes part in the sync (contract, section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are the meaning")]
+pub enum Field {
+    FirstName,
+    LastName,
+    AcademicTitle,
+    Company,
+    Department,
+    Position,
+    Phones,
+    Emails,
+    Website,
+    Addresses,
+    Birthday,
+}
+
+impl Field {
+    /// All of them, in the order in which people read a contact.
+    pub const ALL: [Self; 11] = [
+        Self::FirstName,
+        Self::LastName,
+        Self::AcademicTitle,
+        Self::Company,
+        Self::Department,
+        Self::Position,
+        Self::Phones,
+        Self::Emails,
+        Self::Website,
+        Self::Addresses,
+        Self::Birthday,
+    ];
+
+    /// The fields that hold one text.
+    pub const TEXTS: [Self; 7] = [
+        Self::FirstName,
+        Self::LastName,
+        Self::AcademicTitle,
+        Self::Company,
+        Self::Department,
+        Self::Position,
+        Self::Website,
+    ];
+}
+
+/// Fields that take part in something.
+pub type FieldSet = BTreeSet<Field>;
+
+macro_rules! opaque_text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text as it is.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text as the service wrote it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+opaque_text!(
+    /// The CRM's id of a contact.
+    CrmId
+);
+opaque_text!(
+    /// The mailbox's id of a contact. Stable within one mailbox where the service can do that.
+    MailboxId
+);
+opaque_text!(
+    /// The version of a mailbox contact: another one after every change (Graph's and EWS' change key).
+    ChangeKey
+);
+opaque_text!(
+    /// The random key that a contact is created with, so that it can be found if the answer is lost.
+    SearchKey
+);
+
+// ---- the CRM's shape --------------------------------------------------------------------------------
+
+/// A contact as the CRM answered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrmContact {
+    /// Its id.
+    pub id: CrmId,
+    /// When anything about it was last changed, as the CRM says it.
+    pub modified: Option<Timestamp>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Who created it: a CRM user's id.
+    pub creator: Option<String>,
+    /// Whether it carries this mailbox's marker; `None` where this answer cannot say.
+    pub marked: Option<bool>,
+    /// Fields that its users have locked: read, never written.
+    pub locked: FieldSet,
+    /// Its values.
+    pub fields: CrmFields,
+}
+
+/// The values of a CRM contact, whole and in order, values without a slot and unreadable ones included.
+///
+/// A field that is absent from the CRM's answer is empty here. Whether it takes part at all is known
+/// by [`crate::crm::Crm::fields`], not by its absence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrmFields {
+    /// Fields with one text: all values of each, of which the first takes part. Never an empty list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<Field, Vec<Value>>,
+    /// Phone numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phones: Vec<CrmPhone>,
+    /// E-mail addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emails: Vec<CrmEmail>,
+    /// Postal addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<CrmAddress>,
+    /// The birthday: all values, of which the first takes part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub birthday: Vec<Value>,
+}
+
+/// Members of a JSON object that the sync carries along without reading them.
+pub type Members = serde_json::Map<String, Value>;
+
+/// A phone number of a CRM contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CrmPhone {
+    /// An object with a number.
+    Readable {
+        /// Its type.
+        kind: CrmKind,
+        /// The number as somebody wrote it.
+        number: String,
+        /// Everything else the object holds, for example `note`.
+        rest: Members,
+    },
+    /// Anything else.
+    Opaque(Value),
+}
+
+/// The type of a CRM phone number or address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CrmKind {
+    /// `office`
+    Office,
+    /// `private`
+    Private,
+    /// `mobile`
+    Mobile,
+    /// `other`
+    Other,
+    /// `""`, or none given.
+    Untyped,
+    /// A type that this version does not know: such a value takes no part.
+    Unknown(String),
+}
+
+/// An e-mail address of a CRM contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CrmEmail {
+    /// A bare text.
+    Plain(String),
+    /// An object: the name of the member that holds the address, the address, everything else.
+    Typed {
+        /// `email`, `value` or `address`.
+        member: String,
+        /// The address.
+        address: String,
+        /// Everything else the object holds, for example `type`.
+        rest: Members,
+    },
+    /// Anything else.
+    Opaque(Value),
+}
+
+/// A postal address of a CRM contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CrmAddress {
+    /// An object with address parts.
+    Readable {
+        /// Its type.
+        kind: CrmKind,
+        /// The parts that take part.
+        address: PostalAddress,
+        /// Everything else the object holds, for example `district` and `geolocation`.
+        rest: Members,
+    },
+    /// Anything else.
+    Opaque(Value),
+}
+
+/// The parts of a postal address that both sides know; empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostalAddress {
+    /// Street with house number; may hold several lines.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub street: String,
+    /// Postal code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub postal_code: String,
+    /// City.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub city: String,
+    /// State or province.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// Country, as its side writes it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub country: String,
+}
+
+// ---- the mailbox's shape ----------------------------------------------------------------------------
+
+/// A contact as the mailbox answered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxContact {
+    /// Its id.
+    pub id: MailboxId,
+    /// Its version.
+    pub change_key: ChangeKey,
+    /// When it was last changed.
+    pub modified: Option<Timestamp>,
+    /// Its values.
+    pub view: View,
+}
+
+/// The values of a mailbox contact, by slot. Empty values are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Fields with one text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<Field, String>,
+    /// Phone numbers, as somebody wrote them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phones: BTreeMap<Slot, String>,
+    /// E-mail addresses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub emails: BTreeMap<Slot, MailboxEmail>,
+    /// Postal addresses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<Slot, PostalAddress>,
+    /// The birthday, as the service wrote the instant or date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birthday: Option<String>,
+    /// How the address book shows the contact. Derived; see `mapping`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// What the address book sorts the contact by. Derived; see `mapping`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_as: Option<String>,
+}
+
+/// An e-mail address of a mailbox contact. Without an address that is one, it is opaque: it takes
+/// its slot and is never copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxEmail {
+    /// The address; empty, or an X.500 name, for some entries of the own organisation.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
+    /// The display name. Not compared: the server keeps its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+}
+
+/// One place in a mailbox contact that holds one value of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are Exchange's own")]
+pub enum Slot {
+    BusinessPhone1,
+    BusinessPhone2,
+    HomePhone1,
+    HomePhone2,
+    MobilePhone,
+    OtherPhone,
+    Email1,
+    Email2,
+    Email3,
+    BusinessAddress,
+    HomeAddress,
+    OtherAddress,
+}
+
+/// What a kind of mailbox can hold. The mapping knows mailboxes only by this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether a phone number of type `other` has a slot of its own.
+    pub other_phone: bool,
+    /// Whether slots keep their places when one of them is cleared. `false`: phones and e-mails are
+    /// sets with a size, and gaps close.
+    pub keeps_gaps: bool,
+}

@@ -1,0 +1,1 @@
+//! The same person on both sides (contract, section 6).

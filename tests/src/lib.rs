@@ -1,0 +1,1 @@
+//! The simulator, the demo, and every suite that crosses a border.
