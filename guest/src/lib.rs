@@ -6,7 +6,7 @@
 //! | floor | room | does |
 //! |---|---|---|
 //! | 6 | this file, `component` | the component's face; compiled for wasm only |
-//! | 5 | [`pass`] | one pass in bounded steps |
+//! | 5 | [`pass`], [`setup`] | one pass in bounded steps; setting a mailbox up |
 //! | 4 | [`execute`], [`export`] | carries out a plan's operations; the CSV of all CRM contacts |
 //! | 3 | [`plan`] | pure: what is remembered, what was read and the policy become operations |
 //! | 3 | [`crm`], [`mailbox`] | the two sides, behind one trait each |
@@ -18,12 +18,20 @@
 //!
 //! Not here: credentials, files, sockets, threads, and any other tenant. A host has them.
 
+#[cfg(target_arch = "wasm32")]
+mod component;
 pub mod contact;
 pub mod crm;
+pub mod execute;
+pub mod export;
 pub mod http;
 pub mod job;
+pub mod journal;
+pub mod links;
 pub mod mailbox;
 pub mod mapping;
 pub mod outside;
+pub mod pass;
 pub mod plan;
 pub mod report;
+pub mod setup;

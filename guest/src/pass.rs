@@ -1,0 +1,491 @@
+//! One pass in bounded steps: settle intents, read both sides' changes, plan, execute, remember.
+//!
+//! [`Pass::advance`] does one bounded piece of work and returns. A step that a service throttles is
+//! simply taken again after the pause: steps change what the pass knows only when they have succeeded.
+//!
+//! | room | phase |
+//! |---|---|
+//! | `begin` | sign in, and make sure that these are the two address books of the last pass |
+//! | `settle` | what became of creates whose answer was lost |
+//! | `read` | what has changed on both sides since the remembered positions |
+//! | `confirm` | by id: whatever a deletion, a restoring or an old problem rests on |
+//! | `assemble` | who is new, who is the same person, and what is to be done: the plan |
+//! | `remember` | positions last, together with everything pending |
+
+mod assemble;
+mod begin;
+mod confirm;
+mod read;
+mod remember;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, MailboxId, SearchKey};
+use crate::crm::{Crm, CrmCursor, CrmPosition, TrashMark};
+use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task};
+use crate::http::{Http, RemoteError};
+use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
+use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
+use crate::mailbox::{Mailbox, MailboxPosition};
+use crate::outside::{Outside, Timestamp};
+use crate::plan::matching::Candidate;
+use crate::plan::{PackedPair, Rules};
+use crate::report::{
+    Action, ApprovalRequest, Counts, Failure, Finding, Operation, OperationState, Outcome, Phase, Problem,
+    Progress, Report, Service, Side,
+};
+
+/// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
+pub const WAIT_MS_MAX: u64 = 600_000;
+
+/// How many pauses in a row, without any progress between them, end a pass.
+const WAITS_IN_A_ROW_MAX: u32 = 20;
+
+/// What opening a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Reads and plans; writes nothing anywhere.
+    Preview,
+    /// Plans, executes, remembers.
+    Sync,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Go on.
+    Working(Progress),
+    /// Go on after this many ms, at most [`WAIT_MS_MAX`].
+    Waiting(u32, Progress),
+    /// The end.
+    Done(Box<Report>),
+}
+
+/// A pass, whatever its CRM and mailbox are.
+pub trait Advance {
+    /// Does a bounded piece of work; see `sync.wit`.
+    fn advance(&mut self) -> Step;
+    /// The plan's operations, with their state so far.
+    fn operations(&self) -> &[Operation];
+    /// The findings so far, gravest first once the pass is done.
+    fn findings(&self) -> &[Finding];
+}
+
+/// Opens a pass: checks the job, sends nothing.
+pub fn open(
+    job: Job,
+    mode: Mode,
+    outside: Rc<dyn Outside>,
+) -> Result<Box<dyn Advance>, Failure> {
+    let sides = crate::setup::sides(&job, &outside)?;
+    Ok(match sides {
+        crate::setup::Sides::FlowfactAndGraph(crm, mailbox, https) => {
+            Box::new(Pass::new(job, mode, outside, crm, mailbox, https))
+        }
+    })
+}
+
+/// One pass between one CRM and one mailbox.
+pub struct Pass<C, M> {
+    job: Job,
+    mode: Mode,
+    outside: Rc<dyn Outside>,
+    memory: Memory,
+    crm: C,
+    mailbox: M,
+    https: Vec<Http>,
+    stage: Stage,
+    /// Names this pass in the journal.
+    id: String,
+    opened: Timestamp,
+    begun: Option<Begun>,
+    gathered: Gathered,
+    tasks: VecDeque<Task>,
+    tasks_total: u32,
+    operations: Vec<Operation>,
+    approval_request: Option<ApprovalRequest>,
+    findings: Vec<Finding>,
+    counts: Counts,
+    /// What is to be pending when this pass ends.
+    put_off: BTreeMap<Source, PutOff>,
+    waits_in_a_row: u32,
+    journal_number: u32,
+}
+
+/// What the next step does.
+enum Stage {
+    Begin,
+    Settle,
+    ReadCrm(Option<CrmCursor>),
+    ReadTrash(Option<u32>),
+    ReadMailbox(Option<MailboxPosition>),
+    FindMissing(Option<String>),
+    Confirm,
+    Match,
+    Fetch,
+    Plan,
+    Execute,
+    Remember,
+    Done(Box<Report>),
+}
+
+/// What is known once both sides have been signed in to.
+struct Begun {
+    /// What is remembered, or a first state.
+    state: State,
+    /// Nothing was remembered: the mailbox's first pass.
+    is_first: bool,
+    /// Both sides are read wholly.
+    is_full: bool,
+    /// The marker is kept elsewhere than at the last pass.
+    is_marker_moved: bool,
+    /// Fields that take part.
+    fields: FieldSet,
+    pending: BTreeMap<Source, Pending>,
+    answers: BTreeMap<MailboxId, Answer>,
+    intents: Vec<Intent>,
+}
+
+/// What was read in this pass.
+#[derive(Default)]
+struct Gathered {
+    /// Pairs that something is known about, by CRM id.
+    pairs: BTreeMap<CrmId, PackedPair>,
+    /// CRM contacts without link that may be needed.
+    crm: BTreeMap<CrmId, Packed<CrmContact>>,
+    /// Of these, the ones that carry the marker.
+    marked: BTreeSet<CrmId>,
+    /// Mailbox contacts without link.
+    mailbox: BTreeMap<MailboxId, Packed<MailboxContact>>,
+    /// New digests of CRM contacts.
+    candidates: BTreeMap<CrmId, Candidate<CrmId>>,
+    /// At a full read: every id that was seen.
+    crm_seen: BTreeSet<CrmId>,
+    mailbox_seen: BTreeSet<MailboxId>,
+    /// To be read by id.
+    crm_queue: BTreeSet<CrmId>,
+    mailbox_queue: BTreeSet<MailboxId>,
+    /// Asked for their marker, where it is kept beside the contact.
+    marker_queue: BTreeSet<CrmId>,
+    /// Not found by id; the trash will say why.
+    not_found: BTreeSet<CrmId>,
+    /// Read by id in this pass: never asked again.
+    crm_asked: BTreeSet<CrmId>,
+    mailbox_asked: BTreeSet<MailboxId>,
+    /// Ids in the trash, as far as it was read.
+    trash: BTreeSet<CrmId>,
+    trash_pages: u32,
+    trash_is_complete: bool,
+    trash_must_complete: bool,
+    trash_mark: Option<TrashMark>,
+    crm_position: Option<CrmPosition>,
+    mailbox_position: Option<MailboxPosition>,
+    /// Pairs found by matching, by a person or by a settled intent.
+    matched: Vec<(CrmId, MailboxId)>,
+    /// Contacts that wait for an answer or for an intent: nothing is created for them.
+    withheld: BTreeSet<Source>,
+    /// The trash is not as the last pass saw it.
+    trash_has_changed: bool,
+    /// What earlier passes left to look at has been queued.
+    is_queued: bool,
+    /// Contacts without link that are no longer there.
+    gone: BTreeSet<Source>,
+    /// Answers that cannot be acted on any more.
+    useless_answers: BTreeSet<MailboxId>,
+    /// Where the slice of markers goes on in the next pass.
+    next_slice: Option<u8>,
+    links_seen: u32,
+}
+
+/// Something that stays pending, and why.
+#[derive(Clone)]
+struct PutOff {
+    reason: &'static str,
+    problem: Option<Problem>,
+}
+
+/// Why a step did not succeed.
+enum Stop {
+    Throttled(crate::report::Throttled),
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<RemoteError> for Stop {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Throttled(throttled) => Self::Throttled(throttled),
+            RemoteError::SignInRefused(problem) => Self::Failed(Failure::SignInRefused(problem)),
+            RemoteError::PermissionMissing(problem) => {
+                Self::Failed(Failure::PermissionMissing(problem))
+            }
+            RemoteError::Unreachable(problem) => Self::Failed(Failure::Unreachable(problem)),
+            RemoteError::Protocol(problem) => Self::Failed(Failure::Protocol(problem)),
+            RemoteError::EgressDenied(problem) => Self::Failed(Failure::EgressDenied(problem)),
+        }
+    }
+}
+
+impl<C: Crm, M: Mailbox> Advance for Pass<C, M> {
+    fn advance(&mut self) -> Step {
+        if let Stage::Done(report) = &self.stage {
+            return Step::Done(report.clone());
+        }
+        match self.step() {
+            Ok(()) => self.waits_in_a_row = 0,
+            Err(Stop::Throttled(throttled)) => {
+                self.waits_in_a_row = self.waits_in_a_row.saturating_add(1);
+                let wait_ms = throttled.retry_after_ms;
+                if wait_ms <= WAIT_MS_MAX && self.waits_in_a_row <= WAITS_IN_A_ROW_MAX {
+                    let wait_ms = u32::try_from(wait_ms.max(1)).unwrap_or(u32::MAX);
+                    return Step::Waiting(wait_ms, self.progress());
+                }
+                self.finish(Outcome::Stopped(Failure::Throttled(throttled)));
+            }
+            Err(Stop::Failed(failure)) => self.finish(Outcome::Stopped(failure)),
+        }
+        match &self.stage {
+            Stage::Done(report) => Step::Done(report.clone()),
+            _ => Step::Working(self.progress()),
+        }
+    }
+
+    fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+impl<C: Crm, M: Mailbox> Pass<C, M> {
+    /// A pass between these two; `https` are what they send with, for counting.
+    pub fn new(
+        job: Job,
+        mode: Mode,
+        outside: Rc<dyn Outside>,
+        crm: C,
+        mailbox: M,
+        https: Vec<Http>,
+    ) -> Self {
+        // Drawn when the pass opens, so that a seed replays a pass exactly.
+        let id = format!("{:08x}", outside.random() & 0xffff_ffff);
+        Self {
+            memory: Memory::new(Rc::clone(&outside), &job.mailbox.id),
+            opened: outside.now(),
+            job,
+            mode,
+            outside,
+            crm,
+            mailbox,
+            https,
+            stage: Stage::Begin,
+            id,
+            begun: None,
+            gathered: Gathered::default(),
+            tasks: VecDeque::new(),
+            tasks_total: 0,
+            operations: Vec::new(),
+            approval_request: None,
+            findings: Vec::new(),
+            counts: Counts::default(),
+            put_off: BTreeMap::new(),
+            waits_in_a_row: 0,
+            journal_number: 0,
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Stop> {
+        self.stage = match &self.stage {
+            Stage::Begin => self.begin()?,
+            Stage::Settle => self.settle()?,
+            Stage::ReadCrm(cursor) => self.read_crm(cursor.clone())?,
+            Stage::ReadTrash(page) => self.read_trash(*page)?,
+            Stage::ReadMailbox(position) => self.read_mailbox(position.clone())?,
+            Stage::FindMissing(after) => self.find_missing(after.clone())?,
+            Stage::Confirm => self.confirm()?,
+            Stage::Match => self.match_contacts()?,
+            Stage::Fetch => self.fetch()?,
+            Stage::Plan => self.plan()?,
+            Stage::Execute => self.execute()?,
+            Stage::Remember => return self.remember(),
+            Stage::Done(_) => return Ok(()),
+        };
+        Ok(())
+    }
+
+    /// One batch of tasks.
+    fn execute(&mut self) -> Result<Stage, Stop> {
+        let count = self.tasks.len().min(BATCH_TASKS_MAX);
+        let tasks: Vec<Task> = self.tasks.drain(..count).collect();
+        if tasks.is_empty() {
+            return Ok(Stage::Remember);
+        }
+        let begun = self.begun.as_ref().ok_or_else(not_begun)?;
+        let keys: Vec<SearchKey> = tasks.iter().map(|_| self.random_key()).collect();
+        let executor = Executor {
+            crm: &self.crm,
+            mailbox: &self.mailbox,
+            memory: &self.memory,
+            rules: rules(&self.job, &self.mailbox, &begun.fields),
+            marker: marker(&self.job),
+            pass: &self.id,
+            now: self.outside.now(),
+        };
+        let batch = executor.batch(tasks.clone(), &keys, &mut self.journal_number)?;
+        let mut writes = batch.writes;
+        let mut stop = None;
+        for (task, outcome) in tasks.into_iter().zip(batch.outcomes) {
+            if let TaskOutcome::NotDone(error) = outcome {
+                self.tasks.push_back(task);
+                stop = Some(error);
+            } else {
+                self.take_outcome(&task, outcome);
+            }
+        }
+        if let (false, Some(begun)) = (writes.is_empty(), &self.begun) {
+            // With the counters, but the old positions: a pass that breaks off reads the same news again.
+            writes.push(self.memory.set_state(&begun.state));
+            self.memory.commit(writes)?;
+        }
+        match stop {
+            None => Ok(Stage::Execute),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    fn take_outcome(&mut self, task: &Task, outcome: TaskOutcome) {
+        let (first, count) = task.operations;
+        let operations = self.operations.iter_mut().skip(first).take(count);
+        match outcome {
+            TaskOutcome::Done(done) => {
+                operations.for_each(|operation| operation.state = OperationState::Done);
+                self.counts.count(&done.written);
+                self.counts.conflicts = self.counts.conflicts.saturating_add(done.conflicts);
+                self.findings.extend(done.findings);
+                let now = self.outside.now();
+                if let Some(begun) = &mut self.begun {
+                    let state = &mut begun.state;
+                    state.links = state.links.saturating_add_signed(done.links);
+                    state.detached = state.detached.saturating_add_signed(done.detached);
+                    for destruction in done.destructions {
+                        state.guard.count(destruction, now);
+                    }
+                    for source in &task.settles {
+                        begun.pending.remove(source);
+                    }
+                }
+            }
+            TaskOutcome::PutOff { reason, problem } => {
+                let told = problem.clone().unwrap_or_else(|| Problem {
+                    message: format!("put off: {reason}"),
+                    remedy: None,
+                });
+                operations
+                    .for_each(|operation| operation.state = OperationState::PutOff(told.clone()));
+                for source in sources(&task.pair) {
+                    self.put_off.insert(source, PutOff { reason, problem: problem.clone() });
+                }
+            }
+            TaskOutcome::NotDone(_) => {}
+        }
+    }
+
+    fn random_key(&self) -> SearchKey {
+        SearchKey::new(format!("{:016x}{:016x}", self.outside.random(), self.outside.random()))
+    }
+
+    fn progress(&self) -> Progress {
+        let (phase, done, total) = match &self.stage {
+            Stage::Begin | Stage::Settle | Stage::ReadCrm(_) | Stage::ReadTrash(_) => {
+                (Phase::ReadCrm, self.counts.crm.read, None)
+            }
+            Stage::ReadMailbox(_) => (Phase::ReadMailbox, self.counts.mailbox.read, None),
+            Stage::FindMissing(_) | Stage::Confirm | Stage::Match | Stage::Fetch | Stage::Plan => {
+                (Phase::Plan, 0, None)
+            }
+            Stage::Execute => {
+                let left = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+                let done = self.tasks_total.saturating_sub(left);
+                (Phase::Execute, done, Some(self.tasks_total))
+            }
+            Stage::Remember | Stage::Done(_) => (Phase::Remember, 0, None),
+        };
+        Progress { phase, done, total }
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.findings.sort_by(|left, right| right.severity.cmp(&left.severity));
+        self.counts.usage = self.https.iter().map(Http::usage).collect();
+        self.counts.store_reads = self.memory.reads();
+        self.counts.store_commits = self.memory.commits();
+        let elapsed = self.outside.now().since_ms(self.opened);
+        self.counts.elapsed_ms = u64::try_from(elapsed).unwrap_or(0);
+        let more = !self.put_off.is_empty() || matches!(outcome, Outcome::Stopped(_));
+        let report = Report { outcome, counts: self.counts.clone(), more };
+        self.stage = Stage::Done(Box::new(report));
+    }
+}
+
+/// The contacts that a task is about, as pending rows name them: a pair by its CRM contact.
+fn sources(pair: &PackedPair) -> Vec<Source> {
+    use crate::plan::Half;
+    let Some(pair) = pair.unpack() else { return Vec::new() };
+    match (&pair.link, &pair.crm, &pair.mailbox) {
+        (Some(link), _, _) => vec![Source::Crm(link.crm_id.clone())],
+        (None, Half::Present(crm), Half::Present(mailbox)) => {
+            vec![Source::Crm(crm.id.clone()), Source::Mailbox(mailbox.id.clone())]
+        }
+        (None, Half::Present(crm), _) => vec![Source::Crm(crm.id.clone())],
+        (None, _, Half::Present(mailbox)) => vec![Source::Mailbox(mailbox.id.clone())],
+        _ => Vec::new(),
+    }
+}
+
+fn rules<'a>(job: &'a Job, mailbox: &impl Mailbox, fields: &'a FieldSet) -> Rules<'a> {
+    Rules { fields, shape: mailbox.shape(), region: &job.tenant.region, policy: &job.policy }
+}
+
+fn marker(job: &Job) -> &Marker {
+    let CrmAccess::Flowfact(FlowfactAccess { marker, .. }) = &job.crm;
+    marker
+}
+
+fn not_begun() -> Failure {
+    Failure::Internal(Problem {
+        message: "a pass was advanced beyond its beginning without one".to_owned(),
+        remedy: Some("report this: it is a bug of the plugin".to_owned()),
+    })
+}
+
+/// Which service keeps this mailbox.
+pub fn mailbox_service(job: &Job) -> Service {
+    match job.mailbox.endpoint {
+        Endpoint::Graph(_) => Service::Graph,
+        Endpoint::Ews(_) => Service::Ews,
+    }
+}
+
+impl Counts {
+    /// Counts what one task wrote: each contact once per column.
+    fn count(&mut self, written: &[(Side, Action)]) {
+        for (side, counts) in [(Side::Crm, &mut self.crm), (Side::Mailbox, &mut self.mailbox)] {
+            let did = |actions: &[Action]| {
+                u32::from(written.iter().any(|(at, action)| *at == side && actions.contains(action)))
+            };
+            let created = did(&[Action::Create, Action::Restore]);
+            let updated = did(&[Action::Update, Action::Mark, Action::Unmark]);
+            counts.created = counts.created.saturating_add(created);
+            counts.updated = counts.updated.saturating_add(updated.saturating_sub(created));
+            counts.deleted = counts.deleted.saturating_add(did(&[Action::Delete]));
+        }
+    }
+}

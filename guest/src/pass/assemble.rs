@@ -1,0 +1,696 @@
+//! Who is new, who is the same person, and what is to be done: the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Mode, Pass, PutOff, Stage, Stop, rules};
+use crate::contact::{CrmId, MailboxContact, MailboxId, SearchKey};
+use crate::crm::Crm;
+use crate::execute::Task;
+use crate::job::Matching;
+use crate::links::{Answer, Caution, Link, Packed, Source, Stored, bucket_of};
+use crate::mailbox::Mailbox;
+use crate::mapping;
+use crate::plan::guard::Destruction;
+use crate::plan::matching::{self, Candidate, Question};
+use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair};
+use crate::report::{
+    ApprovalRequest, ContactName, Failure, Finding, OperationState, Outcome, Severity, Side,
+};
+
+impl<C: Crm, M: Mailbox> Pass<C, M> {
+    // ---- who is the same person -----------------------------------------------------------------------------
+
+    pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
+        self.link_new_ids()?;
+        self.take_answers();
+        self.withhold_copies_of_open_intents();
+        self.propose()?;
+        let missing: Vec<CrmId> = self
+            .gathered
+            .matched
+            .iter()
+            .map(|(crm, _)| crm.clone())
+            .filter(|crm| !self.gathered.crm.contains_key(crm))
+            .collect();
+        self.gathered.crm_queue.extend(missing);
+        Ok(Stage::Fetch)
+    }
+
+    /// Records of matched CRM contacts of which only the digest was at hand.
+    pub(super) fn fetch(&mut self) -> Result<Stage, Stop> {
+        Ok(if self.read_queued_crm()? { Stage::Fetch } else { Stage::Plan })
+    }
+
+    /// The same contact under a new id (contract, section 3): a linked contact that is gone and a new
+    /// one that carries its key, or equals its base and is the only one that does.
+    fn link_new_ids(&mut self) -> Result<(), Stop> {
+        if self.gathered.mailbox.is_empty() {
+            return Ok(());
+        }
+        let mut gone: BTreeMap<CrmId, Link> = BTreeMap::new();
+        for (id, packed) in &self.gathered.pairs {
+            let Some(pair) = packed.unpack() else { continue };
+            if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link) {
+                if !link.is_tombstone() {
+                    gone.insert(id.clone(), link);
+                }
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for (crm_id, mailbox_id) in self.find_by_key(&gone)? {
+            gone.remove(&crm_id);
+            self.link_anew(&crm_id, &mailbox_id);
+        }
+        for (crm_id, mailbox_id) in self.find_by_base(&gone) {
+            self.link_anew(&crm_id, &mailbox_id);
+        }
+        Ok(())
+    }
+
+    fn find_by_key(&self, gone: &BTreeMap<CrmId, Link>) -> Result<Vec<(CrmId, MailboxId)>, Stop> {
+        let keyed: Vec<(CrmId, SearchKey)> = gone
+            .iter()
+            .filter_map(|(id, link)| Some((id.clone(), link.key.clone()?)))
+            .collect();
+        if keyed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
+        let found = self.mailbox.find(&keys)?;
+        Ok(keyed
+            .into_iter()
+            .zip(found)
+            .filter_map(|((crm_id, _), contacts)| {
+                let mut new =
+                    contacts.into_iter().filter(|c| self.gathered.mailbox.contains_key(&c.id));
+                // A key met twice is a user's copy and proves nothing.
+                match (new.next(), new.next()) {
+                    (Some(one), None) => Some((crm_id, one.id)),
+                    _ => None,
+                }
+            })
+            .collect())
+    }
+
+    fn find_by_base(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {
+        let region = &self.job.tenant.region;
+        let Some(begun) = &self.begun else { return Vec::new() };
+        let mut by_digest: BTreeMap<Candidate<()>, (Vec<&Link>, Vec<MailboxContact>)> =
+            BTreeMap::new();
+        for link in gone.values() {
+            let digest = Candidate::of_mailbox((), &link.base.view, region);
+            by_digest.entry(digest).or_default().0.push(link);
+        }
+        for packed in self.gathered.mailbox.values() {
+            let Some(contact) = packed.unpack() else { continue };
+            let digest = Candidate::of_mailbox((), &contact.view, region);
+            if let Some((_, contacts)) = by_digest.get_mut(&digest) {
+                contacts.push(contact);
+            }
+        }
+        by_digest
+            .into_values()
+            .filter_map(|(links, contacts)| match (links.as_slice(), contacts.as_slice()) {
+                ([link], [contact]) => {
+                    let changed = mapping::changed_in_mailbox(
+                        &link.base,
+                        &contact.view,
+                        &begun.fields,
+                        region,
+                    );
+                    changed.is_empty().then(|| (link.crm_id.clone(), contact.id.clone()))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn link_anew(&mut self, crm_id: &CrmId, mailbox_id: &MailboxId) {
+        if let (Some(contact), Some(pair)) =
+            (self.gathered.mailbox.remove(mailbox_id), self.gathered.pairs.get_mut(crm_id))
+        {
+            pair.mailbox = Half::Present(contact);
+        }
+    }
+
+    /// What people, or settled intents, said about contacts that are still without partner.
+    fn take_answers(&mut self) {
+        let Some(begun) = &self.begun else { return };
+        for (mailbox_id, answer) in &begun.answers {
+            if let Answer::Same(crm_id) = answer {
+                let is_free = self.gathered.mailbox.contains_key(mailbox_id)
+                    && self.gathered.crm.contains_key(crm_id);
+                if is_free {
+                    self.gathered.matched.push((crm_id.clone(), mailbox_id.clone()));
+                } else {
+                    self.gathered.useless_answers.insert(mailbox_id.clone());
+                    self.findings.push(useless_answer(crm_id, mailbox_id));
+                }
+            }
+        }
+    }
+
+    /// Nothing is made of a contact that may be the copy an open intent is about.
+    fn withhold_copies_of_open_intents(&mut self) {
+        let Some(begun) = &self.begun else { return };
+        let region = &self.job.tenant.region;
+        for intent in &begun.intents {
+            match intent.source {
+                Source::Crm(_) => {
+                    for (id, packed) in &self.gathered.mailbox {
+                        let is_copy = packed.unpack().is_some_and(|contact| {
+                            let candidate = Candidate::of_mailbox((), &contact.view, region);
+                            intent.candidate.resembles(&candidate)
+                        });
+                        if is_copy {
+                            self.gathered.withheld.insert(Source::Mailbox(id.clone()));
+                        }
+                    }
+                }
+                Source::Mailbox(_) => {
+                    for (id, candidate) in &self.gathered.candidates {
+                        if intent.candidate.resembles(candidate) {
+                            self.gathered.withheld.insert(Source::Crm(id.clone()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn propose(&mut self) -> Result<(), Failure> {
+        if self.job.policy.matching == Matching::Off {
+            return Ok(());
+        }
+        let mailbox = self.mailbox_candidates();
+        let crm = self.crm_candidates(&mailbox)?;
+        let proposal = matching::propose(&crm, &mailbox, self.is_first());
+        self.gathered.matched.extend(proposal.pairs);
+        for question in proposal.questions {
+            self.ask(&question, &crm, &mailbox);
+        }
+        Ok(())
+    }
+
+    /// New mailbox contacts about which nobody has said anything.
+    fn mailbox_candidates(&self) -> Vec<Candidate<MailboxId>> {
+        let region = &self.job.tenant.region;
+        let answered = |id: &MailboxId| {
+            self.begun.as_ref().is_some_and(|begun| begun.answers.contains_key(id))
+        };
+        self.gathered
+            .mailbox
+            .iter()
+            .filter(|(id, _)| {
+                !answered(id)
+                    && !self.gathered.withheld.contains(&Source::Mailbox((*id).clone()))
+            })
+            .filter_map(|(id, packed)| {
+                let contact = packed.unpack()?;
+                Some(Candidate::of_mailbox(id.clone(), &contact.view, region))
+            })
+            .collect()
+    }
+
+    /// CRM contacts, marked or not, that have no partner in this mailbox.
+    fn crm_candidates(
+        &self,
+        mailbox: &[Candidate<MailboxId>],
+    ) -> Result<Vec<Candidate<CrmId>>, Failure> {
+        let taken: BTreeSet<&CrmId> =
+            self.gathered.matched.iter().map(|(crm, _)| crm).collect();
+        let is_free = |id: &CrmId| {
+            !taken.contains(id) && !self.gathered.withheld.contains(&Source::Crm(id.clone()))
+        };
+        if self.is_first() {
+            let free = self
+                .gathered
+                .candidates
+                .values()
+                .filter(|candidate| self.gathered.crm.contains_key(&candidate.id));
+            return Ok(free.filter(|candidate| is_free(&candidate.id)).cloned().collect());
+        }
+        if mailbox.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut all: BTreeMap<CrmId, Candidate<CrmId>> = self
+            .memory
+            .candidates()?
+            .into_values()
+            .flatten()
+            .map(|candidate| (candidate.id.clone(), candidate))
+            .collect();
+        all.extend(self.gathered.candidates.clone());
+        all.retain(|id, _| is_free(id));
+        let relevant = matching::relevant(all.into_values().collect(), mailbox);
+        let ids: Vec<CrmId> = relevant.iter().map(|candidate| candidate.id.clone()).collect();
+        let links = self.memory.links(&ids)?;
+        let has_partner = |link: &Stored<Link>| {
+            matches!(link, Stored::Found(link) if !link.is_tombstone())
+        };
+        Ok(relevant
+            .into_iter()
+            .zip(links)
+            .filter(|(_, link)| !has_partner(link))
+            .map(|(candidate, _)| candidate)
+            .collect())
+    }
+
+    /// Several may be the same person: nothing is created, a person is asked.
+    fn ask(
+        &mut self,
+        question: &Question<CrmId, MailboxId>,
+        crm: &[Candidate<CrmId>],
+        mailbox: &[Candidate<MailboxId>],
+    ) {
+        let (source, name, others) = match question {
+            Question::Mailbox { id, candidates } => {
+                let label = mailbox.iter().find(|found| found.id == *id).map(Candidate::label);
+                let name = ContactName {
+                    crm_id: None,
+                    mailbox_id: Some(id.clone()),
+                    label: label.unwrap_or_default(),
+                };
+                let others = candidates.iter().map(|id| {
+                    let label = crm.iter().find(|found| found.id == *id).map(Candidate::label);
+                    format!("{} ({id})", label.unwrap_or_default())
+                });
+                (Source::Mailbox(id.clone()), name, others.collect::<Vec<_>>())
+            }
+            Question::Crm { id, candidates } => {
+                let label = crm.iter().find(|found| found.id == *id).map(Candidate::label);
+                let name = ContactName {
+                    crm_id: Some(id.clone()),
+                    mailbox_id: None,
+                    label: label.unwrap_or_default(),
+                };
+                let others = candidates.iter().map(|id| {
+                    let label = mailbox.iter().find(|found| found.id == *id).map(Candidate::label);
+                    format!("{} ({id})", label.unwrap_or_default())
+                });
+                (Source::Crm(id.clone()), name, others.collect::<Vec<_>>())
+            }
+        };
+        let is_news = self
+            .begun
+            .as_ref()
+            .and_then(|begun| begun.pending.get(&source))
+            .is_none_or(|pending| pending.reason != AMBIGUOUS);
+        if is_news || self.mode == Mode::Preview {
+            self.findings.push(ambiguous(name, &others));
+        }
+        self.gathered.withheld.insert(source.clone());
+        self.put_off.insert(source, PutOff { reason: AMBIGUOUS, problem: None });
+    }
+
+    // ---- what is to be done ---------------------------------------------------------------------------------
+
+    pub(super) fn plan(&mut self) -> Result<Stage, Stop> {
+        let pairs = self.pairs_to_decide();
+        let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
+        let rules = rules(&self.job, &self.mailbox, &begun.fields);
+        let mut drafts = Vec::new();
+        for packed in pairs {
+            let Some(pair) = packed.unpack() else { continue };
+            let decision = plan::decide(&pair, &rules);
+            match &decision.deed {
+                Deed::Rest => {}
+                Deed::Hold(problem) => {
+                    let put_off = PutOff { reason: decision.reason, problem: problem.clone() };
+                    drafts.push(Draft::Held(packed, pair.name(), put_off));
+                }
+                _ => {
+                    let destroyed = plan::destructions(&pair, &decision);
+                    drafts.push(Draft::Task(rank(&decision), packed, destroyed));
+                }
+            }
+        }
+        self.hold(&mut drafts);
+        let (held_back, reason) = self.held_back(&drafts);
+        self.write_plan(drafts, &held_back);
+        if !held_back.is_empty() {
+            self.ask_for_approval(reason);
+        }
+        if self.mode == Mode::Preview {
+            let outcome = self.outcome();
+            self.finish(outcome);
+            return Ok(std::mem::replace(&mut self.stage, Stage::Remember));
+        }
+        self.tasks_total = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+        Ok(Stage::Execute)
+    }
+
+    /// How a pass that got this far ends.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.approval_request {
+            Some(request) => Outcome::NeedsApproval(request.clone()),
+            None => Outcome::Complete,
+        }
+    }
+
+    /// All that something may have to be done about: linked pairs with news, matched contacts, and
+    /// what is new on either side.
+    fn pairs_to_decide(&mut self) -> Vec<PackedPair> {
+        let gathered = &mut self.gathered;
+        let mut pairs: Vec<PackedPair> =
+            std::mem::take(&mut gathered.pairs).into_values().collect();
+        for (crm_id, mailbox_id) in std::mem::take(&mut gathered.matched) {
+            let Some(mailbox) = gathered.mailbox.remove(&mailbox_id) else { continue };
+            match gathered.crm.remove(&crm_id) {
+                Some(crm) => {
+                    gathered.marked.remove(&crm_id);
+                    let (crm, mailbox) = (Half::Present(crm), Half::Present(mailbox));
+                    pairs.push(PackedPair { link: None, crm, mailbox });
+                }
+                // Gone between the digest and the read: looked at again by the next pass.
+                None => {
+                    let put_off = PutOff { reason: "changed-meanwhile", problem: None };
+                    self.put_off.insert(Source::Mailbox(mailbox_id), put_off);
+                }
+            }
+        }
+        for (id, mailbox) in std::mem::take(&mut gathered.mailbox) {
+            if gathered.withheld.contains(&Source::Mailbox(id.clone())) {
+                withhold(&mut self.put_off, Source::Mailbox(id));
+            } else {
+                let mailbox = Half::Present(mailbox);
+                pairs.push(PackedPair { link: None, crm: Half::Absent, mailbox });
+            }
+        }
+        for id in std::mem::take(&mut gathered.marked) {
+            let Some(crm) = gathered.crm.remove(&id) else { continue };
+            if gathered.withheld.contains(&Source::Crm(id.clone())) {
+                withhold(&mut self.put_off, Source::Crm(id));
+            } else {
+                let crm = Half::Present(crm);
+                pairs.push(PackedPair { link: None, crm, mailbox: Half::Absent });
+            }
+        }
+        gathered.crm.clear();
+        pairs
+    }
+
+    fn hold(&mut self, drafts: &mut Vec<Draft>) {
+        let mut held = Vec::new();
+        drafts.retain_mut(|draft| match draft {
+            Draft::Task(..) => true,
+            Draft::Held(pair, name, put_off) => {
+                held.push((pair.clone(), name.clone(), put_off.clone()));
+                false
+            }
+        });
+        for (pair, name, put_off) in held {
+            for source in super::sources(&pair) {
+                let is_told = self
+                    .begun
+                    .as_ref()
+                    .and_then(|begun| begun.pending.get(&source))
+                    .is_some_and(|pending| pending.reason == put_off.reason);
+                if !is_told || self.mode == Mode::Preview {
+                    self.findings.push(held_finding(&name, &put_off));
+                }
+                self.put_off.insert(source, put_off.clone());
+            }
+        }
+    }
+
+    /// Which kinds of destruction are not carried out by this pass, and why.
+    fn held_back(&self, drafts: &[Draft]) -> (BTreeSet<Destruction>, &'static str) {
+        let mut planned: BTreeMap<Destruction, u32> = BTreeMap::new();
+        for draft in drafts {
+            if let Draft::Task(_, _, destroyed) = draft {
+                for kind in destroyed {
+                    *planned.entry(*kind).or_default() += 1;
+                }
+            }
+        }
+        let Some(begun) = &self.begun else { return (BTreeSet::new(), "") };
+        let state = &begun.state;
+        let reason = match state.caution {
+            Some(Caution::SwitchedOn) => Some("switched-on"),
+            Some(Caution::Rebound) => Some("rebound"),
+            None if begun.is_full && self.shows_nothing() => Some("side-empty"),
+            None => None,
+        };
+        match reason {
+            Some(reason) => (planned.into_keys().collect(), reason),
+            None => {
+                let now = self.outside.now();
+                let limits = self.job.policy.guard;
+                (state.guard.held_back(&planned, state.links, limits, now), "over-limit")
+            }
+        }
+    }
+
+    fn shows_nothing(&self) -> bool {
+        let links = self.begun.as_ref().map_or(0, |begun| begun.state.links);
+        links > 0 && (self.counts.crm.read == 0 || self.counts.mailbox.read == 0)
+    }
+
+    /// Turns drafts into tasks and operations, in the order in which they are carried out: what
+    /// creates and updates first, what destroys last.
+    fn write_plan(&mut self, mut drafts: Vec<Draft>, held_back: &BTreeSet<Destruction>) {
+        drafts.sort_by_key(|draft| match draft {
+            Draft::Task(rank, ..) => *rank,
+            Draft::Held(..) => u8::MAX,
+        });
+        for draft in drafts {
+            let Draft::Task(_, packed, destroyed) = draft else { continue };
+            let withheld: Vec<Destruction> =
+                destroyed.iter().filter(|kind| held_back.contains(kind)).copied().collect();
+            let emptied = withheld.iter().filter_map(|kind| match kind {
+                Destruction::Emptying(_, field) => Some(*field),
+                Destruction::Deletion(_) | Destruction::Detaching => None,
+            });
+            let fields = emptied.collect();
+            let is_whole = withheld.iter().any(|kind| !matches!(kind, Destruction::Emptying(..)));
+            if !withheld.is_empty() {
+                self.hold_back(&packed, &withheld);
+            }
+            if is_whole {
+                continue;
+            }
+            let planned = destroyed.into_iter().filter(|kind| !held_back.contains(kind)).collect();
+            self.add_task(packed, planned, fields);
+        }
+    }
+
+    /// The operation of a task that a person must approve, and a row that brings it back.
+    fn hold_back(&mut self, packed: &PackedPair, withheld: &[Destruction]) {
+        let Some(pair) = packed.unpack() else { return };
+        let Some(begun) = &self.begun else { return };
+        let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &begun.fields));
+        for mut operation in plan::describe(&pair, &decision) {
+            let is_emptying = withheld.iter().any(|kind| matches!(kind,
+                Destruction::Emptying(side, _) if *side == operation.side));
+            let is_whole = !matches!(decision.deed, Deed::Agree { .. });
+            if is_emptying || is_whole {
+                operation.state = OperationState::HeldBack;
+                self.operations.push(operation);
+            }
+        }
+        for source in super::sources(packed) {
+            let put_off = PutOff { reason: AWAITING_APPROVAL, problem: None };
+            self.put_off.insert(source, put_off);
+        }
+    }
+
+    fn add_task(
+        &mut self,
+        packed: PackedPair,
+        planned: Vec<Destruction>,
+        withheld: crate::contact::FieldSet,
+    ) {
+        let Some(pair) = packed.unpack() else { return };
+        let Some(begun) = &self.begun else { return };
+        let fields = begun.fields.difference(&withheld).copied().collect();
+        let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &fields));
+        if matches!(decision.deed, Deed::Rest) {
+            return;
+        }
+        let operations = plan::describe(&pair, &decision);
+        let settles = super::sources(&packed)
+            .into_iter()
+            .filter(|source| {
+                let is_answered = matches!(source,
+                    Source::Mailbox(id) if begun.answers.contains_key(id));
+                let is_pending = begun.pending.contains_key(source) && withheld.is_empty();
+                is_answered || is_pending
+            })
+            .collect();
+        let range = (self.operations.len(), operations.len());
+        self.operations.extend(operations);
+        self.tasks.push_back(Task { pair: packed, planned, withheld, settles, operations: range });
+    }
+
+    fn ask_for_approval(&mut self, reason: &str) {
+        let held: Vec<_> = self
+            .operations
+            .iter()
+            .filter(|operation| operation.state == OperationState::HeldBack)
+            .collect();
+        let mut list = String::new();
+        let (mut crm_deletions, mut mailbox_deletions, mut detachings, mut emptied) = (0, 0, 0, 0);
+        for operation in held {
+            use crate::report::Action;
+            match (operation.action, operation.side) {
+                (Action::Delete, Side::Crm) => crm_deletions += 1,
+                (Action::Delete, Side::Mailbox) => mailbox_deletions += 1,
+                (Action::Detach | Action::Unmark, _) => detachings += 1,
+                _ => {
+                    let empties = operation.changes.iter().filter(|change| change.after.is_none());
+                    emptied += u32::try_from(empties.count()).unwrap_or(u32::MAX);
+                }
+            }
+            list.push_str(&format!(
+                "{:?} {:?} {:?} {:?}\n",
+                operation.side,
+                operation.action,
+                operation.contact.crm_id,
+                operation.contact.mailbox_id
+            ));
+        }
+        self.approval_request = Some(ApprovalRequest {
+            token: format!("{:016x}", crate::contact::digest(list.as_bytes())),
+            crm_deletions,
+            mailbox_deletions,
+            detachings,
+            emptied,
+            links: self.begun.as_ref().map_or(0, |begun| begun.state.links),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// The buckets of digests that changed: new digests in, deleted contacts out.
+    pub(super) fn changed_buckets(
+        &self,
+    ) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
+        let Some(begun) = &self.begun else { return Ok(BTreeMap::new()) };
+        let gone = self.gathered.gone.iter().filter_map(|source| match source {
+            Source::Crm(id) => Some(id),
+            Source::Mailbox(_) => None,
+        });
+        let gone: BTreeSet<&CrmId> = gone.chain(&self.gathered.trash).collect();
+        let mut buckets: BTreeMap<u8, Vec<Candidate<CrmId>>> = if begun.is_full {
+            (0..=u8::MAX).map(|bucket| (bucket, Vec::new())).collect()
+        } else {
+            let ids = self.gathered.candidates.keys().chain(gone.iter().copied());
+            let buckets: BTreeSet<u8> = ids.map(bucket_of).collect();
+            self.memory.candidate_buckets(&buckets.into_iter().collect::<Vec<_>>())?
+        };
+        let before = buckets.clone();
+        for bucket in buckets.values_mut() {
+            bucket.retain(|candidate| {
+                !gone.contains(&candidate.id)
+                    && !self.gathered.candidates.contains_key(&candidate.id)
+            });
+        }
+        for (id, candidate) in &self.gathered.candidates {
+            buckets.entry(bucket_of(id)).or_default().push(candidate.clone());
+        }
+        for bucket in buckets.values_mut() {
+            bucket.sort_by(|left, right| left.id.cmp(&right.id));
+        }
+        if !begun.is_full {
+            buckets.retain(|bucket, candidates| before.get(bucket) != Some(candidates));
+        }
+        Ok(buckets)
+    }
+}
+
+/// The reason of a pending question.
+pub(super) const AMBIGUOUS: &str = "ambiguous-match";
+
+/// The reason of what the guard holds back.
+pub(super) const AWAITING_APPROVAL: &str = "awaiting-approval";
+
+/// A pair on its way into the plan.
+enum Draft {
+    /// When it is carried out, the pair, what it destroys.
+    Task(u8, PackedPair, Vec<Destruction>),
+    /// Nothing may be done about it.
+    Held(PackedPair, ContactName, PutOff),
+}
+
+/// The order of carrying out.
+fn rank(decision: &Decision) -> u8 {
+    match decision.deed {
+        Deed::Rest | Deed::Hold(_) => 0,
+        Deed::Agree { .. } | Deed::RestoreInCrm => 1,
+        Deed::CreateInCrm(_) => 2,
+        Deed::CreateInMailbox(_) => 3,
+        Deed::Forget => 4,
+        Deed::Detach | Deed::Unmark => 5,
+        Deed::DeleteInMailbox => 6,
+        Deed::DeleteInCrm => 7,
+    }
+}
+
+fn withhold(put_off: &mut BTreeMap<Source, PutOff>, source: Source) {
+    put_off.entry(source).or_insert(PutOff { reason: "open-intent", problem: None });
+}
+
+fn ambiguous(name: ContactName, others: &[String]) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        code: AMBIGUOUS.to_owned(),
+        message: format!("may be the same person as: {}", others.join("; ")),
+        remedy: Some(
+            "say who it is with `contact-sync pair CRM-CONTACT MAILBOX-CONTACT`, or that it is \
+             somebody new with `contact-sync pair --as-new MAILBOX-CONTACT`"
+                .to_owned(),
+        ),
+        contact: Some(name),
+        field: None,
+    }
+}
+
+fn held_finding(name: &ContactName, put_off: &PutOff) -> Finding {
+    let (message, remedy) = match put_off.reason {
+        "moved-in-mailbox" => (
+            "the contact was moved to another folder of the mailbox: both copies stay as they are",
+            "move it back into the contacts folder to go on syncing it, or delete it there",
+        ),
+        "vanished-in-crm" => (
+            "the CRM no longer shows this contact, and its trash does not hold it: it was purged, or \
+             it is hidden from the API user",
+            "give the API user access; if the CRM contact is gone for good, delete the mailbox contact",
+        ),
+        "cannot-be-restored" => (
+            "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
+             mailbox's poorer copy",
+            "create the contact in the CRM, or delete it in the mailbox",
+        ),
+        _ => ("nothing is done about this contact until it can be read", "see the message above"),
+    };
+    let told = put_off.problem.as_ref();
+    Finding {
+        severity: Severity::Warning,
+        code: put_off.reason.to_owned(),
+        message: told.map_or_else(|| message.to_owned(), |problem| problem.message.clone()),
+        remedy: told
+            .and_then(|problem| problem.remedy.clone())
+            .or_else(|| Some(remedy.to_owned())),
+        contact: Some(name.clone()),
+        field: None,
+    }
+}
+
+fn useless_answer(crm_id: &CrmId, mailbox_id: &MailboxId) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        code: "pairing-impossible".to_owned(),
+        message: "two contacts were to be paired, but one of them is gone or already has a partner"
+            .to_owned(),
+        remedy: Some("look at both contacts, and pair again if need be".to_owned()),
+        contact: Some(ContactName {
+            crm_id: Some(crm_id.clone()),
+            mailbox_id: Some(mailbox_id.clone()),
+            label: String::new(),
+        }),
+        field: None,
+    }
+}
+

@@ -1,0 +1,179 @@
+//! Signs in, and makes sure that these are the two address books of the last pass.
+
+use super::{Begun, Pass, Stage, Stop, marker};
+use crate::crm::Crm;
+use crate::job::NativeSync;
+use crate::links::{Caution, FORMAT, State};
+use crate::mailbox::{Mailbox, MailboxIdentity};
+use crate::outside::Timestamp;
+use crate::plan::guard::GuardWindow;
+use crate::report::{Failure, Finding, Problem, Severity};
+
+/// How often both sides are read wholly (contract, 7.7).
+const FULL_READ_EVERY_MS: i64 = 24 * 3_600_000;
+
+impl<C: Crm, M: Mailbox> Pass<C, M> {
+    pub(super) fn begin(&mut self) -> Result<Stage, Stop> {
+        let stored = self.memory.state()?;
+        let now = self.outside.now();
+        let due = stored.as_ref().is_none_or(|state| is_full_due(state, now));
+        let remembered = stored.as_ref().filter(|_| !due);
+        let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
+        let identity = self.mailbox.connect(remembered.map(|state| &state.mailbox))?;
+        let fields = self.crm.fields().clone();
+        let marker = marker(&self.job).clone();
+        // A first pass that broke off has left links and counters, but no full read.
+        let is_first = stored.as_ref().is_none_or(|state| state.last_full.is_none());
+        let is_full = due
+            || stored
+                .as_ref()
+                .is_some_and(|state| !fields.is_subset(&state.fields) || marker != state.marker);
+        if let Some(state) = &stored {
+            self.check_company(state, &connection.company)?;
+            self.check_mailbox(state, &identity)?;
+        }
+        if is_full {
+            self.check_owner(&identity)?;
+            self.check_native_sync()?;
+            self.findings.extend(connection.findings.iter().cloned());
+            self.compare_address(&identity);
+        }
+        let mut state = stored.unwrap_or_else(|| State {
+            format: FORMAT,
+            crm: connection.clone(),
+            mailbox: identity.clone(),
+            marker: marker.clone(),
+            fields: fields.clone(),
+            crm_position: None,
+            mailbox_position: None,
+            trash: None,
+            last_full: None,
+            last_complete: None,
+            links: 0,
+            detached: 0,
+            guard: GuardWindow::default(),
+            approval_request: None,
+            caution: None,
+            marker_slice: 0,
+        });
+        let is_marker_moved = state.marker != marker;
+        state.crm = connection;
+        state.mailbox = identity;
+        state.marker = marker;
+        state.fields = fields.clone();
+        self.begun = Some(Begun {
+            state,
+            is_first,
+            is_full,
+            is_marker_moved,
+            fields,
+            pending: self.memory.pending()?,
+            answers: self.memory.answers()?,
+            intents: self.memory.intents()?,
+        });
+        Ok(Stage::Settle)
+    }
+
+    fn check_company(&self, state: &State, company: &str) -> Result<(), Failure> {
+        if state.crm.company == company {
+            return Ok(());
+        }
+        Err(Failure::WrongIdentity(Problem {
+            message: format!(
+                "the CRM signs in as company `{company}`, but the mailbox `{}` was synced with \
+                 company `{}`",
+                self.job.mailbox.id, state.crm.company
+            ),
+            remedy: Some(
+                "check the platform token; for another company, set the mailbox up under a new id"
+                    .to_owned(),
+            ),
+        }))
+    }
+
+    fn check_mailbox(&self, state: &State, identity: &MailboxIdentity) -> Result<(), Failure> {
+        let is_same = state.mailbox.service == identity.service
+            && state.mailbox.user == identity.user
+            && state.mailbox.folder == identity.folder;
+        if is_same || state.caution == Some(Caution::Rebound) {
+            return Ok(());
+        }
+        Err(Failure::WrongIdentity(Problem {
+            message: format!(
+                "the mailbox `{}` is another one than it was at its last pass (user `{}` instead of \
+                 `{}`)",
+                self.job.mailbox.id, identity.user, state.mailbox.user
+            ),
+            remedy: Some(
+                "check the address in the configuration; if the mailbox was migrated, run `rebind`"
+                    .to_owned(),
+            ),
+        }))
+    }
+
+    /// Two configured mailboxes with one identity would fight (contract, 2.6).
+    fn check_owner(&self, identity: &MailboxIdentity) -> Result<(), Failure> {
+        let mailbox = &self.job.mailbox.id;
+        match self.memory.owner(identity)? {
+            Some(owner) if owner != *mailbox => Err(Failure::WrongIdentity(Problem {
+                message: format!(
+                    "the mailboxes `{owner}` and `{mailbox}` are one and the same mailbox"
+                ),
+                remedy: Some(format!("remove one of the two; `{owner}` is the one that syncs")),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Two engines on one mailbox fight: that FLOWFACT's own sync is off must be known.
+    fn check_native_sync(&self) -> Result<(), Stop> {
+        if self.job.policy.native_sync == NativeSync::Off {
+            return Ok(());
+        }
+        let (message, remedy) = match self.crm.native_sync()? {
+            Some(false) => return Ok(()),
+            Some(true) => (
+                "FLOWFACT's own contact sync is switched on for this mailbox",
+                "switch it off in FLOWFACT (settings of the mail account), then run again",
+            ),
+            None => (
+                "whether FLOWFACT's own contact sync is on for this mailbox cannot be read",
+                "make sure that it is off, and say so in the configuration: native-sync = \"off\"",
+            ),
+        };
+        Err(Stop::Failed(Failure::OtherEngine(Problem {
+            message: format!("{message} (mailbox `{}`)", self.job.mailbox.id),
+            remedy: Some(remedy.to_owned()),
+        })))
+    }
+
+    fn compare_address(&mut self, identity: &MailboxIdentity) {
+        let configured = &self.job.mailbox.address;
+        let differs = identity
+            .address
+            .as_ref()
+            .is_some_and(|address| !address.eq_ignore_ascii_case(configured));
+        if differs {
+            self.findings.push(Finding {
+                severity: Severity::Note,
+                code: "address-differs".to_owned(),
+                message: format!(
+                    "the server's primary address of the mailbox is not `{configured}`"
+                ),
+                remedy: Some(
+                    "nothing, if the configured address is an alias; the mailbox is known by its id"
+                        .to_owned(),
+                ),
+                contact: None,
+                field: None,
+            });
+        }
+    }
+}
+
+fn is_full_due(state: &State, now: Timestamp) -> bool {
+    state.caution.is_some()
+        || state.crm_position.is_none()
+        || state.mailbox_position.is_none()
+        || state.last_full.is_none_or(|last| now.since_ms(last) >= FULL_READ_EVERY_MS)
+}

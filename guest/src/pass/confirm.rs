@@ -1,0 +1,285 @@
+//! By id: whatever a deletion, a restoring or an old problem rests on.
+//!
+//! Missing from a page, a feed or a full read is a hint, never a deletion. This room reads what was
+//! hinted at, until nothing is left that must be known before the plan can be made.
+
+use super::{Pass, Stage, Stop};
+use crate::contact::{CrmId, MailboxId};
+use crate::crm::{Crm, CrmRead, MarkerPlace};
+use crate::execute::mailbox_half;
+use crate::links::{Answer, Packed, Source, Stored};
+use crate::mailbox::{Mailbox, MailboxRead};
+use crate::plan::{self, Half};
+use crate::report::Failure;
+
+/// Contacts of one side that one step reads by id.
+const READS_MAX: usize = 40;
+
+/// CRM contacts whose marker is asked for in turn, a pass, where markers are kept beside the contact
+/// and cannot be listed (contract, 2.8 c).
+const MARKER_SLICE_CONTACTS: usize = 200;
+
+impl<C: Crm, M: Mailbox> Pass<C, M> {
+    pub(super) fn confirm(&mut self) -> Result<Stage, Stop> {
+        if !self.gathered.is_queued {
+            self.queue_remembered()?;
+            self.gathered.is_queued = true;
+        }
+        if self.read_queued_crm()? || self.read_queued_mailbox()? || self.read_markers()? {
+            return Ok(Stage::Confirm);
+        }
+        if !self.gathered.not_found.is_empty() {
+            let in_trash = |id: &CrmId| self.gathered.trash.contains(id);
+            if !self.gathered.trash_is_complete && !self.gathered.not_found.iter().all(in_trash) {
+                self.gathered.trash_must_complete = true;
+                return Ok(Stage::ReadTrash(Some(1)));
+            }
+            self.classify_not_found()?;
+        }
+        if self.queue_unknown_halves() {
+            return Ok(Stage::Confirm);
+        }
+        Ok(Stage::Match)
+    }
+
+    /// What earlier passes left to look at: pending contacts, people's answers, tombstones where the
+    /// trash has changed, and the slice of markers.
+    fn queue_remembered(&mut self) -> Result<(), Failure> {
+        let now = self.outside.now();
+        let Some(begun) = &self.begun else { return Ok(()) };
+        for (source, pending) in &begun.pending {
+            let is_due = begun.is_full || pending.not_before <= now;
+            match source {
+                Source::Crm(id) if is_due => {
+                    self.gathered.crm_queue.insert(id.clone());
+                    if let Some(link) = self.memory.links(std::slice::from_ref(id))?.pop() {
+                        if let Some(link) = link.found() {
+                            self.gathered.mailbox_queue.insert(link.mailbox_id);
+                        }
+                    }
+                }
+                Source::Mailbox(id) if is_due => {
+                    self.gathered.mailbox_queue.insert(id.clone());
+                }
+                Source::Crm(_) | Source::Mailbox(_) => {}
+            }
+        }
+        for (mailbox_id, answer) in &begun.answers {
+            self.gathered.mailbox_queue.insert(mailbox_id.clone());
+            if let Answer::Same(crm_id) = answer {
+                self.gathered.crm_queue.insert(crm_id.clone());
+            }
+        }
+        if self.gathered.trash_has_changed || begun.is_full {
+            for (id, _) in self.memory.tombstones()? {
+                let is_back = self.gathered.trash_is_complete && !self.gathered.trash.contains(&id);
+                if is_back || self.gathered.crm_seen.contains(&id) {
+                    self.gathered.crm_queue.insert(id);
+                }
+            }
+        }
+        self.queue_marker_slice()
+    }
+
+    fn queue_marker_slice(&mut self) -> Result<(), Failure> {
+        if self.crm.marker_place() == MarkerPlace::Field {
+            return Ok(());
+        }
+        let Some(begun) = &self.begun else { return Ok(()) };
+        let first = begun.state.marker_slice;
+        let buckets = self.memory.candidates()?;
+        let mut next = first;
+        let mut count = 0;
+        loop {
+            let ids = buckets.get(&next).map(Vec::as_slice).unwrap_or_default();
+            count += ids.len();
+            self.gathered.marker_queue.extend(ids.iter().map(|candidate| candidate.id.clone()));
+            next = next.wrapping_add(1);
+            if next == first || count >= MARKER_SLICE_CONTACTS {
+                break;
+            }
+        }
+        if begun.is_first {
+            let slice = self.gathered.candidates.keys().take(MARKER_SLICE_CONTACTS).cloned();
+            self.gathered.marker_queue.extend(slice);
+        }
+        self.gathered.next_slice = Some(next);
+        Ok(())
+    }
+
+    // ---- reading by id ------------------------------------------------------------------------------------
+
+    fn read_queued_crm(&mut self) -> Result<bool, Stop> {
+        let ids: Vec<CrmId> = self
+            .gathered
+            .crm_queue
+            .iter()
+            .filter(|id| !self.gathered.crm_asked.contains(*id))
+            .take(READS_MAX)
+            .cloned()
+            .collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let reads = self.crm.read(&ids)?;
+        let links = self.memory.links(&ids)?;
+        for ((id, read), link) in ids.into_iter().zip(reads).zip(links) {
+            self.gathered.crm_queue.remove(&id);
+            self.gathered.crm_asked.insert(id.clone());
+            let link = link.found().zip(self.begun.as_ref()).map(|(link, begun)| begun.refreshed(link));
+            match (read, link) {
+                (CrmRead::Present(contact), link) => {
+                    if contact.marked.is_none() {
+                        self.gathered.marker_queue.insert(id);
+                    }
+                    match link {
+                        Some(link) => self.gathered.put_crm(link, Half::Present(contact)),
+                        None => self.gathered.put_new_crm(contact, true),
+                    }
+                }
+                (CrmRead::NotFound, Some(_)) => {
+                    self.gathered.not_found.insert(id);
+                }
+                (CrmRead::NotFound, None) => {
+                    self.gathered.crm.remove(&id);
+                    self.gathered.marked.remove(&id);
+                    self.gathered.gone.insert(Source::Crm(id));
+                }
+                (CrmRead::Unreadable(problem), Some(link)) => {
+                    self.gathered.put_crm(link, Half::Unreadable(problem));
+                }
+                (CrmRead::Unreadable(_), None) => {}
+            }
+        }
+        Ok(true)
+    }
+
+    fn read_queued_mailbox(&mut self) -> Result<bool, Stop> {
+        let ids: Vec<MailboxId> = self
+            .gathered
+            .mailbox_queue
+            .iter()
+            .filter(|id| !self.gathered.mailbox_asked.contains(*id))
+            .take(READS_MAX)
+            .cloned()
+            .collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let reads = self.mailbox.read(&ids)?;
+        let paired = self.memory.paired_with(&ids)?;
+        for ((id, read), crm_id) in ids.into_iter().zip(reads).zip(paired) {
+            self.gathered.mailbox_queue.remove(&id);
+            self.gathered.mailbox_asked.insert(id.clone());
+            let link = match crm_id {
+                Some(crm_id) => {
+                    let link = self.memory.links(std::slice::from_ref(&crm_id))?.pop();
+                    link.and_then(Stored::found)
+                }
+                None => None,
+            };
+            let link = link.zip(self.begun.as_ref()).map(|(link, begun)| begun.refreshed(link));
+            match (link, read) {
+                (Some(link), read) => self.gathered.put_mailbox(link, mailbox_half(read)),
+                (None, MailboxRead::Present(contact)) => {
+                    self.gathered.mailbox.insert(id, Packed::new(&contact));
+                }
+                (None, MailboxRead::Unreadable(_)) => {}
+                (None, MailboxRead::Moved(_) | MailboxRead::Deleted) => {
+                    self.gathered.mailbox.remove(&id);
+                    self.gathered.gone.insert(Source::Mailbox(id));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where markers are kept beside the contact.
+    fn read_markers(&mut self) -> Result<bool, Stop> {
+        if self.crm.marker_place() == MarkerPlace::Field {
+            return Ok(false);
+        }
+        let ids: Vec<CrmId> = self.gathered.marker_queue.iter().take(READS_MAX).cloned().collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let markers = self.crm.markers(&ids)?;
+        let links = self.memory.links(&ids)?;
+        for ((id, marked), link) in ids.into_iter().zip(markers).zip(links) {
+            self.gathered.marker_queue.remove(&id);
+            let Some(marked) = marked else { continue };
+            let link = link.found().zip(self.begun.as_ref()).map(|(link, begun)| begun.refreshed(link));
+            self.take_marker(&id, marked, link);
+        }
+        Ok(true)
+    }
+
+    fn take_marker(&mut self, id: &CrmId, marked: bool, link: Option<crate::links::Link>) {
+        match link {
+            Some(link) => {
+                let known = self.gathered.pairs.get(id).and_then(|pair| pair.crm.unpack());
+                match known {
+                    Some(Half::Present(mut contact)) => {
+                        contact.marked = Some(marked);
+                        self.gathered.put_crm(link, Half::Present(contact));
+                    }
+                    // Only the marker is news: the record is read, so that both come from one time.
+                    _ if marked != (link.is_linked() && link.marker_seen) => {
+                        self.gathered.crm_queue.insert(id.clone());
+                        self.gathered.marker_queue.remove(id);
+                    }
+                    _ => {}
+                }
+            }
+            None if marked => match self.gathered.crm.get(id).and_then(Packed::unpack) {
+                Some(mut contact) => {
+                    contact.marked = Some(true);
+                    self.gathered.put_new_crm(contact, true);
+                }
+                None => {
+                    self.gathered.crm_queue.insert(id.clone());
+                }
+            },
+            None => {
+                self.gathered.marked.remove(id);
+            }
+        }
+    }
+
+    // ---- what it comes to -----------------------------------------------------------------------------------
+
+    fn classify_not_found(&mut self) -> Result<(), Failure> {
+        let ids: Vec<CrmId> = std::mem::take(&mut self.gathered.not_found).into_iter().collect();
+        let links = self.memory.links(&ids)?;
+        for (id, link) in ids.into_iter().zip(links) {
+            let Some(link) = link.found() else { continue };
+            let half =
+                if self.gathered.trash.contains(&id) { Half::Deleted } else { Half::Astray };
+            self.gathered.put_crm(link, half);
+        }
+        Ok(())
+    }
+
+    /// Whether a pair needs its other half read before anything can be decided about it.
+    fn queue_unknown_halves(&mut self) -> bool {
+        let mut is_any = false;
+        let mut crm = Vec::new();
+        let mut mailbox = Vec::new();
+        for packed in self.gathered.pairs.values() {
+            let Some(pair) = packed.unpack() else { continue };
+            let unknown = plan::unknown(&pair, &self.job.policy);
+            let Some(link) = pair.link else { continue };
+            if unknown.crm && !self.gathered.crm_asked.contains(&link.crm_id) {
+                crm.push(link.crm_id);
+                is_any = true;
+            }
+            if unknown.mailbox && !self.gathered.mailbox_asked.contains(&link.mailbox_id) {
+                mailbox.push(link.mailbox_id);
+                is_any = true;
+            }
+        }
+        self.gathered.crm_queue.extend(crm);
+        self.gathered.mailbox_queue.extend(mailbox);
+        is_any
+    }
+}

@@ -1,0 +1,152 @@
+//! Positions last, together with everything pending.
+
+use super::assemble::{AMBIGUOUS, AWAITING_APPROVAL};
+use super::settle::SETTLE_MS;
+use super::{Pass, Stop};
+use crate::crm::Crm;
+use crate::journal;
+use crate::links::{Pending, Source, State};
+use crate::mailbox::Mailbox;
+use crate::outside::{Timestamp, Write};
+use crate::report::{Failure, Finding, Severity};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The first pause after a contact was refused; it doubles with every further attempt.
+const RETRY_FIRST_MS: i64 = HOUR_MS / 4;
+
+/// The longest such pause.
+const RETRY_MAX_MS: i64 = 24 * HOUR_MS;
+
+impl<C: Crm, M: Mailbox> Pass<C, M> {
+    pub(super) fn remember(&mut self) -> Result<(), Stop> {
+        let now = self.outside.now();
+        let mut writes = self.pending_writes(now);
+        for (bucket, candidates) in self.changed_buckets()? {
+            writes.push(self.memory.set_candidates(bucket, &candidates));
+        }
+        for mailbox_id in &self.gathered.useless_answers {
+            writes.push(self.memory.set_answer(mailbox_id, None));
+        }
+        let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
+        if begun.is_full {
+            writes.push(self.memory.set_owner(&begun.state.mailbox));
+            writes.extend(self.expired(now)?);
+        }
+        let state = self.next_state(now);
+        if let Some(state) = state {
+            // The last of all writes: where they do not fit into one commit, the position comes last.
+            writes.push(self.memory.set_state(&state));
+            self.memory.commit(writes)?;
+        }
+        let outcome = self.outcome();
+        self.finish(outcome);
+        Ok(())
+    }
+
+    fn next_state(&mut self, now: Timestamp) -> Option<State> {
+        let held = u32::try_from(self.put_off.len()).unwrap_or(u32::MAX);
+        self.counts.held = held;
+        let begun = self.begun.as_ref()?;
+        let mut state = begun.state.clone();
+        let gathered = &self.gathered;
+        state.crm_position = gathered.crm_position.clone().or(state.crm_position);
+        state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
+        state.trash = gathered.trash_mark.clone().or(state.trash);
+        state.marker_slice = gathered.next_slice.unwrap_or(state.marker_slice);
+        state.approval_request = self.approval_request.clone();
+        if begun.is_full {
+            state.last_full = Some(now);
+            if state.approval_request.is_none() {
+                state.caution = None;
+            }
+        }
+        state.last_complete = Some(now);
+        Some(state)
+    }
+
+    /// Rows of what is put off, and the removal of what was looked at and needs no row any more.
+    fn pending_writes(&mut self, now: Timestamp) -> Vec<Write> {
+        let Some(begun) = &self.begun else { return Vec::new() };
+        let mut writes = Vec::new();
+        let mut findings = Vec::new();
+        for (source, put_off) in &self.put_off {
+            let before = begun.pending.get(source).filter(|row| row.reason == put_off.reason);
+            let attempts = before.map_or(0, |row| row.attempts).saturating_add(1);
+            let row = Pending {
+                reason: put_off.reason.to_owned(),
+                since: before.map_or(now, |row| row.since),
+                attempts,
+                not_before: now.plus_ms(retry_wait_ms(put_off.reason, attempts)),
+            };
+            if before.is_none() {
+                if let Some(problem) = &put_off.problem {
+                    findings.push(refused(source, put_off.reason, problem));
+                }
+            }
+            writes.push(self.memory.set_pending(source, Some(&row)));
+        }
+        let is_settled = |source: &Source, row: &Pending| {
+            let was_due = begun.is_full || row.not_before <= now;
+            was_due && !self.put_off.contains_key(source)
+        };
+        for (source, row) in &begun.pending {
+            if is_settled(source, row) {
+                writes.push(self.memory.set_pending(source, None));
+            }
+        }
+        self.findings.extend(findings);
+        writes
+    }
+
+    /// What has been kept for the journal's days (contract, 7.2).
+    fn expired(&self, now: Timestamp) -> Result<Vec<Write>, Failure> {
+        let days = i64::from(self.job.policy.journal_days);
+        let before = now.plus_ms(-days * 24 * HOUR_MS);
+        let mut writes = journal::forget_before(&self.memory, before)?;
+        let old: Vec<_> = self
+            .memory
+            .tombstones()?
+            .into_iter()
+            .filter(|(_, at)| *at < before)
+            .map(|(id, _)| id)
+            .collect();
+        for link in self.memory.links(&old)?.into_iter().filter_map(crate::links::Stored::found) {
+            if link.is_tombstone() {
+                writes.extend(self.memory.delete_link(&link));
+                writes.push(self.memory.set_deletion(&link.crm_id, None));
+            }
+        }
+        Ok(writes)
+    }
+}
+
+/// When something put off is looked at again, unless its contact is news before. A full read looks at
+/// everything.
+fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
+    match reason {
+        AWAITING_APPROVAL | "edited-meanwhile" | "changed-meanwhile" | "gone-meanwhile" => 0,
+        "open-intent" | "answer-lost" => SETTLE_MS,
+        AMBIGUOUS | "moved-in-mailbox" | "vanished-in-crm" | "cannot-be-restored" => RETRY_MAX_MS,
+        _ => {
+            let doublings = attempts.saturating_sub(1).min(10);
+            (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
+        }
+    }
+}
+
+fn refused(source: &Source, reason: &str, problem: &crate::report::Problem) -> Finding {
+    let mut contact = crate::report::ContactName::default();
+    match source {
+        Source::Crm(id) => contact.crm_id = Some(id.clone()),
+        Source::Mailbox(id) => contact.mailbox_id = Some(id.clone()),
+    }
+    Finding {
+        severity: Severity::Error,
+        code: reason.to_owned(),
+        message: problem.message.clone(),
+        remedy: problem.remedy.clone(),
+        contact: Some(contact),
+        field: None,
+    }
+}

@@ -1,0 +1,342 @@
+//! Setting a mailbox up: from a job to its two sides, and what can be found out about them.
+
+use std::rc::Rc;
+
+use crate::contact::{Field, FieldSet};
+use crate::crm::flowfact::{Flowfact, Survey};
+use crate::crm::Crm;
+use crate::http::{Http, RemoteError};
+use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
+use crate::links::{Caution, Memory, State};
+use crate::mailbox::Mailbox;
+use crate::mailbox::graph::Graph;
+use crate::outside::Outside;
+use crate::report::{Failure, Finding, Problem, Service, Severity};
+
+/// The two sides of a job.
+pub enum Sides {
+    /// FLOWFACT and Office 365, and what they send with, for counting.
+    FlowfactAndGraph(Flowfact, Graph, Vec<Http>),
+}
+
+/// What earlier passes left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// When the last complete pass ended, in ms since 1970.
+    pub last_complete: Option<u64>,
+    /// Pairs in step.
+    pub links: u32,
+    /// Pairs at rest.
+    pub detached: u32,
+    /// Pairs and contacts on which nothing is done until something is settled.
+    pub held: u32,
+    /// Changes read and not carried out yet.
+    pub pending: u32,
+    /// Operations of the last pass that wait for a person.
+    pub held_back: u32,
+}
+
+/// What was found out about the two sides.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkup {
+    /// Whether a pass with this job could start.
+    pub ready: bool,
+    /// In the order of the questions asked.
+    pub findings: Vec<Finding>,
+    /// Field names that the schema offers.
+    pub fields: Vec<(Field, Option<String>)>,
+    /// Places for the marker, in order of preference.
+    pub markers: Vec<Marker>,
+    /// The mailbox's own primary address.
+    pub address: Option<String>,
+}
+
+/// Makes the two sides of a job, after checking it. Sends nothing.
+pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
+    check_job(job)?;
+    let CrmAccess::Flowfact(flowfact) = &job.crm;
+    match &job.mailbox.endpoint {
+        Endpoint::Graph(graph) => {
+            let crm_http = Http::new(Rc::clone(outside), Service::Flowfact);
+            let mailbox_http = Http::new(Rc::clone(outside), Service::Graph);
+            let crm = Flowfact::new(crm_http.clone(), flowfact.clone(), &job.mailbox.address);
+            let mailbox = Graph::new(mailbox_http.clone(), graph.clone());
+            Ok(Sides::FlowfactAndGraph(crm, mailbox, vec![crm_http, mailbox_http]))
+        }
+        Endpoint::Ews(_) => Err(invalid(
+            "mailbox.endpoint",
+            "Exchange Server (EWS) is not spoken by this version of the plugin",
+        )),
+    }
+}
+
+/// Reads from the store alone what earlier passes left behind.
+pub fn status(job: &Job, outside: &Rc<dyn Outside>) -> Result<Overview, Failure> {
+    check_job(job)?;
+    let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
+    let Some(state) = memory.state()? else { return Ok(Overview::default()) };
+    let pending = memory.pending()?;
+    let is_held = |reason: &str| HELD.contains(&reason);
+    let held = pending.values().filter(|row| is_held(&row.reason)).count();
+    let request = state.approval_request;
+    Ok(Overview {
+        last_complete: state.last_complete.and_then(|at| u64::try_from(at.0).ok()),
+        links: state.links,
+        detached: state.detached,
+        held: u32::try_from(held).unwrap_or(u32::MAX),
+        pending: u32::try_from(pending.len()).unwrap_or(u32::MAX),
+        held_back: request.map_or(0, |request| {
+            request.crm_deletions + request.mailbox_deletions + request.detachings + request.emptied
+        }),
+    })
+}
+
+/// Lets the next pass take whatever mailbox it finds for the one that was synced (contract, 2.6).
+pub fn rebind(job: &Job, outside: &Rc<dyn Outside>) -> Result<(), Failure> {
+    let found = set_caution(job, outside, Caution::Rebound)?;
+    found.ok_or_else(|| {
+        Failure::NotFound(Problem {
+            message: format!("no pass has remembered the mailbox `{}` yet", job.mailbox.id),
+            remedy: Some("there is nothing to rebind: start a sync".to_owned()),
+        })
+    })
+}
+
+/// Makes the next pass let a person approve whatever it would destroy (contract, 2.4).
+pub fn suspend(job: &Job, outside: &Rc<dyn Outside>) -> Result<(), Failure> {
+    set_caution(job, outside, Caution::SwitchedOn).map(|_| ())
+}
+
+/// Signs in to both sides and says what it found. Writes nothing.
+pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
+    let Sides::FlowfactAndGraph(crm, mailbox, _) = sides(job, outside)?;
+    let mut checkup = Checkup { ready: true, ..Checkup::default() };
+    check_crm(crm, job, &mut checkup);
+    check_mailbox(mailbox, job, &mut checkup);
+    Ok(checkup)
+}
+
+/// Reasons of pending rows that mean *held* (contract, section 1).
+const HELD: [&str; 8] = [
+    "ambiguous-match",
+    "awaiting-approval",
+    "cannot-be-restored",
+    "crm-unreadable",
+    "mailbox-unreadable",
+    "moved-in-mailbox",
+    "open-intent",
+    "vanished-in-crm",
+];
+
+fn set_caution(
+    job: &Job,
+    outside: &Rc<dyn Outside>,
+    caution: Caution,
+) -> Result<Option<()>, Failure> {
+    check_job(job)?;
+    let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
+    let Some(state) = memory.state()? else { return Ok(None) };
+    if state.caution == Some(caution) {
+        return Ok(Some(()));
+    }
+    let state = State { caution: Some(caution), ..state };
+    memory.commit(vec![memory.set_state(&state)]).map(Some)
+}
+
+fn check_crm(mut crm: Flowfact, job: &Job, checkup: &mut Checkup) {
+    match crm.connect(None) {
+        Ok(connection) => {
+            checkup.findings.push(note(
+                "crm-signed-in",
+                format!("FLOWFACT: signed in to company `{}`", connection.company),
+            ));
+            checkup.findings.extend(connection.findings);
+        }
+        Err(error) => {
+            checkup.fail("crm-unreachable", error);
+            return;
+        }
+    }
+    check_native_sync(&crm, job, checkup);
+    match crm.survey() {
+        Ok(survey) => take_survey(survey, job, crm.fields(), checkup),
+        Err(error) => checkup.fail("crm-survey-failed", error),
+    }
+}
+
+fn check_native_sync(crm: &Flowfact, job: &Job, checkup: &mut Checkup) {
+    if job.policy.native_sync == NativeSync::Off {
+        return;
+    }
+    let (message, remedy) = match crm.native_sync() {
+        Ok(Some(false)) => {
+            checkup.findings.push(note(
+                "native-sync-off",
+                "FLOWFACT's own contact sync is off for this mailbox".to_owned(),
+            ));
+            return;
+        }
+        Ok(Some(true)) => (
+            "FLOWFACT's own contact sync is switched on for this mailbox",
+            "switch it off in FLOWFACT: two engines on one mailbox fight",
+        ),
+        Ok(None) | Err(_) => (
+            "whether FLOWFACT's own contact sync is on for this mailbox cannot be read",
+            "make sure that it is off, and say so in the configuration: native-sync = \"off\"",
+        ),
+    };
+    checkup.ready = false;
+    checkup.findings.push(finding(Severity::Error, "other-engine", message, remedy));
+}
+
+fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Checkup) {
+    let CrmAccess::Flowfact(access) = &job.crm;
+    if !survey.markers.contains(&access.marker) {
+        let problem = "the marker that is configured was not found in FLOWFACT";
+        let remedy = match survey.markers.first() {
+            Some(marker) => format!("this one was found: {}", marker_text(marker)),
+            None => "add a field of type EMAIL_ACCOUNT, or a value of `tags`, to the contact schema"
+                .to_owned(),
+        };
+        checkup.ready = false;
+        checkup.findings.push(finding(Severity::Error, "marker-not-found", problem, &remedy));
+    }
+    if matches!(access.marker, Marker::SyncEntry(_)) {
+        let message = "markers are sync entries, which cannot be listed: they are asked for contact \
+                       by contact, so that setting or taking one away may be seen late";
+        let remedy = "a marker in a contact field is seen at once";
+        checkup.findings.push(finding(Severity::Warning, "marker-seen-late", message, remedy));
+    }
+    if !survey.filter_works {
+        let message = "FLOWFACT ignores the filter on the time of change: every pass reads all contacts";
+        checkup.findings.push(finding(Severity::Warning, "no-change-filter", message, ""));
+    }
+    for field in Field::ALL {
+        if !fields.contains(&field) {
+            checkup.findings.push(Finding {
+                field: Some(field),
+                ..finding(
+                    Severity::Note,
+                    "field-takes-no-part",
+                    "this field has no counterpart in the FLOWFACT schema and takes no part",
+                    "name it in the configuration, under `fields`, if there is one",
+                )
+            });
+        }
+    }
+    checkup.fields = survey.fields;
+    checkup.markers = survey.markers;
+}
+
+fn check_mailbox(mut mailbox: Graph, job: &Job, checkup: &mut Checkup) {
+    let identity = match mailbox.connect(None) {
+        Ok(identity) => identity,
+        Err(error) => return checkup.fail("mailbox-unreachable", error),
+    };
+    checkup.findings.push(note("mailbox-signed-in", "Office 365: the mailbox answers".to_owned()));
+    if let Err(error) = mailbox.changes(None) {
+        checkup.fail("mailbox-unreadable", error);
+    }
+    let differs = identity
+        .address
+        .as_ref()
+        .is_some_and(|address| !address.eq_ignore_ascii_case(&job.mailbox.address));
+    if differs {
+        checkup.findings.push(finding(
+            Severity::Note,
+            "address-differs",
+            "the configured address is not the mailbox's primary one",
+            "nothing, if it is an alias; see the proposal",
+        ));
+    }
+    checkup.address = identity.address;
+}
+
+impl Checkup {
+    fn fail(&mut self, code: &str, error: RemoteError) {
+        let problem = error.into_problem();
+        self.ready = false;
+        self.findings.push(Finding {
+            severity: Severity::Error,
+            code: code.to_owned(),
+            message: problem.message,
+            remedy: problem.remedy,
+            contact: None,
+            field: None,
+        });
+    }
+}
+
+/// A marker as the configuration would write it.
+fn marker_text(marker: &Marker) -> String {
+    match marker {
+        Marker::SyncEntry(account) => format!("marker = {{ sync-entry = \"{account}\" }}"),
+        Marker::FieldValue { field, value } => {
+            format!("marker = {{ field = \"{field}\", value = \"{value}\" }}")
+        }
+    }
+}
+
+/// A job contradicts itself before anything is sent.
+fn check_job(job: &Job) -> Result<(), Failure> {
+    let CrmAccess::Flowfact(flowfact) = &job.crm;
+    check_id("tenant.id", &job.tenant.id)?;
+    check_id("mailbox.id", &job.mailbox.id)?;
+    let region = &job.tenant.region;
+    if region.len() != 2 || !region.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(invalid("tenant.region", "must be two capital letters, for example `DE`"));
+    }
+    check_base_url("crm.base-url", &flowfact.base_url)?;
+    if let Endpoint::Graph(graph) = &job.mailbox.endpoint {
+        check_base_url("mailbox.endpoint.base-url", &graph.base_url)?;
+    }
+    if flowfact.schema.is_empty() {
+        return Err(invalid("crm.schema", "must name the schema of contacts: `contacts`"));
+    }
+    if !(1..=365).contains(&job.policy.journal_days) {
+        return Err(invalid("policy.journal-days", "must be 1 to 365"));
+    }
+    if job.policy.guard.contacts_percent_max > 100 {
+        return Err(invalid("policy.guard.contacts-percent-max", "must be 0 to 100"));
+    }
+    Ok(())
+}
+
+fn check_id(name: &str, id: &str) -> Result<(), Failure> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&id.len()) && id.bytes().all(is_plain) {
+        return Ok(());
+    }
+    Err(invalid(name, "must be 1 to 64 characters of `a-z 0-9 -`"))
+}
+
+fn check_base_url(name: &str, url: &str) -> Result<(), Failure> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_good = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']));
+    if is_good && !url.ends_with('/') {
+        return Ok(());
+    }
+    Err(invalid(name, "must be an http(s) address without user, query and trailing slash"))
+}
+
+fn invalid(name: &str, rule: &str) -> Failure {
+    Failure::InvalidJob(Problem {
+        message: format!("`{name}` {rule}"),
+        remedy: Some("correct the job, or the configuration that it is made from".to_owned()),
+    })
+}
+
+fn note(code: &str, message: String) -> Finding {
+    Finding { remedy: None, ..finding(Severity::Note, code, &message, "") }
+}
+
+fn finding(severity: Severity, code: &str, message: &str, remedy: &str) -> Finding {
+    Finding {
+        severity,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
+        contact: None,
+        field: None,
+    }
+}
