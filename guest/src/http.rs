@@ -40,6 +40,16 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
+    /// Whether it concerns whatever else could be asked of the service now: nothing more is sent.
+    pub(crate) fn halts(&self) -> bool {
+        match self {
+            Self::Throttled(_) | Self::SignInRefused(_) | Self::EgressDenied(_) => true,
+            // Without a status there was no answer at all.
+            Self::Unreachable(remote) => remote.status.is_none(),
+            Self::PermissionMissing(_) | Self::Protocol(_) => false,
+        }
+    }
+
     /// The sentence for people.
     pub fn into_problem(self) -> Problem {
         match self {
@@ -243,28 +253,25 @@ impl Http {
     }
 
     /// Sends all requests and returns their answers in the same order. Once the service asks for a
-    /// long pause, the rest is not sent and answered with that pause.
+    /// long pause, or is out of reach, the rest is not sent and answered with that.
     pub fn send(&self, mut calls: Vec<Call>) -> Vec<Result<Answer, CallError>> {
         let mut results = Vec::with_capacity(calls.len());
-        let mut halted: Option<Throttled> = None;
+        let mut halted: Option<RemoteError> = None;
         while !calls.is_empty() {
             let rest = calls.split_off(calls.len().min(CALLS_AT_ONCE_MAX));
-            if let Some(throttled) = &halted {
-                let error = RemoteError::Throttled(throttled.clone());
+            if let Some(error) = &halted {
                 let unsent = CallError {
-                    error,
+                    error: error.clone(),
                     maybe_done: false,
                 };
                 results.extend(calls.iter().map(|_| Err(unsent.clone())));
             } else {
                 let answers = self.send_group(&calls);
-                halted = answers.iter().find_map(|answer| match answer {
-                    Err(CallError {
-                        error: RemoteError::Throttled(found),
-                        ..
-                    }) => Some(found.clone()),
-                    _ => None,
-                });
+                let failures = answers.iter().filter_map(|answer| answer.as_ref().err());
+                halted = failures
+                    .map(|failure| &failure.error)
+                    .find(|error| error.halts())
+                    .cloned();
                 results.extend(answers);
             }
             calls = rest;
@@ -547,7 +554,9 @@ pub fn one_by_one<T>(
             Err(CallError {
                 error: RemoteError::Unreachable(remote),
                 ..
-            }) if any_answered || remote.status == Some(500) => Err(remote.problem),
+            }) if remote.status == Some(500) || (any_answered && remote.status.is_some()) => {
+                Err(remote.problem)
+            }
             Err(CallError {
                 error: RemoteError::Protocol(remote),
                 ..

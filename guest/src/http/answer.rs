@@ -17,7 +17,7 @@ const REQUEST_ID_HEADERS: [&str; 5] = [
 ];
 
 /// Codes that ask for a pause whatever the status: Exchange Online says some of them with others than
-/// 429 (`ErrorTooManyObjectsOpened`: <https://github.com/microsoftgraph/microsoft-graph-explorer/issues/4056>).
+/// 429 (`ErrorTooManyObjectsOpened`: microsoft-graph-explorer, issue 4056).
 const THROTTLING_CODES: [&str; 4] = [
     "TooManyRequests",
     "ApplicationThrottled",
