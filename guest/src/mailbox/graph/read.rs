@@ -1,0 +1,159 @@
+//! Contacts by id: `GET /contacts/{id}` (<https://learn.microsoft.com/graph/api/contact-get>), and what
+//! it means that one is not there (contract, section 3).
+//!
+//! An id that survives moves also survives the move to Deleted Items: such a contact can be read and
+//! is deleted all the same. And only "this item is not there", while the mailbox itself can be read,
+//! says that it is gone.
+
+use std::cell::RefCell;
+
+use crate::contact::{MailboxContact, MailboxId};
+use crate::http::{Answer, RemoteError, escaped, one_by_one};
+use crate::mailbox::MailboxRead;
+use crate::mailbox::graph::batch::{self, Item};
+use crate::mailbox::graph::folders::{self, LiveFolders};
+use crate::mailbox::graph::record::{self, Found};
+use crate::mailbox::graph::{Client, errors};
+use crate::report::Problem;
+
+/// What one contact's own answer says.
+pub(super) enum State {
+    Present(Found),
+    Gone,
+    Unreadable(Problem),
+}
+
+/// Each contact, wherever it is.
+pub(super) fn read(
+    client: &Client,
+    folder: &str,
+    live_folders: &RefCell<Option<LiveFolders>>,
+    ids: &[MailboxId],
+) -> Result<Vec<MailboxRead>, RemoteError> {
+    states(client, folder, ids)?
+        .into_iter()
+        .map(|state| match state {
+            State::Present(found) => place(client, folder, live_folders, found),
+            State::Gone => Ok(MailboxRead::Deleted),
+            State::Unreadable(problem) => Ok(MailboxRead::Unreadable(problem)),
+        })
+        .collect()
+}
+
+/// Each contact's own answer, after the mailbox has proven to be readable.
+pub(super) fn states(
+    client: &Client,
+    folder: &str,
+    ids: &[MailboxId],
+) -> Result<Vec<State>, RemoteError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items: Vec<Item> = ids.iter().map(item).collect();
+    let answers = one_by_one(batch::send(client, &items))?;
+    let mut any_present = false;
+    let mut states = Vec::with_capacity(answers.len());
+    for answer in answers {
+        let state = match answer {
+            Err(problem) => State::Unreadable(problem),
+            Ok(answer) => state(answer)?,
+        };
+        any_present |= matches!(state, State::Present(_));
+        states.push(state);
+    }
+    if !any_present {
+        // Nothing proves yet that it is the contacts' trouble and not the mailbox's.
+        probe(client, folder)?;
+    }
+    Ok(states)
+}
+
+/// The contacts as they are now; for reading back what was written.
+pub(super) fn read_back(
+    client: &Client,
+    ids: &[MailboxId],
+) -> Vec<Result<MailboxContact, Problem>> {
+    let items: Vec<Item> = ids.iter().map(item).collect();
+    batch::send(client, &items)
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(answer) if answer.is_success() => {
+                let json = answer.into_json().map_err(RemoteError::into_problem)?;
+                Ok(record::parse(&json)?.contact)
+            }
+            Ok(answer) => Err(answer.problem().problem),
+            Err(failure) => Err(failure.error.into_problem()),
+        })
+        .collect()
+}
+
+/// The path of one contact.
+pub(super) fn path(id: &MailboxId) -> String {
+    format!("/contacts/{}", escaped(id.as_str()))
+}
+
+fn item(id: &MailboxId) -> Item {
+    Item::get(
+        "read a contact",
+        format!("{}?$select={}", path(id), record::SELECT),
+    )
+}
+
+fn state(answer: Answer) -> Result<State, RemoteError> {
+    if errors::is_item_not_found(&answer) {
+        return Ok(State::Gone);
+    }
+    if answer.is_success() {
+        let parsed = answer.into_json().map_err(RemoteError::into_problem);
+        return Ok(match parsed.and_then(|json| record::parse(&json)) {
+            Ok(found) => State::Present(found),
+            Err(problem) => State::Unreadable(problem),
+        });
+    }
+    if answer.status == 401 || errors::concerns_mailbox(&answer) {
+        return Err(errors::remote_error(&answer));
+    }
+    Ok(State::Unreadable(answer.problem().problem))
+}
+
+/// Another read of the same mailbox.
+fn probe(client: &Client, folder: &str) -> Result<(), RemoteError> {
+    let path = format!("/contactFolders/{}?$select=id", escaped(folder));
+    let answer = client
+        .http
+        .send_one(client.get("look at the contacts folder", &path));
+    let answer = answer.map_err(|failure| failure.error)?;
+    if answer.is_success() {
+        Ok(())
+    } else {
+        Err(errors::remote_error(&answer))
+    }
+}
+
+/// In the folder, in another live one, or in Deleted Items.
+fn place(
+    client: &Client,
+    folder: &str,
+    live_folders: &RefCell<Option<LiveFolders>>,
+    found: Found,
+) -> Result<MailboxRead, RemoteError> {
+    let Some(parent) = found.folder else {
+        return Ok(MailboxRead::Unreadable(nowhere(&found.contact.id)));
+    };
+    if parent == folder {
+        return Ok(MailboxRead::Present(found.contact));
+    }
+    let live = folders::live(client, folder, live_folders)?;
+    Ok(match (live.ids.contains(&parent), live.complete) {
+        (true, _) => MailboxRead::Moved(found.contact),
+        (false, true) => MailboxRead::Deleted,
+        (false, false) => MailboxRead::Unreadable(nowhere(&found.contact.id)),
+    })
+}
+
+fn nowhere(id: &MailboxId) -> Problem {
+    Problem {
+        message: format!("it cannot be told in which folder the mailbox contact {id} is"),
+        remedy: Some("move it back to the default contacts folder, or delete it".into()),
+    }
+}
