@@ -176,7 +176,7 @@ struct Gathered {
     mailbox_asked: BTreeSet<MailboxId>,
     /// Ids in the trash, as far as it was read.
     trash: BTreeSet<CrmId>,
-    trash_pages: u32,
+
     trash_is_complete: bool,
     trash_must_complete: bool,
     trash_mark: Option<TrashMark>,

@@ -2,16 +2,19 @@
 
 use std::rc::Rc;
 
-use crate::contact::{Field, FieldSet};
+use crate::contact::{CrmId, Field, FieldSet, MailboxId};
 use crate::crm::flowfact::{Flowfact, Survey};
 use crate::crm::Crm;
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
-use crate::links::{Caution, Memory, State};
+use crate::links::{Answer, Caution, Memory, State, Stored};
 use crate::mailbox::Mailbox;
 use crate::mailbox::graph::Graph;
 use crate::outside::Outside;
-use crate::report::{Failure, Finding, Problem, Service, Severity};
+use crate::report::{
+    Action, ContactName, Failure, Finding, Operation, OperationState, Problem, Service, Severity,
+    Side,
+};
 
 /// The two sides of a job.
 pub enum Sides {
@@ -114,6 +117,51 @@ pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
     check_crm(crm, job, &mut checkup);
     check_mailbox(mailbox, job, &mut checkup);
     Ok(checkup)
+}
+
+/// Remembers who a mailbox contact is: a CRM contact, or, without one, somebody new. The next pass acts
+/// on it. Sends nothing.
+pub fn pair(
+    job: &Job,
+    outside: &Rc<dyn Outside>,
+    mailbox_id: &MailboxId,
+    crm_id: Option<CrmId>,
+) -> Result<Operation, Failure> {
+    check_job(job)?;
+    let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
+    if memory.state()?.is_none() {
+        return Err(not_found("no pass has read this mailbox yet", "start a sync first"));
+    }
+    let has_partner = |paired: &[Option<CrmId>]| paired.iter().any(Option::is_some);
+    if has_partner(&memory.paired_with(std::slice::from_ref(mailbox_id))?) {
+        return Err(not_found(
+            "the mailbox contact already has a partner in the CRM",
+            "take the marker off the CRM contact first",
+        ));
+    }
+    let answer = match &crm_id {
+        Some(crm_id) => {
+            let link = memory.links(std::slice::from_ref(crm_id))?.pop().and_then(Stored::found);
+            if link.is_some_and(|link| !link.is_tombstone()) {
+                return Err(not_found(
+                    "the CRM contact already has a partner in this mailbox",
+                    "take the marker off the CRM contact first",
+                ));
+            }
+            Answer::Same(crm_id.clone())
+        }
+        None => Answer::New,
+    };
+    memory.commit(vec![memory.set_answer(mailbox_id, Some(&answer))])?;
+    let action = if crm_id.is_some() { Action::Pair } else { Action::Create };
+    Ok(Operation {
+        side: Side::Crm,
+        action,
+        contact: ContactName { crm_id, mailbox_id: Some(mailbox_id.clone()), label: String::new() },
+        changes: Vec::new(),
+        reason: "paired-by-person",
+        state: OperationState::Planned,
+    })
 }
 
 /// Reasons of pending rows that mean *held* (contract, section 1).
@@ -317,6 +365,10 @@ fn check_base_url(name: &str, url: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(invalid(name, "must be an http(s) address without user, query and trailing slash"))
+}
+
+fn not_found(message: &str, remedy: &str) -> Failure {
+    Failure::NotFound(Problem { message: message.to_owned(), remedy: Some(remedy.to_owned()) })
 }
 
 fn invalid(name: &str, rule: &str) -> Failure {

@@ -7,12 +7,12 @@ use crate::contact::{CrmId, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::execute::Task;
 use crate::job::Matching;
-use crate::links::{Answer, Caution, Link, Packed, Source, Stored, bucket_of};
+use crate::links::{Answer, Caution, Link, Source, Stored, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::mapping;
 use crate::plan::guard::Destruction;
 use crate::plan::matching::{self, Candidate, Question};
-use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair};
+use crate::plan::{self, Decision, Deed, Half, PackedPair};
 use crate::report::{
     ApprovalRequest, ContactName, Failure, Finding, OperationState, Outcome, Severity, Side,
 };

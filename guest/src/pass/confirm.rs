@@ -109,7 +109,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     // ---- reading by id ------------------------------------------------------------------------------------
 
-    fn read_queued_crm(&mut self) -> Result<bool, Stop> {
+    pub(super) fn read_queued_crm(&mut self) -> Result<bool, Stop> {
         let ids: Vec<CrmId> = self
             .gathered
             .crm_queue

@@ -13,7 +13,7 @@ use crate::outside::Write;
 use crate::report::{Finding, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
-pub const SETTLE_MS: i64 = 600_000;
+pub(super) const SETTLE_MS: i64 = 600_000;
 
 /// Clocks differ: a contact may seem to be created a little before its intent.
 const CLOCK_SKEW_MS: i64 = 300_000;
