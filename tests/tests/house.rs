@@ -1,0 +1,143 @@
+//! The repository checks itself.
+//!
+//! Goal: what the house has agreed on stays true without anybody having to look. Method: every file
+//! that git knows is read once, and cargo is asked for the guest's dependencies.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lines of code longer than this do not fit beside another file.
+const LINE_CHARACTERS_MAX: usize = 100;
+
+/// Functions longer than this do more than one thing.
+const FUNCTION_LINES_MAX: usize = 70;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").into()
+}
+
+fn files(ending: &str) -> Vec<(PathBuf, String)> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git lists its files");
+    assert!(listed.status.success(), "git ls-files fails");
+    let names = String::from_utf8(listed.stdout).expect("file names are text");
+    let files: Vec<_> = names
+        .lines()
+        .filter(|name| name.ends_with(ending) && !name.contains("wit/deps/"))
+        .filter_map(|name| {
+            let path = root().join(name);
+            Some((PathBuf::from(name), fs::read_to_string(path).ok()?))
+        })
+        .collect();
+    assert!(!files.is_empty(), "no files end with {ending}");
+    files
+}
+
+#[test]
+fn lines_fit_beside_another_file() {
+    let mut long = Vec::new();
+    for (path, text) in files(".rs").into_iter().chain(files(".wit")) {
+        for (number, line) in text.lines().enumerate() {
+            if line.chars().count() > LINE_CHARACTERS_MAX && !line.contains("http") {
+                long.push(format!("{}:{}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines over {LINE_CHARACTERS_MAX} characters: {long:#?}");
+}
+
+#[test]
+fn functions_do_one_thing() {
+    let mut long = Vec::new();
+    for (path, text) in files(".rs") {
+        let mut begun: Option<(usize, usize)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let head = line.trim_start();
+            let is_function = ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn ", "async fn "]
+                .iter()
+                .any(|word| head.starts_with(word));
+            if is_function && begun.is_none() {
+                begun = Some((number, indent));
+            }
+            if let Some((first, at)) = begun {
+                if indent == at && (head == "}" || head.ends_with('}') || head.ends_with(';')) {
+                    if number - first + 1 > FUNCTION_LINES_MAX {
+                        long.push(format!("{}:{} ({})", path.display(), first + 1, number - first + 1));
+                    }
+                    begun = None;
+                }
+            }
+        }
+    }
+    assert!(long.is_empty(), "functions over {FUNCTION_LINES_MAX} lines: {long:#?}");
+}
+
+#[test]
+fn text_is_plain() {
+    for (path, text) in files(".rs").into_iter().chain(files(".md")).chain(files(".wit")) {
+        let odd = text.chars().find(|character| {
+            (character.is_control() && *character != '\n') || *character == '\u{feff}'
+        });
+        assert_eq!(odd, None, "{} holds a control character", path.display());
+        assert!(text.ends_with('\n'), "{} does not end with a line break", path.display());
+    }
+}
+
+#[test]
+fn modules_are_files_of_their_own_name() {
+    let named: Vec<_> = files(".rs")
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| path.file_name().is_some_and(|name| name == "mod.rs"))
+        .collect();
+    assert!(named.is_empty(), "{named:?}");
+}
+
+/// The interface is the contract with hosts that we do not know: nothing in it goes unexplained.
+#[test]
+fn every_item_of_the_interface_is_documented() {
+    let heads = ["record ", "variant ", "enum ", "resource ", "interface ", "world "];
+    let mut bare = Vec::new();
+    for (path, text) in files(".wit") {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let is_item = heads.iter().any(|head| line.starts_with(head)) || line.contains(": func(");
+            let is_documented = number > 0 && lines[number - 1].starts_with("///");
+            if is_item && !is_documented {
+                bare.push(format!("{}:{} {line}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
+}
+
+/// Otherwise another plugin is proven by the native tests than the one that is shipped.
+#[test]
+fn the_guest_has_the_same_dependencies_natively_and_as_a_component() {
+    let features = |target: &str| -> BTreeSet<String> {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--package", "contact-sync-guest", "--target", target])
+            .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p} {f}"])
+            .current_dir(root())
+            .output()
+            .expect("cargo tree runs");
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        let text = String::from_utf8(tree.stdout).expect("names are text");
+        text.lines().map(|line| line.replace(" (*)", "")).collect()
+    };
+    let native = features("x86_64-unknown-linux-gnu");
+    let component = features("wasm32-wasip2");
+    let lost: Vec<_> = native.difference(&component).collect();
+    assert!(lost.is_empty(), "only natively, or with other features: {lost:#?}");
+    let added: Vec<_> = component
+        .difference(&native)
+        .filter(|line| !line.starts_with("wit-bindgen") && !line.starts_with("bitflags"))
+        .collect();
+    assert!(added.is_empty(), "only as a component, or with other features: {added:#?}");
+}
