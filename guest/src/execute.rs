@@ -4,7 +4,8 @@
 //! do so and nothing is ever in a state that the next pass could not continue from:
 //!
 //! 1. *refresh*: what is about to be written or destroyed is read again, and decided again;
-//! 2. *prepare*: intents of creates, and the journal of what will be lost, are committed;
+//! 2. *prepare*: what must come back from the CRM's trash is restored; intents of creates, and the
+//!    journal of what will be lost, are committed;
 //! 3. the CRM is written, then the mailbox, then the marker;
 //! 4. *remember*: links, closed intents and settled pendings, which the pass commits together with
 //!    what it counts.
@@ -154,8 +155,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         self.check_lease(&works)?;
         for race in 0..RACES_MAX {
             self.refresh(&mut works, race > 0);
-            self.prepare(&works, number)?;
             self.restore(&mut works);
+            self.prepare(&works, number)?;
             self.write_crm(&mut works);
             self.write_mailbox(&mut works);
             self.write_marker(&mut works);
@@ -664,12 +665,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             self.rules.fields.difference(&work.task.withheld).copied().collect();
         let mut base =
             mapping::remember(&crm_fields, &view, &merged.slots, &fields, self.rules.region);
-        if let Some(link) = before {
+        let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
+        if let Some(link) = before.filter(|link| link.is_linked() && !created) {
             base.keep_others(&link.base, &fields);
         }
         let marked = crm.and_then(|contact| contact.marked);
         let seen_before = before.is_some_and(|link| link.is_linked() && link.marker_seen);
-        let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
         Some(Link {
             crm_id,
             mailbox_id,

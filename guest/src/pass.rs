@@ -28,7 +28,7 @@ use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
 use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
-use crate::mailbox::{Mailbox, MailboxPosition};
+use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
 use crate::outside::{Outside, Timestamp};
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
@@ -137,6 +137,8 @@ struct Begun {
     state: State,
     /// Nothing was remembered: the mailbox's first pass.
     is_first: bool,
+    /// Who this mailbox was before it was rebound to somebody else.
+    former_identity: Option<MailboxIdentity>,
     /// Both sides are read wholly.
     is_full: bool,
     /// The marker is kept elsewhere than at the last pass.
@@ -429,7 +431,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.counts.store_commits = self.memory.commits();
         let elapsed = self.outside.now().since_ms(self.opened);
         self.counts.elapsed_ms = u64::try_from(elapsed).unwrap_or(0);
-        let more = !self.put_off.is_empty() || matches!(outcome, Outcome::Stopped(_));
+        let more = matches!(outcome, Outcome::Stopped(_))
+            || self.put_off.values().any(|put_off| remember::is_for_next_pass(put_off.reason));
         let report = Report { outcome, counts: self.counts.clone(), more };
         self.stage = Stage::Done(Box::new(report));
     }

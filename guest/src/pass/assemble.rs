@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Mode, Pass, PutOff, Stage, Stop, rules};
-use crate::contact::{CrmId, MailboxContact, MailboxId, SearchKey};
+use crate::contact::{CrmId, Field, FieldSet, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::execute::Task;
 use crate::job::Matching;
@@ -14,7 +14,8 @@ use crate::plan::guard::Destruction;
 use crate::plan::matching::{self, Candidate, Question};
 use crate::plan::{self, Decision, Deed, Half, PackedPair};
 use crate::report::{
-    ApprovalRequest, ContactName, Failure, Finding, OperationState, Outcome, Severity, Side,
+    Action, ApprovalRequest, ContactName, Failure, Finding, Operation, OperationState, Outcome,
+    Severity, Side,
 };
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
@@ -64,8 +65,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.link_anew(&crm_id, &mailbox_id);
         }
         for (crm_id, mailbox_id) in self.find_by_base(&gone) {
+            gone.remove(&crm_id);
             self.link_anew(&crm_id, &mailbox_id);
         }
+        self.find_by_person(&gone);
         Ok(())
     }
 
@@ -125,6 +128,26 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 _ => None,
             })
             .collect()
+    }
+
+    /// What is left is matched as people are: a mailbox that was migrated, then edited.
+    fn find_by_person(&mut self, gone: &BTreeMap<CrmId, Link>) {
+        if gone.is_empty() || self.job.policy.matching == Matching::Off {
+            return;
+        }
+        let region = &self.job.tenant.region;
+        let crm: Vec<Candidate<CrmId>> = gone
+            .values()
+            .map(|link| Candidate::of_crm(link.crm_id.clone(), &link.base.crm, region))
+            .collect();
+        let mailbox = self.mailbox_candidates();
+        let proposal = matching::propose(&crm, &mailbox, false);
+        for (crm_id, mailbox_id) in proposal.pairs {
+            self.link_anew(&crm_id, &mailbox_id);
+        }
+        for question in proposal.questions {
+            self.ask(&question, &crm, &mailbox);
+        }
     }
 
     fn link_anew(&mut self, crm_id: &CrmId, mailbox_id: &MailboxId) {
@@ -322,8 +345,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     drafts.push(Draft::Held(packed, pair.name(), put_off));
                 }
                 _ => {
-                    let destroyed = plan::destructions(&pair, &decision);
-                    drafts.push(Draft::Task(rank(&decision), packed, destroyed));
+                    drafts.push(Draft::Task(TaskDraft {
+                        rank: rank(&decision),
+                        destroyed: plan::destructions(&pair, &decision),
+                        operations: plan::describe(&pair, &decision),
+                        pair: packed,
+                    }));
                 }
             }
         }
@@ -395,7 +422,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn hold(&mut self, drafts: &mut Vec<Draft>) {
         let mut held = Vec::new();
         drafts.retain_mut(|draft| match draft {
-            Draft::Task(..) => true,
+            Draft::Task(_) => true,
             Draft::Held(pair, name, put_off) => {
                 held.push((pair.clone(), name.clone(), put_off.clone()));
                 false
@@ -420,8 +447,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn held_back(&self, drafts: &[Draft]) -> (BTreeSet<Destruction>, &'static str) {
         let mut planned: BTreeMap<Destruction, u32> = BTreeMap::new();
         for draft in drafts {
-            if let Draft::Task(_, _, destroyed) = draft {
-                for kind in destroyed {
+            if let Draft::Task(task) = draft {
+                for kind in &task.destroyed {
                     *planned.entry(*kind).or_default() += 1;
                 }
             }
@@ -451,67 +478,60 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Turns drafts into tasks and operations, in the order in which they are carried out: what
     /// creates and updates first, what destroys last.
-    fn write_plan(&mut self, mut drafts: Vec<Draft>, held_back: &BTreeSet<Destruction>) {
-        drafts.sort_by_key(|draft| match draft {
-            Draft::Task(rank, ..) => *rank,
-            Draft::Held(..) => u8::MAX,
-        });
-        for draft in drafts {
-            let Draft::Task(_, packed, destroyed) = draft else { continue };
-            let withheld: Vec<Destruction> =
-                destroyed.iter().filter(|kind| held_back.contains(kind)).copied().collect();
-            let emptied = withheld.iter().filter_map(|kind| match kind {
-                Destruction::Emptying(_, field) => Some(*field),
-                Destruction::Deletion(_) | Destruction::Detaching => None,
-            });
-            let fields = emptied.collect();
-            let is_whole = withheld.iter().any(|kind| !matches!(kind, Destruction::Emptying(..)));
-            if !withheld.is_empty() {
-                self.hold_back(&packed, &withheld);
-            }
-            if is_whole {
+    fn write_plan(&mut self, drafts: Vec<Draft>, held_back: &BTreeSet<Destruction>) {
+        let mut drafts: Vec<TaskDraft> = drafts
+            .into_iter()
+            .filter_map(|draft| match draft {
+                Draft::Task(task) => Some(task),
+                Draft::Held(..) => None,
+            })
+            .collect();
+        drafts.sort_by_key(|draft| draft.rank);
+        for mut draft in drafts {
+            let (held, planned): (Vec<_>, Vec<_>) =
+                draft.destroyed.iter().partition(|kind| held_back.contains(kind));
+            if held.is_empty() {
+                self.add_task(draft, planned, FieldSet::new());
                 continue;
             }
-            let planned = destroyed.into_iter().filter(|kind| !held_back.contains(kind)).collect();
-            self.add_task(packed, planned, fields);
+            self.hold_back(&draft, &held);
+            let fields: FieldSet = held.iter().filter_map(emptied_field).collect();
+            if fields.len() == held.len() && self.replan(&mut draft, &fields) {
+                self.add_task(draft, planned, fields);
+            }
         }
     }
 
-    /// The operation of a task that a person must approve, and a row that brings it back.
-    fn hold_back(&mut self, packed: &PackedPair, withheld: &[Destruction]) {
-        let Some(pair) = packed.unpack() else { return };
-        let Some(begun) = &self.begun else { return };
-        let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &begun.fields));
-        for mut operation in plan::describe(&pair, &decision) {
-            let is_emptying = withheld.iter().any(|kind| matches!(kind,
-                Destruction::Emptying(side, _) if *side == operation.side));
-            let is_whole = !matches!(decision.deed, Deed::Agree { .. });
-            if is_emptying || is_whole {
-                operation.state = OperationState::HeldBack;
-                self.operations.push(operation);
+    /// The operations that a person must approve, and rows that bring them back.
+    fn hold_back(&mut self, draft: &TaskDraft, held: &[Destruction]) {
+        let is_held = |operation: &Operation| match operation.action {
+            Action::Update => {
+                held.iter().any(|kind| emptied_field(kind).is_some() && kind.side() == operation.side)
             }
+            _ => held.iter().any(|kind| emptied_field(kind).is_none()),
+        };
+        for operation in draft.operations.iter().filter(|operation| is_held(operation)) {
+            let state = OperationState::HeldBack;
+            self.operations.push(Operation { state, ..operation.clone() });
         }
-        for source in super::sources(packed) {
+        for source in super::sources(&draft.pair) {
             let put_off = PutOff { reason: AWAITING_APPROVAL, problem: None };
             self.put_off.insert(source, put_off);
         }
     }
 
-    fn add_task(
-        &mut self,
-        packed: PackedPair,
-        planned: Vec<Destruction>,
-        withheld: crate::contact::FieldSet,
-    ) {
-        let Some(pair) = packed.unpack() else { return };
-        let Some(begun) = &self.begun else { return };
-        let fields = begun.fields.difference(&withheld).copied().collect();
+    /// Plans a pair without the fields that the guard withholds. Whether anything is left to do.
+    fn replan(&self, draft: &mut TaskDraft, withheld: &FieldSet) -> bool {
+        let (Some(pair), Some(begun)) = (draft.pair.unpack(), &self.begun) else { return false };
+        let fields = begun.fields.difference(withheld).copied().collect();
         let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &fields));
-        if matches!(decision.deed, Deed::Rest) {
-            return;
-        }
-        let operations = plan::describe(&pair, &decision);
-        let settles = super::sources(&packed)
+        draft.operations = plan::describe(&pair, &decision);
+        !matches!(decision.deed, Deed::Rest)
+    }
+
+    fn add_task(&mut self, draft: TaskDraft, planned: Vec<Destruction>, withheld: FieldSet) {
+        let Some(begun) = &self.begun else { return };
+        let settles = super::sources(&draft.pair)
             .into_iter()
             .filter(|source| {
                 let is_answered = matches!(source,
@@ -520,9 +540,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 is_answered || is_pending
             })
             .collect();
-        let range = (self.operations.len(), operations.len());
-        self.operations.extend(operations);
-        self.tasks.push_back(Task { pair: packed, planned, withheld, settles, operations: range });
+        let operations = (self.operations.len(), draft.operations.len());
+        self.operations.extend(draft.operations);
+        self.tasks.push_back(Task { pair: draft.pair, planned, withheld, settles, operations });
     }
 
     fn ask_for_approval(&mut self, reason: &str) {
@@ -534,7 +554,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut list = String::new();
         let (mut crm_deletions, mut mailbox_deletions, mut detachings, mut emptied) = (0, 0, 0, 0);
         for operation in held {
-            use crate::report::Action;
             match (operation.action, operation.side) {
                 (Action::Delete, Side::Crm) => crm_deletions += 1,
                 (Action::Delete, Side::Mailbox) => mailbox_deletions += 1,
@@ -572,7 +591,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             Source::Crm(id) => Some(id),
             Source::Mailbox(_) => None,
         });
-        let gone: BTreeSet<&CrmId> = gone.chain(&self.gathered.trash).collect();
+        // A trash that is as it was names nobody who is still in a bucket.
+        let trash = self.gathered.trash_has_changed.then_some(&self.gathered.trash);
+        let gone: BTreeSet<&CrmId> = gone.chain(trash.into_iter().flatten()).collect();
         let mut buckets: BTreeMap<u8, Vec<Candidate<CrmId>>> = if begun.is_full {
             (0..=u8::MAX).map(|bucket| (bucket, Vec::new())).collect()
         } else {
@@ -608,10 +629,26 @@ pub(super) const AWAITING_APPROVAL: &str = "awaiting-approval";
 
 /// A pair on its way into the plan.
 enum Draft {
-    /// When it is carried out, the pair, what it destroys.
-    Task(u8, PackedPair, Vec<Destruction>),
+    /// Something is to be done about it.
+    Task(TaskDraft),
     /// Nothing may be done about it.
     Held(PackedPair, ContactName, PutOff),
+}
+
+/// A task on its way into the plan.
+struct TaskDraft {
+    /// When it is carried out.
+    rank: u8,
+    pair: PackedPair,
+    destroyed: Vec<Destruction>,
+    operations: Vec<Operation>,
+}
+
+fn emptied_field(destruction: &Destruction) -> Option<Field> {
+    match destruction {
+        Destruction::Emptying(_, field) => Some(*field),
+        Destruction::Deletion(_) | Destruction::Detaching => None,
+    }
 }
 
 /// The order of carrying out.

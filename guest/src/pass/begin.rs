@@ -58,12 +58,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         });
         let is_marker_moved = state.marker != marker;
         state.crm = connection;
-        state.mailbox = identity;
+        let former = std::mem::replace(&mut state.mailbox, identity);
+        let former_identity = (!is_same(&former, &state.mailbox)).then_some(former);
         state.marker = marker;
         state.fields = fields.clone();
         self.begun = Some(Begun {
             state,
             is_first,
+            former_identity,
             is_full,
             is_marker_moved,
             fields,
@@ -92,10 +94,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn check_mailbox(&self, state: &State, identity: &MailboxIdentity) -> Result<(), Failure> {
-        let is_same = state.mailbox.service == identity.service
-            && state.mailbox.user == identity.user
-            && state.mailbox.folder == identity.folder;
-        if is_same || state.caution == Some(Caution::Rebound) {
+        if is_same(&state.mailbox, identity) || state.caution == Some(Caution::Rebound) {
             return Ok(());
         }
         Err(Failure::WrongIdentity(Problem {
@@ -169,6 +168,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             });
         }
     }
+}
+
+/// The address is no part of the identity.
+fn is_same(left: &MailboxIdentity, right: &MailboxIdentity) -> bool {
+    left.service == right.service && left.user == right.user && left.folder == right.folder
 }
 
 fn is_full_due(state: &State, now: Timestamp) -> bool {

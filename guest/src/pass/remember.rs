@@ -30,6 +30,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         if begun.is_full {
+            writes.extend(begun.former_identity.iter().map(|id| self.memory.delete_owner(id)));
             writes.push(self.memory.set_owner(&begun.state.mailbox));
             writes.extend(self.expired(now)?);
         }
@@ -45,9 +46,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn next_state(&mut self, now: Timestamp) -> Option<State> {
-        let held = u32::try_from(self.put_off.len()).unwrap_or(u32::MAX);
-        self.counts.held = held;
         let begun = self.begun.as_ref()?;
+        let is_waiting = |source: &&Source| !self.put_off.contains_key(*source);
+        let not_due = begun.pending.iter().filter(|(_, row)| row.not_before > now && !begun.is_full);
+        let waiting = not_due.map(|(source, _)| source).filter(is_waiting).count();
+        self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
         let gathered = &self.gathered;
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
@@ -119,6 +122,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         Ok(writes)
     }
+}
+
+/// Whether something put off is to be taken up by the next pass, however soon it comes.
+pub(super) fn is_for_next_pass(reason: &str) -> bool {
+    reason != AWAITING_APPROVAL && retry_wait_ms(reason, 1) == 0
 }
 
 /// When something put off is looked at again, unless its contact is news before. A full read looks at

@@ -23,6 +23,16 @@ pub enum Destruction {
     Emptying(Side, Field),
 }
 
+impl Destruction {
+    /// Where it happens. A pair is taken apart in the CRM, where its marker is.
+    pub fn side(self) -> Side {
+        match self {
+            Self::Deletion(side) | Self::Emptying(side, _) => side,
+            Self::Detaching => Side::Crm,
+        }
+    }
+}
+
 /// What was carried out in the last hours: kind, hour since 1970, count. A day has 24 entries a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardWindow(Vec<(Destruction, i64, u32)>);
