@@ -9,8 +9,9 @@
 pub mod flowfact;
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::contact::{CrmContact, CrmFields, CrmId, FieldSet};
+use crate::contact::{CrmContact, CrmFields, CrmId, Field, FieldSet};
 use crate::http::{RemoteError, WriteError};
 use crate::outside::Timestamp;
 use crate::report::{Finding, Problem};
@@ -67,6 +68,28 @@ pub trait Crm {
     /// Brings contacts back from the trash under their own ids, and returns them as they then are.
     fn restore(&self, ids: &[CrmId]) -> Vec<Result<CrmContact, WriteError>>;
 
+    /// What the CRM would not take of `after` where it differs from `before`: too many values, none of
+    /// a list's, a field that cannot be written. [`Crm::update`] and [`Crm::create`] leave such fields
+    /// as they are. Pure.
+    fn misfits(&self, before: &CrmFields, after: &CrmFields) -> Vec<(Field, Problem)>;
+
+    /// The next page of contacts that were created since `at`, as far as that is known of them, by the
+    /// user of this connection or by one the CRM does not name: among them is what an unanswered
+    /// create may have made. `cursor` goes on where the page before it ended.
+    fn created_since(
+        &self,
+        at: Timestamp,
+        cursor: Option<&CrmCursor>,
+    ) -> Result<CrmPage, RemoteError>;
+
+    /// All contacts with all their values, in the order of their ids where the CRM can do that; a part
+    /// of at most `contacts_max`. `after` is what the part before it named as its next.
+    fn export_page(
+        &self,
+        after: Option<&str>,
+        contacts_max: u32,
+    ) -> Result<ExportPage, RemoteError>;
+
     /// Sets or takes away a marker: this mailbox's, or, where `marker` names one, another's.
     fn mark(&self, changes: &[MarkerChange]) -> Vec<Result<(), WriteError>>;
 }
@@ -90,8 +113,10 @@ pub struct CrmConnection {
 pub struct CrmPosition {
     /// The newest change that was read.
     pub newest: Timestamp,
-    /// Contacts read within the overlap before `newest`, with their times: read again by the next
-    /// pass, and known by this to be no news.
+    /// Where the next reading begins: some time before `newest`, because a change may show late.
+    pub since: Timestamp,
+    /// Contacts read since `since`, with their times: read again by the next pass, and known by this
+    /// to be no news.
     pub recent: Vec<(CrmId, Timestamp)>,
 }
 
@@ -105,7 +130,7 @@ pub struct CrmCursor {
 /// One page of contacts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrmPage {
-    /// In order of change.
+    /// In order of change; so are the pages, unless the CRM can only be read newest first.
     pub contacts: Vec<CrmContact>,
     /// Entries that are no readable contact: the id where there is one, and why.
     pub unreadable: Vec<(Option<CrmId>, Problem)>,
@@ -154,6 +179,9 @@ pub struct TrashPage {
     pub entries: Vec<TrashEntry>,
     /// What to remember of the trash, if this was its newest page.
     pub mark: TrashMark,
+    /// Whether pages follow the time of deletion: from the newest page on upwards if that is page 1,
+    /// downwards if it is the last. If not, a changed total asks for all of them.
+    pub ordered: bool,
     /// How many pages there are; pages are counted from 1.
     pub pages: u32,
     /// Which page this was.
@@ -167,6 +195,36 @@ pub struct TrashEntry {
     pub id: CrmId,
     /// When it was deleted.
     pub deleted: Option<Timestamp>,
+}
+
+/// A part of the export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportPage {
+    /// Every field that the CRM knows, the same in every part.
+    pub columns: Vec<ExportColumn>,
+    /// The contacts.
+    pub rows: Vec<ExportRow>,
+    /// `after` of the next call; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A field of the export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportColumn {
+    /// Its name in the CRM.
+    pub name: String,
+    /// What people call it.
+    pub caption: String,
+}
+
+/// One contact of the export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportRow {
+    /// Its id.
+    pub id: CrmId,
+    /// The values of each field that has any, as the CRM holds them; also of fields that are no
+    /// column.
+    pub fields: BTreeMap<String, Vec<serde_json::Value>>,
 }
 
 /// A change of a CRM contact.
