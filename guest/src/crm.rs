@@ -51,9 +51,6 @@ pub trait Crm {
     fn trash(&self, known: Option<&TrashMark>, page: Option<u32>)
     -> Result<TrashPage, RemoteError>;
 
-    /// Contacts that our user created since, in any order, as far as the CRM shows them by now.
-    fn created_since(&self, since: Timestamp) -> Result<Vec<CrmContact>, RemoteError>;
-
     /// Creates contacts, with this mailbox's marker where it is part of the contact. Not idempotent:
     /// never repeated after [`WriteError::Unknown`] without looking first.
     fn create(&self, drafts: &[CrmFields]) -> Vec<Result<CrmContact, WriteError>>;

@@ -26,7 +26,7 @@ use crate::mapping;
 use crate::outside::{Timestamp, Write};
 use crate::plan::guard::Destruction;
 use crate::plan::matching::Candidate;
-use crate::plan::merge::Merged;
+use crate::plan::merge::{Conflict, Merged};
 use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
 use crate::report::{Action, Change, Failure, Finding, Problem, Severity, Side};
 
@@ -589,7 +589,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn conclude_done(&self, mut work: Work, writes: &mut Vec<Write>) -> Outcome {
         let before = work.pair.link.take();
         let after = self.link_after(&work, before.as_ref());
-        let (findings, told) = untold(&work, before.as_ref());
+        let (findings, told) = self.untold(&work, before.as_ref());
         let destructions = if work.end.is_none() {
             plan::destructions(&work.pair_with(before.clone()), &work.decision)
         } else {
@@ -686,6 +686,43 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             key: if created { work.intent.clone() } else { before.and_then(|l| l.key.clone()) },
             told: Vec::new(),
         })
+    }
+
+    /// What people have not been told about this pair yet, and all that they have been told then.
+    fn untold(&self, work: &Work, before: Option<&Link>) -> (Vec<Finding>, Vec<String>) {
+        let merged = match &work.decision.deed {
+            Deed::Agree { merged, .. }
+            | Deed::CreateInCrm(merged)
+            | Deed::CreateInMailbox(merged) => merged,
+            _ => return (Vec::new(), before.map(|link| link.told.clone()).unwrap_or_default()),
+        };
+        let told = before.map(|link| link.told.as_slice()).unwrap_or_default();
+        let name = work.pair.name();
+        let misfits = self.crm.misfits(&work.pair.crm_fields(), &merged.crm);
+        let misfits = misfits.into_iter().map(|(field, problem)| Finding {
+            severity: Severity::Warning,
+            code: "crm-cannot-hold".to_owned(),
+            message: problem.message,
+            remedy: problem.remedy,
+            contact: None,
+            field: Some(field),
+        });
+        let all: BTreeMap<String, Finding> = merged
+            .findings
+            .iter()
+            .cloned()
+            .chain(misfits)
+            .map(|finding| (token(&finding), finding))
+            .collect();
+        let names: Vec<String> = all.keys().cloned().collect();
+        let findings = all
+            .into_iter()
+            .filter(|(token, _)| !told.contains(token))
+            .map(|(_, finding)| finding)
+            .chain(merged.conflicts.iter().map(conflict_finding))
+            .map(|finding| Finding { contact: Some(name.clone()), ..finding })
+            .collect();
+        (findings, names)
     }
 
     // ---- one stage for many -------------------------------------------------------------------------------
@@ -812,25 +849,8 @@ fn conflict_losses(merged: &Merged, side: Side) -> Vec<Change> {
         .collect()
 }
 
-/// What people have not been told about this pair yet, and all that they have been told then.
-fn untold(work: &Work, before: Option<&Link>) -> (Vec<Finding>, Vec<String>) {
-    let merged = match &work.decision.deed {
-        Deed::Agree { merged, .. }
-        | Deed::CreateInCrm(merged)
-        | Deed::CreateInMailbox(merged) => merged,
-        _ => return (Vec::new(), before.map(|link| link.told.clone()).unwrap_or_default()),
-    };
-    let told = before.map(|link| link.told.as_slice()).unwrap_or_default();
-    let name = work.pair.name();
-    let mut names = BTreeMap::new();
-    for finding in &merged.findings {
-        names.insert(token(finding), finding);
-    }
-    let new = names
-        .iter()
-        .filter(|(token, _)| !told.contains(token))
-        .map(|(_, finding)| Finding { contact: Some(name.clone()), ..(*finding).clone() });
-    let conflicts = merged.conflicts.iter().map(|conflict| Finding {
+fn conflict_finding(conflict: &Conflict) -> Finding {
+    Finding {
         severity: Severity::Warning,
         code: "conflict".to_owned(),
         message: format!(
@@ -839,10 +859,9 @@ fn untold(work: &Work, before: Option<&Link>) -> (Vec<Finding>, Vec<String>) {
             conflict.lost.as_deref().unwrap_or("(empty)"),
         ),
         remedy: None,
-        contact: Some(name.clone()),
+        contact: None,
         field: Some(conflict.field),
-    });
-    (new.chain(conflicts).collect(), names.into_keys().collect())
+    }
 }
 
 /// Tells one finding from another without keeping its text.

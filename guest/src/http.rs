@@ -63,6 +63,19 @@ impl RemoteError {
     }
 }
 
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Throttled(throttled) => Self::Throttled(throttled),
+            RemoteError::SignInRefused(problem) => Self::SignInRefused(problem),
+            RemoteError::PermissionMissing(problem) => Self::PermissionMissing(problem),
+            RemoteError::Unreachable(problem) => Self::Unreachable(problem),
+            RemoteError::Protocol(problem) => Self::Protocol(problem),
+            RemoteError::EgressDenied(problem) => Self::EgressDenied(problem),
+        }
+    }
+}
+
 /// Why one contact was not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteError {

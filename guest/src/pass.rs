@@ -224,13 +224,7 @@ impl From<RemoteError> for Stop {
     fn from(error: RemoteError) -> Self {
         match error {
             RemoteError::Throttled(throttled) => Self::Throttled(throttled),
-            RemoteError::SignInRefused(problem) => Self::Failed(Failure::SignInRefused(problem)),
-            RemoteError::PermissionMissing(problem) => {
-                Self::Failed(Failure::PermissionMissing(problem))
-            }
-            RemoteError::Unreachable(problem) => Self::Failed(Failure::Unreachable(problem)),
-            RemoteError::Protocol(problem) => Self::Failed(Failure::Protocol(problem)),
-            RemoteError::EgressDenied(problem) => Self::Failed(Failure::EgressDenied(problem)),
+            other => Self::Failed(other.into()),
         }
     }
 }

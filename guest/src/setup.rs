@@ -63,7 +63,7 @@ pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
             let crm_http = Http::new(Rc::clone(outside), Service::Flowfact);
             let mailbox_http = Http::new(Rc::clone(outside), Service::Graph);
             let crm = Flowfact::new(crm_http.clone(), flowfact.clone(), &job.mailbox.address);
-            let mailbox = Graph::new(mailbox_http.clone(), graph.clone());
+            let mailbox = Graph::new(mailbox_http.clone(), graph);
             Ok(Sides::FlowfactAndGraph(crm, mailbox, vec![crm_http, mailbox_http]))
         }
         Endpoint::Ews(_) => Err(invalid(
@@ -255,7 +255,7 @@ fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Check
         let remedy = "a marker in a contact field is seen at once";
         checkup.findings.push(finding(Severity::Warning, "marker-seen-late", message, remedy));
     }
-    if !survey.filter_works {
+    if survey.filter_works == Some(false) {
         let message = "FLOWFACT ignores the filter on the time of change: every pass reads all contacts";
         checkup.findings.push(finding(Severity::Warning, "no-change-filter", message, ""));
     }
@@ -272,7 +272,13 @@ fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Check
             });
         }
     }
-    checkup.fields = survey.fields;
+    if !survey.trash_readable {
+        let message = "FLOWFACT's trash cannot be read: no deletion in FLOWFACT can be confirmed";
+        let remedy = "give the API user the right to see the trash";
+        checkup.findings.push(finding(Severity::Warning, "trash-unreadable", message, remedy));
+    }
+    checkup.fields =
+        survey.fields.into_iter().map(|(field, name)| (field, Some(name))).collect();
     checkup.markers = survey.markers;
 }
 

@@ -5,11 +5,11 @@
 //! created for its source, and nothing is made of a contact that may be its copy.
 
 use super::{Pass, Stage, Stop};
-use crate::contact::{CrmId, MailboxId, SearchKey};
+use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::links::{Answer, Intent, Source};
 use crate::mailbox::Mailbox;
-use crate::outside::Write;
+use crate::outside::{Timestamp, Write};
 use crate::report::{Finding, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
@@ -62,7 +62,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let found = self.mailbox.find(&keys)?;
         let settle = |((intent, id), contacts): ((&Intent, &CrmId), Vec<_>)| {
             let ids: Vec<MailboxId> =
-                contacts.into_iter().map(|contact: crate::contact::MailboxContact| contact.id).collect();
+                contacts.into_iter().map(|contact: MailboxContact| contact.id).collect();
             let settled = match ids.as_slice() {
                 [one] => Settled::Adopted(id.clone(), one.clone()),
                 [] => self.not_found(intent),
@@ -86,7 +86,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let Some(earliest) = imports.iter().map(|(intent, _)| intent.at).min() else {
             return Ok(Vec::new());
         };
-        let created = self.crm.created_since(earliest.plus_ms(-CLOCK_SKEW_MS))?;
+        let created = self.created_since(earliest.plus_ms(-CLOCK_SKEW_MS))?;
         let ids: Vec<CrmId> = created.iter().map(|contact| contact.id.clone()).collect();
         let links = self.memory.links(&ids)?;
         let free: Vec<_> = created
@@ -112,6 +112,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             (intent.clone(), settled)
         };
         Ok(imports.into_iter().map(settle).collect())
+    }
+
+    fn created_since(&self, since: Timestamp) -> Result<Vec<CrmContact>, Stop> {
+        let mut created = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.crm.created_since(since, cursor.as_ref())?;
+            created.extend(page.contacts);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(created);
+            }
+        }
     }
 
     fn not_found(&self, intent: &Intent) -> Settled {
