@@ -21,8 +21,8 @@ pub(crate) mod bindings {
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bindings::exports::contact_sync::plugin::{archive, contacts, lifecycle, setup, sync};
 use bindings::contact_sync::plugin::types as wit;
+use bindings::exports::contact_sync::plugin::{archive, contacts, lifecycle, setup, sync};
 
 use crate::outside::Outside;
 use crate::pass::{self, Advance, Mode, Step};
@@ -76,7 +76,10 @@ impl sync::Guest for Component {
             Outcome::Stopped(stopped) if !convert::has_written(&report.counts) => {
                 Err(failure(stopped))
             }
-            outcome => Ok(convert::report(&*pass, crate::report::Report { outcome, ..report })),
+            outcome => Ok(convert::report(
+                &*pass,
+                crate::report::Report { outcome, ..report },
+            )),
         }
     }
 
@@ -121,7 +124,12 @@ impl sync::GuestPass for Pass {
         let pass = self.0.borrow();
         let first = usize::try_from(first).unwrap_or(usize::MAX);
         let findings: &[Finding] = pass.findings();
-        findings.iter().skip(first).take(bounded(findings_max)).map(convert::finding).collect()
+        findings
+            .iter()
+            .skip(first)
+            .take(bounded(findings_max))
+            .map(convert::finding)
+            .collect()
     }
 }
 
@@ -146,10 +154,18 @@ impl contacts::Guest for Component {
         after: Option<String>,
         contacts_max: u32,
     ) -> Result<contacts::CsvPart, wit::Failure> {
-        let part =
-            crate::export::part(&convert::job(job), &outside(), after.as_deref(), contacts_max)
-                .map_err(failure)?;
-        Ok(contacts::CsvPart { text: part.text, contacts: part.contacts, next: part.next })
+        let part = crate::export::part(
+            &convert::job(job),
+            &outside(),
+            after.as_deref(),
+            contacts_max,
+        )
+        .map_err(failure)?;
+        Ok(contacts::CsvPart {
+            text: part.text,
+            contacts: part.contacts,
+            next: part.next,
+        })
     }
 
     fn pair(job: wit::Job, pairing: contacts::Pairing) -> Result<wit::Operation, wit::Failure> {
@@ -189,6 +205,7 @@ fn outside() -> Rc<dyn Outside> {
 }
 
 fn bounded(asked: u32) -> usize {
-    usize::try_from(asked).unwrap_or(LISTED_MAX).clamp(1, LISTED_MAX)
+    usize::try_from(asked)
+        .unwrap_or(LISTED_MAX)
+        .clamp(1, LISTED_MAX)
 }
-

@@ -15,7 +15,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::contact::{ChangeKey, CrmContact, CrmId, FieldSet, MailboxContact, MailboxId, SearchKey};
+use crate::contact::{
+    ChangeKey, CrmContact, CrmId, FieldSet, MailboxContact, MailboxId, SearchKey,
+};
 use crate::crm::{Crm, CrmEdit, CrmRead, MarkerChange};
 use crate::http::{RemoteError, WriteError};
 use crate::job::Marker;
@@ -135,7 +137,10 @@ struct Work {
 /// Why a task goes no further.
 enum End {
     Stale,
-    PutOff { reason: &'static str, problem: Option<Problem> },
+    PutOff {
+        reason: &'static str,
+        problem: Option<Problem>,
+    },
     NotDone(RemoteError),
 }
 
@@ -160,7 +165,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             self.write_crm(&mut works);
             self.write_mailbox(&mut works);
             self.write_marker(&mut works);
-            if !works.iter().any(|work| matches!(work.end, Some(End::Stale))) {
+            if !works
+                .iter()
+                .any(|work| matches!(work.end, Some(End::Stale)))
+            {
                 break;
             }
         }
@@ -197,7 +205,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     fn decide(&self, pair: &Pair, withheld: &FieldSet) -> Decision {
         let fields: FieldSet = self.rules.fields.difference(withheld).copied().collect();
-        plan::decide(pair, &Rules { fields: &fields, ..self.rules })
+        plan::decide(
+            pair,
+            &Rules {
+                fields: &fields,
+                ..self.rules
+            },
+        )
     }
 
     // ---- refresh --------------------------------------------------------------------------------------
@@ -207,7 +221,11 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// only after a race, or where the CRM is to lose its contact because the mailbox has none.
     fn refresh(&self, works: &mut [Work], is_race: bool) {
         for work in works.iter_mut() {
-            work.due = if is_race { matches!(work.end, Some(End::Stale)) } else { true };
+            work.due = if is_race {
+                matches!(work.end, Some(End::Stale))
+            } else {
+                true
+            };
             if work.due {
                 work.end = None;
                 work.crm = None;
@@ -241,7 +259,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         match self.crm.read(&ids) {
             Ok(reads) => {
                 for ((index, _), read) in wanted.iter().zip(reads) {
-                    let Some(work) = works.get_mut(*index) else { continue };
+                    let Some(work) = works.get_mut(*index) else {
+                        continue;
+                    };
                     work.pair.crm = match (read, &work.pair.crm) {
                         (CrmRead::Present(mut contact), before) => {
                             // Where the marker is kept beside the contact, this read does not say it.
@@ -271,7 +291,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         match self.mailbox.read(&ids) {
             Ok(reads) => {
                 for ((index, _), read) in wanted.iter().zip(reads) {
-                    let Some(work) = works.get_mut(*index) else { continue };
+                    let Some(work) = works.get_mut(*index) else {
+                        continue;
+                    };
                     work.pair.mailbox = mailbox_half(read);
                 }
             }
@@ -287,8 +309,14 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         work.decision = self.decide(&work.pair, &work.task.withheld);
         let destructions = plan::destructions(&work.pair, &work.decision);
-        if destructions.iter().any(|kind| !work.task.planned.contains(kind)) {
-            work.end = Some(End::PutOff { reason: "changed-meanwhile", problem: None });
+        if destructions
+            .iter()
+            .any(|kind| !work.task.planned.contains(kind))
+        {
+            work.end = Some(End::PutOff {
+                reason: "changed-meanwhile",
+                problem: None,
+            });
         }
     }
 
@@ -305,11 +333,18 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 *number = number.saturating_add(1);
             }
             if let (Deed::DeleteInCrm, Some(id)) = (&work.decision.deed, work.pair.crm_id()) {
-                let deletion = Deletion { marker: self.marker.clone(), at: self.now };
+                let deletion = Deletion {
+                    marker: self.marker.clone(),
+                    at: self.now,
+                };
                 writes.push(self.memory.set_deletion(&id, Some(&deletion)));
             }
         }
-        if writes.is_empty() { Ok(()) } else { self.memory.commit(writes) }
+        if writes.is_empty() {
+            Ok(())
+        } else {
+            self.memory.commit(writes)
+        }
     }
 
     fn intent(&self, work: &Work) -> Option<Intent> {
@@ -325,7 +360,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             ),
             _ => return None,
         };
-        Some(Intent { key, source, at: self.now, candidate })
+        Some(Intent {
+            key,
+            source,
+            at: self.now,
+            candidate,
+        })
     }
 
     /// Journal entries for what this task will delete or overwrite.
@@ -377,7 +417,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             return;
         }
         for ((index, _), answer) in wanted.iter().zip(self.crm.restore(&ids)) {
-            let Some(work) = works.get_mut(*index) else { continue };
+            let Some(work) = works.get_mut(*index) else {
+                continue;
+            };
             match answer {
                 Ok(contact) => {
                     work.written.push((Side::Crm, Action::Restore));
@@ -396,9 +438,15 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn take_marker_of_cause(&self, work: &mut Work) {
         let Some(id) = work.pair.crm_id() else { return };
         let cause = self.memory.deletions(std::slice::from_ref(&id));
-        let Ok(Some(Some(cause))) = cause.map(|mut causes| causes.pop()) else { return };
+        let Ok(Some(Some(cause))) = cause.map(|mut causes| causes.pop()) else {
+            return;
+        };
         if cause.marker != *self.marker {
-            let change = MarkerChange { id, marker: Some(cause.marker), set: false };
+            let change = MarkerChange {
+                id,
+                marker: Some(cause.marker),
+                set: false,
+            };
             if let Some(Err(error)) = self.crm.mark(&[change]).pop() {
                 work.fail(error, "marker-not-taken");
             }
@@ -424,18 +472,27 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     fn update_crm(&self, works: &mut [Work]) {
         let edits = open(works, |work| {
-            let Deed::Agree { merged, .. } = &work.decision.deed else { return None };
-            let Half::Present(contact) = &work.pair.crm else { return None };
+            let Deed::Agree { merged, .. } = &work.decision.deed else {
+                return None;
+            };
+            let Half::Present(contact) = &work.pair.crm else {
+                return None;
+            };
             (merged.crm != contact.fields).then(|| CrmEdit {
                 id: contact.id.clone(),
                 before: contact.fields.clone(),
                 after: merged.crm.clone(),
             })
         });
-        self.each(works, edits, |edits| self.crm.update(edits), |work, contact| {
-            work.written.push((Side::Crm, Action::Update));
-            work.crm = Some(contact);
-        });
+        self.each(
+            works,
+            edits,
+            |edits| self.crm.update(edits),
+            |work, contact| {
+                work.written.push((Side::Crm, Action::Update));
+                work.crm = Some(contact);
+            },
+        );
     }
 
     fn create_crm(&self, works: &mut [Work]) {
@@ -443,10 +500,15 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::CreateInCrm(merged) => Some(merged.crm.clone()),
             _ => None,
         });
-        self.each(works, drafts, |drafts| self.crm.create(drafts), |work, contact| {
-            work.written.push((Side::Crm, Action::Create));
-            work.crm = Some(contact);
-        });
+        self.each(
+            works,
+            drafts,
+            |drafts| self.crm.create(drafts),
+            |work, contact| {
+                work.written.push((Side::Crm, Action::Create));
+                work.crm = Some(contact);
+            },
+        );
     }
 
     fn delete_crm(&self, works: &mut [Work]) {
@@ -467,7 +529,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     fn update_mailbox(&self, works: &mut [Work]) {
         let edits = open(works, |work| {
-            let Deed::Agree { merged, .. } = &work.decision.deed else { return None };
+            let Deed::Agree { merged, .. } = &work.decision.deed else {
+                return None;
+            };
             let (id, change_key) = work.pair.mailbox_version()?;
             let before = work.pair.view();
             (merged.view != before).then(|| MailboxEdit {
@@ -477,23 +541,34 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 after: merged.view.clone(),
             })
         });
-        self.each(works, edits, |edits| self.mailbox.update(edits), |work, contact| {
-            work.written.push((Side::Mailbox, Action::Update));
-            work.mailbox = Some(contact);
-        });
+        self.each(
+            works,
+            edits,
+            |edits| self.mailbox.update(edits),
+            |work, contact| {
+                work.written.push((Side::Mailbox, Action::Update));
+                work.mailbox = Some(contact);
+            },
+        );
     }
 
     fn create_mailbox(&self, works: &mut [Work]) {
         let drafts = open(works, |work| match (&work.decision.deed, &work.intent) {
-            (Deed::CreateInMailbox(merged), Some(key)) => {
-                Some(MailboxDraft { key: key.clone(), view: merged.view.clone() })
-            }
+            (Deed::CreateInMailbox(merged), Some(key)) => Some(MailboxDraft {
+                key: key.clone(),
+                view: merged.view.clone(),
+            }),
             _ => None,
         });
-        self.each(works, drafts, |drafts| self.mailbox.create(drafts), |work, contact| {
-            work.written.push((Side::Mailbox, Action::Create));
-            work.mailbox = Some(contact);
-        });
+        self.each(
+            works,
+            drafts,
+            |drafts| self.mailbox.create(drafts),
+            |work, contact| {
+                work.written.push((Side::Mailbox, Action::Create));
+                work.mailbox = Some(contact);
+            },
+        );
     }
 
     fn delete_mailbox(&self, works: &mut [Work]) {
@@ -501,7 +576,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::DeleteInMailbox => work.pair.mailbox_version(),
             _ => None,
         });
-        self.each_gone(works, versions, |versions| self.mailbox.delete(versions), Side::Mailbox);
+        self.each_gone(
+            works,
+            versions,
+            |versions| self.mailbox.delete(versions),
+            Side::Mailbox,
+        );
     }
 
     // ---- the marker -------------------------------------------------------------------------------------
@@ -521,24 +601,38 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 Deed::Unmark => false,
                 _ => return None,
             };
-            let id = contact.map(|contact| contact.id.clone()).or_else(|| work.pair.crm_id())?;
-            (!work.marked).then_some(MarkerChange { id, marker: None, set })
+            let id = contact
+                .map(|contact| contact.id.clone())
+                .or_else(|| work.pair.crm_id())?;
+            (!work.marked).then_some(MarkerChange {
+                id,
+                marker: None,
+                set,
+            })
         });
-        self.each(works, changes, |changes| self.crm.mark(changes), |work, ()| {
-            let action = if matches!(work.decision.deed, Deed::Unmark) {
-                Action::Unmark
-            } else {
-                Action::Mark
-            };
-            work.marked = true;
-            work.written.push((Side::Crm, action));
-        });
+        self.each(
+            works,
+            changes,
+            |changes| self.crm.mark(changes),
+            |work, ()| {
+                let action = if matches!(work.decision.deed, Deed::Unmark) {
+                    Action::Unmark
+                } else {
+                    Action::Mark
+                };
+                work.marked = true;
+                work.written.push((Side::Crm, action));
+            },
+        );
     }
 
     // ---- remember -----------------------------------------------------------------------------------------
 
     fn remember(&self, works: Vec<Work>) -> Batch {
-        let mut batch = Batch { outcomes: Vec::with_capacity(works.len()), writes: Vec::new() };
+        let mut batch = Batch {
+            outcomes: Vec::with_capacity(works.len()),
+            writes: Vec::new(),
+        };
         for work in works {
             let outcome = self.conclude(work, &mut batch.writes);
             batch.outcomes.push(outcome);
@@ -554,20 +648,30 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         match work.end {
             None => match work.decision.deed {
-                Deed::Hold(problem) => {
-                    Outcome::PutOff { reason: work.decision.reason, problem }
-                }
+                Deed::Hold(problem) => Outcome::PutOff {
+                    reason: work.decision.reason,
+                    problem,
+                },
                 _ => self.conclude_done(work, writes),
             },
             Some(End::Stale) => {
                 self.close_unsent_intent(&work, writes);
-                Outcome::PutOff { reason: "edited-meanwhile", problem: None }
+                Outcome::PutOff {
+                    reason: "edited-meanwhile",
+                    problem: None,
+                }
             }
-            Some(End::PutOff { reason, ref problem }) => {
+            Some(End::PutOff {
+                reason,
+                ref problem,
+            }) => {
                 if reason != "answer-lost" {
                     self.close_unsent_intent(&work, writes);
                 }
-                Outcome::PutOff { reason, problem: problem.clone() }
+                Outcome::PutOff {
+                    reason,
+                    problem: problem.clone(),
+                }
             }
             Some(End::NotDone(ref error)) => {
                 self.close_unsent_intent(&work, writes);
@@ -630,7 +734,11 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             | Deed::CreateInCrm(merged)
             | Deed::CreateInMailbox(merged) => self.agreed(work, before, merged),
             Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::Unmark | Deed::Forget => {
-                before.map(|link| Link { standing: gone, marker_seen: false, ..link.clone() })
+                before.map(|link| Link {
+                    standing: gone,
+                    marker_seen: false,
+                    ..link.clone()
+                })
             }
             Deed::Detach => before.map(|link| Link {
                 standing: Standing::Detached,
@@ -650,9 +758,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Half::Present(contact) => Some(contact),
             _ => None,
         });
-        let crm_id = crm.map(|contact| contact.id.clone()).or(before.map(|l| l.crm_id.clone()))?;
-        let mailbox_id =
-            mailbox.map(|contact| contact.id.clone()).or(before.map(|l| l.mailbox_id.clone()))?;
+        let crm_id = crm
+            .map(|contact| contact.id.clone())
+            .or(before.map(|l| l.crm_id.clone()))?;
+        let mailbox_id = mailbox
+            .map(|contact| contact.id.clone())
+            .or(before.map(|l| l.mailbox_id.clone()))?;
         let crm_fields = match (crm, before) {
             (Some(contact), _) => contact.fields.clone(),
             (None, link) => link?.base.crm.clone(),
@@ -661,10 +772,19 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             (Some(contact), _) => contact.view.clone(),
             (None, link) => link?.base.view.clone(),
         };
-        let fields: FieldSet =
-            self.rules.fields.difference(&work.task.withheld).copied().collect();
-        let mut base =
-            mapping::remember(&crm_fields, &view, &merged.slots, &fields, self.rules.region);
+        let fields: FieldSet = self
+            .rules
+            .fields
+            .difference(&work.task.withheld)
+            .copied()
+            .collect();
+        let mut base = mapping::remember(
+            &crm_fields,
+            &view,
+            &merged.slots,
+            &fields,
+            self.rules.region,
+        );
         let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
         if let Some(link) = before.filter(|link| link.is_linked() && !created) {
             base.keep_others(&link.base, &fields);
@@ -683,7 +803,11 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             change_key: mailbox
                 .map(|contact| contact.change_key.clone())
                 .or(before.map(|link| link.change_key.clone()))?,
-            key: if created { work.intent.clone() } else { before.and_then(|l| l.key.clone()) },
+            key: if created {
+                work.intent.clone()
+            } else {
+                before.and_then(|l| l.key.clone())
+            },
             told: Vec::new(),
         })
     }
@@ -694,7 +818,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::Agree { merged, .. }
             | Deed::CreateInCrm(merged)
             | Deed::CreateInMailbox(merged) => merged,
-            _ => return (Vec::new(), before.map(|link| link.told.clone()).unwrap_or_default()),
+            _ => {
+                return (
+                    Vec::new(),
+                    before.map(|link| link.told.clone()).unwrap_or_default(),
+                );
+            }
         };
         let told = before.map(|link| link.told.as_slice()).unwrap_or_default();
         let name = work.pair.name();
@@ -720,7 +849,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .filter(|(token, _)| !told.contains(token))
             .map(|(_, finding)| finding)
             .chain(merged.conflicts.iter().map(conflict_finding))
-            .map(|finding| Finding { contact: Some(name.clone()), ..finding })
+            .map(|finding| Finding {
+                contact: Some(name.clone()),
+                ..finding
+            })
             .collect();
         (findings, names)
     }
@@ -740,7 +872,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         let (indexes, arguments): (Vec<usize>, Vec<A>) = asked.into_iter().unzip();
         for (index, answer) in indexes.into_iter().zip(send(&arguments)) {
-            let Some(work) = works.get_mut(index) else { continue };
+            let Some(work) = works.get_mut(index) else {
+                continue;
+            };
             match answer {
                 Ok(answer) => take(work, answer),
                 Err(error) => work.fail(error, "refused"),
@@ -765,7 +899,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 })
                 .collect()
         };
-        self.each(works, asked, send, |work, ()| work.written.push((side, Action::Delete)));
+        self.each(works, asked, send, |work, ()| {
+            work.written.push((side, Action::Delete))
+        });
     }
 }
 
@@ -773,11 +909,18 @@ impl Work {
     fn fail(&mut self, error: WriteError, reason: &'static str) {
         self.end = Some(match error {
             WriteError::Stale => End::Stale,
-            WriteError::NotFound => End::PutOff { reason: "gone-meanwhile", problem: None },
-            WriteError::Refused(problem) => End::PutOff { reason, problem: Some(problem) },
-            WriteError::Unknown(problem) => {
-                End::PutOff { reason: "answer-lost", problem: Some(problem) }
-            }
+            WriteError::NotFound => End::PutOff {
+                reason: "gone-meanwhile",
+                problem: None,
+            },
+            WriteError::Refused(problem) => End::PutOff {
+                reason,
+                problem: Some(problem),
+            },
+            WriteError::Unknown(problem) => End::PutOff {
+                reason: "answer-lost",
+                problem: Some(problem),
+            },
             WriteError::NotDone(error) => End::NotDone(error),
         });
     }
@@ -795,7 +938,11 @@ impl Work {
     }
 
     fn pair_with(&self, link: Option<Link>) -> Pair {
-        Pair { link, crm: self.pair.crm.clone(), mailbox: self.pair.mailbox.clone() }
+        Pair {
+            link,
+            crm: self.pair.crm.clone(),
+            mailbox: self.pair.mailbox.clone(),
+        }
     }
 }
 
@@ -867,11 +1014,16 @@ fn conflict_finding(conflict: &Conflict) -> Finding {
 /// Tells one finding from another without keeping its text.
 fn token(finding: &Finding) -> String {
     let text = format!("{}|{:?}|{}", finding.code, finding.field, finding.message);
-    format!("{}:{:016x}", finding.code, crate::contact::digest(text.as_bytes()))
+    format!(
+        "{}:{:016x}",
+        finding.code,
+        crate::contact::digest(text.as_bytes())
+    )
 }
 
 fn difference(before: Option<&Link>, after: Option<&Link>, standing: Standing) -> i32 {
-    let counts = |link: Option<&Link>| i32::from(link.is_some_and(|link| link.standing == standing));
+    let counts =
+        |link: Option<&Link>| i32::from(link.is_some_and(|link| link.standing == standing));
     counts(after) - counts(before)
 }
 

@@ -39,11 +39,17 @@ pub fn part(
     crm.connect(None).map_err(Failure::from)?;
     let mut contacts_max = contacts_max.clamp(1, 1_000);
     loop {
-        let page = crm.export_page(after, contacts_max).map_err(Failure::from)?;
+        let page = crm
+            .export_page(after, contacts_max)
+            .map_err(Failure::from)?;
         let text = csv(&page, after.is_none())?;
         if text.len() <= PART_BYTES_MAX {
             let contacts = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
-            return Ok(Part { text, contacts, next: page.next });
+            return Ok(Part {
+                text,
+                contacts,
+                next: page.next,
+            });
         }
         if contacts_max == 1 {
             return Err(Failure::TooLarge(Problem {
@@ -56,24 +62,34 @@ pub fn part(
 }
 
 fn csv(page: &ExportPage, with_header: bool) -> Result<String, Failure> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
     if with_header {
         let names = page.columns.iter().map(|column| column.caption.as_str());
-        writer.write_record(std::iter::once("id").chain(names)).map_err(unwritable)?;
+        writer
+            .write_record(std::iter::once("id").chain(names))
+            .map_err(unwritable)?;
     }
     for row in &page.rows {
         let cells = page.columns.iter().map(|column| cell(row, &column.name));
         let id = std::iter::once(row.id.to_string());
         writer.write_record(id.chain(cells)).map_err(unwritable)?;
     }
-    let bytes = writer.into_inner().map_err(|error| unwritable(error.into_error()))?;
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| unwritable(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn cell(row: &ExportRow, name: &str) -> String {
     let values = row.fields.get(name).map(Vec::as_slice).unwrap_or_default();
-    values.iter().map(text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+    values
+        .iter()
+        .map(text)
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A value as people read it: of an object, its members that hold something, in their order.
@@ -88,7 +104,10 @@ fn text(value: &Value) -> String {
 }
 
 fn joined(texts: impl Iterator<Item = String>) -> String {
-    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+    texts
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Failure {

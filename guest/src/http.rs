@@ -20,7 +20,7 @@ use std::rc::Rc;
 pub use crate::http::answer::{Answer, Rejection};
 use crate::http::pause::{back_off_ms, retry_after_ms};
 use crate::outside::{IN_FLIGHT_MAX, Method, Outside, Request, Response, SendError, Timestamp};
-use crate::report::{Problem, RemoteProblem, Service, Throttled, Usage};
+use crate::report::{Failure, Problem, RemoteProblem, Service, Throttled, Usage};
 
 /// What went wrong with a service as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,7 +62,10 @@ pub struct Named {
 
 /// The write that adds an entry; `number` tells entries of one pass apart.
 pub fn write(memory: &Memory, entry: &JournalEntry, number: u32) -> Write {
-    Write::Set(memory.key("journal", &id(entry.at, &entry.pass, number)), encode(entry))
+    Write::Set(
+        memory.key("journal", &id(entry.at, &entry.pass, number)),
+        encode(entry),
+    )
 }
 
 /// At most `entries_max` entries, newest first, older than `after`, and where the next page begins.

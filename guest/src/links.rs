@@ -213,7 +213,12 @@ pub struct Memory {
 impl Memory {
     /// The memory of one mailbox.
     pub fn new(outside: Rc<dyn Outside>, mailbox: &str) -> Self {
-        Self { outside, mailbox: mailbox.to_owned(), reads: Rc::default(), commits: Rc::default() }
+        Self {
+            outside,
+            mailbox: mailbox.to_owned(),
+            reads: Rc::default(),
+            commits: Rc::default(),
+        }
     }
 
     /// Rows read so far.
@@ -263,21 +268,37 @@ impl Memory {
         let values = self.get(&keys)?;
         Ok(values
             .into_iter()
-            .map(|value| value.and_then(|bytes| String::from_utf8(bytes).ok()).map(CrmId::new))
+            .map(|value| {
+                value
+                    .and_then(|bytes| String::from_utf8(bytes).ok())
+                    .map(CrmId::new)
+            })
             .collect())
     }
 
     /// One page of all pairs, after the key where the page before it ended.
-    pub fn pairs(&self, after: Option<&str>) -> Result<(Vec<Stored<Link>>, Option<String>), Failure> {
+    pub fn pairs(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Vec<Stored<Link>>, Option<String>), Failure> {
         let (entries, next) = self.scan("pair", after)?;
-        Ok((entries.into_iter().map(|(_, value)| decode(Some(value))).collect(), next))
+        Ok((
+            entries
+                .into_iter()
+                .map(|(_, value)| decode(Some(value)))
+                .collect(),
+            next,
+        ))
     }
 
     /// The writes that store a link in place of `before`.
     pub fn set_link(&self, before: Option<&Link>, link: &Link) -> Vec<Write> {
         let mut writes = vec![
             Write::Set(self.key("pair", link.crm_id.as_str()), encode(link)),
-            Write::Set(self.key("at", link.mailbox_id.as_str()), link.crm_id.as_str().into()),
+            Write::Set(
+                self.key("at", link.mailbox_id.as_str()),
+                link.crm_id.as_str().into(),
+            ),
         ];
         if let Some(before) = before.filter(|before| before.mailbox_id != link.mailbox_id) {
             writes.push(Write::Delete(self.key("at", before.mailbox_id.as_str())));
@@ -313,9 +334,12 @@ impl Memory {
     pub fn pending(&self) -> Result<BTreeMap<Source, Pending>, Failure> {
         let crm = self.all::<Pending>("pending/crm")?;
         let mailbox = self.all::<Pending>("pending/mailbox")?;
-        let crm = crm.into_iter().map(|(id, value)| (Source::Crm(CrmId::new(id)), value));
-        let mailbox =
-            mailbox.into_iter().map(|(id, value)| (Source::Mailbox(MailboxId::new(id)), value));
+        let crm = crm
+            .into_iter()
+            .map(|(id, value)| (Source::Crm(CrmId::new(id)), value));
+        let mailbox = mailbox
+            .into_iter()
+            .map(|(id, value)| (Source::Mailbox(MailboxId::new(id)), value));
         Ok(crm.chain(mailbox).collect())
     }
 
@@ -333,7 +357,11 @@ impl Memory {
 
     /// All open intents.
     pub fn intents(&self) -> Result<Vec<Intent>, Failure> {
-        Ok(self.all("intent")?.into_iter().map(|(_, intent)| intent).collect())
+        Ok(self
+            .all("intent")?
+            .into_iter()
+            .map(|(_, intent)| intent)
+            .collect())
     }
 
     /// The write that opens an intent.
@@ -378,7 +406,10 @@ impl Memory {
         &self,
         buckets: &[u8],
     ) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
-        let keys: Vec<String> = buckets.iter().map(|bucket| self.candidate_key(*bucket)).collect();
+        let keys: Vec<String> = buckets
+            .iter()
+            .map(|bucket| self.candidate_key(*bucket))
+            .collect();
         let values = self.get(&keys)?;
         let decoded = values.into_iter().map(|value| match decode(value) {
             Stored::Found(candidates) => candidates,
@@ -493,7 +524,10 @@ impl Memory {
     }
 
     /// One page of the rows below a folder, and where the next one begins.
-    #[expect(clippy::type_complexity, reason = "keys with values, and where to go on")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "keys with values, and where to go on"
+    )]
     fn scan(
         &self,
         folder: &str,
@@ -507,7 +541,12 @@ impl Memory {
         let entries = page
             .entries
             .into_iter()
-            .map(|(key, value)| (key.get(prefix.len()..).unwrap_or_default().to_owned(), value))
+            .map(|(key, value)| {
+                (
+                    key.get(prefix.len()..).unwrap_or_default().to_owned(),
+                    value,
+                )
+            })
             .collect();
         Ok((entries, page.next))
     }
@@ -586,7 +625,10 @@ fn decode<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Stored<T> {
 /// Two identities with long ids differ in their digests, and a key stays below its limit.
 fn owner_key(identity: &MailboxIdentity) -> String {
     let text = format!("{}/{}/{}", identity.service, identity.user, identity.folder);
-    format!("crm/mailbox/{:016x}", crate::contact::digest(text.as_bytes()))
+    format!(
+        "crm/mailbox/{:016x}",
+        crate::contact::digest(text.as_bytes())
+    )
 }
 
 fn deletion_key(id: &CrmId) -> String {

@@ -33,8 +33,8 @@ use crate::outside::{Outside, Timestamp};
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
 use crate::report::{
-    Action, ApprovalRequest, Counts, Failure, Finding, Operation, OperationState, Outcome, Phase, Problem,
-    Progress, Report, Service, Side,
+    Action, ApprovalRequest, Counts, Failure, Finding, Operation, OperationState, Outcome, Phase,
+    Problem, Progress, Report, Service, Side,
 };
 
 /// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
@@ -74,11 +74,7 @@ pub trait Advance {
 }
 
 /// Opens a pass: checks the job, sends nothing.
-pub fn open(
-    job: Job,
-    mode: Mode,
-    outside: Rc<dyn Outside>,
-) -> Result<Box<dyn Advance>, Failure> {
+pub fn open(job: Job, mode: Mode, outside: Rc<dyn Outside>) -> Result<Box<dyn Advance>, Failure> {
     let sides = crate::setup::sides(&job, &outside)?;
     Ok(match sides {
         crate::setup::Sides::FlowfactAndGraph(crm, mailbox, https) => {
@@ -388,7 +384,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 operations
                     .for_each(|operation| operation.state = OperationState::PutOff(told.clone()));
                 for source in sources(&task.pair) {
-                    self.put_off.insert(source, PutOff { reason, problem: problem.clone() });
+                    self.put_off.insert(
+                        source,
+                        PutOff {
+                            reason,
+                            problem: problem.clone(),
+                        },
+                    );
                 }
             }
             TaskOutcome::NotDone(_) => {}
@@ -396,7 +398,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn random_key(&self) -> SearchKey {
-        SearchKey::new(format!("{:016x}{:016x}", self.outside.random(), self.outside.random()))
+        SearchKey::new(format!(
+            "{:016x}{:016x}",
+            self.outside.random(),
+            self.outside.random()
+        ))
     }
 
     fn progress(&self) -> Progress {
@@ -419,15 +425,23 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        self.findings.sort_by(|left, right| right.severity.cmp(&left.severity));
+        self.findings
+            .sort_by(|left, right| right.severity.cmp(&left.severity));
         self.counts.usage = self.https.iter().map(Http::usage).collect();
         self.counts.store_reads = self.memory.reads();
         self.counts.store_commits = self.memory.commits();
         let elapsed = self.outside.now().since_ms(self.opened);
         self.counts.elapsed_ms = u64::try_from(elapsed).unwrap_or(0);
         let more = matches!(outcome, Outcome::Stopped(_))
-            || self.put_off.values().any(|put_off| remember::is_for_next_pass(put_off.reason));
-        let report = Report { outcome, counts: self.counts.clone(), more };
+            || self
+                .put_off
+                .values()
+                .any(|put_off| remember::is_for_next_pass(put_off.reason));
+        let report = Report {
+            outcome,
+            counts: self.counts.clone(),
+            more,
+        };
         self.stage = Stage::Done(Box::new(report));
     }
 }
@@ -435,11 +449,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 /// The contacts that a task is about, as pending rows name them: a pair by its CRM contact.
 fn sources(pair: &PackedPair) -> Vec<Source> {
     use crate::plan::Half;
-    let Some(pair) = pair.unpack() else { return Vec::new() };
+    let Some(pair) = pair.unpack() else {
+        return Vec::new();
+    };
     match (&pair.link, &pair.crm, &pair.mailbox) {
         (Some(link), _, _) => vec![Source::Crm(link.crm_id.clone())],
         (None, Half::Present(crm), Half::Present(mailbox)) => {
-            vec![Source::Crm(crm.id.clone()), Source::Mailbox(mailbox.id.clone())]
+            vec![
+                Source::Crm(crm.id.clone()),
+                Source::Mailbox(mailbox.id.clone()),
+            ]
         }
         (None, Half::Present(crm), _) => vec![Source::Crm(crm.id.clone())],
         (None, _, Half::Present(mailbox)) => vec![Source::Mailbox(mailbox.id.clone())],
@@ -448,7 +467,12 @@ fn sources(pair: &PackedPair) -> Vec<Source> {
 }
 
 fn rules<'a>(job: &'a Job, mailbox: &impl Mailbox, fields: &'a FieldSet) -> Rules<'a> {
-    Rules { fields, shape: mailbox.shape(), region: &job.tenant.region, policy: &job.policy }
+    Rules {
+        fields,
+        shape: mailbox.shape(),
+        region: &job.tenant.region,
+        policy: &job.policy,
+    }
 }
 
 fn marker(job: &Job) -> &Marker {
@@ -474,14 +498,23 @@ pub fn mailbox_service(job: &Job) -> Service {
 impl Counts {
     /// Counts what one task wrote: each contact once per column.
     fn count(&mut self, written: &[(Side, Action)]) {
-        for (side, counts) in [(Side::Crm, &mut self.crm), (Side::Mailbox, &mut self.mailbox)] {
+        for (side, counts) in [
+            (Side::Crm, &mut self.crm),
+            (Side::Mailbox, &mut self.mailbox),
+        ] {
             let did = |actions: &[Action]| {
-                u32::from(written.iter().any(|(at, action)| *at == side && actions.contains(action)))
+                u32::from(
+                    written
+                        .iter()
+                        .any(|(at, action)| *at == side && actions.contains(action)),
+                )
             };
             let created = did(&[Action::Create, Action::Restore]);
             let updated = did(&[Action::Update, Action::Mark, Action::Unmark]);
             counts.created = counts.created.saturating_add(created);
-            counts.updated = counts.updated.saturating_add(updated.saturating_sub(created));
+            counts.updated = counts
+                .updated
+                .saturating_add(updated.saturating_sub(created));
             counts.deleted = counts.deleted.saturating_add(did(&[Action::Delete]));
         }
     }

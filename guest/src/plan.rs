@@ -138,11 +138,15 @@ pub fn unknown(pair: &Pair, policy: &Policy) -> Unknown {
             is_crm_deleted(&pair.crm, policy) || is_marker_gone(pair),
         ),
         Some(Standing::Detached) => (false, is_marked(&pair.crm)),
-        Some(Standing::Tombstone { .. }) => {
-            (matches!(pair.mailbox, Half::Present(_)), is_marked(&pair.crm))
-        }
+        Some(Standing::Tombstone { .. }) => (
+            matches!(pair.mailbox, Half::Present(_)),
+            is_marked(&pair.crm),
+        ),
     };
-    Unknown { crm: crm && needs_crm, mailbox: mailbox && needs_mailbox }
+    Unknown {
+        crm: crm && needs_crm,
+        mailbox: mailbox && needs_mailbox,
+    }
 }
 
 /// The table of the contract's section 3.
@@ -241,7 +245,10 @@ fn held(pair: &Pair, policy: &Policy) -> Option<Decision> {
         return None;
     }
     let hold = |problem: Option<&Problem>, reason| {
-        Some(Decision { deed: Deed::Hold(problem.cloned()), reason })
+        Some(Decision {
+            deed: Deed::Hold(problem.cloned()),
+            reason,
+        })
     };
     match (&pair.crm, &pair.mailbox) {
         (Half::Unreadable(problem), _) => hold(Some(problem), "crm-unreadable"),
@@ -261,9 +268,7 @@ fn first(pair: &Pair, rules: &Rules) -> Decision {
             let merged = merged(pair, None, rules);
             agree(merged, crm.marked != Some(true), "same-person")
         }
-        (Half::Present(crm), Half::Absent | Half::Deleted)
-            if crm.marked == Some(true) =>
-        {
+        (Half::Present(crm), Half::Absent | Half::Deleted) if crm.marked == Some(true) => {
             create_in_mailbox(pair, rules, "marker-set")
         }
         (Half::Absent | Half::Deleted, Half::Present(_)) => {
@@ -304,7 +309,11 @@ fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
         || view != link.base.view
         || merged.slots != link.base.slots
         || has_new_version(pair, link);
-    if is_news { agree(merged, mark, edited(pair, link, rules)) } else { REST }
+    if is_news {
+        agree(merged, mark, edited(pair, link, rules))
+    } else {
+        REST
+    }
 }
 
 fn deleted_in_crm(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
@@ -346,9 +355,7 @@ fn deleted_in_mailbox(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
 fn detached(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
     match (&pair.crm, &pair.mailbox) {
         (Half::Present(crm), mailbox) if crm.marked == Some(true) => match mailbox {
-            Half::Present(_) => {
-                agree(merged_again(pair, link, rules), false, "marker-set-again")
-            }
+            Half::Present(_) => agree(merged_again(pair, link, rules), false, "marker-set-again"),
             Half::Deleted => create_in_mailbox(pair, rules, "marker-set-again"),
             Half::Astray => decision(Deed::Hold(None), "moved-in-mailbox"),
             Half::Unreadable(problem) => {
@@ -371,9 +378,7 @@ fn tombstone(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
             let mark = crm.marked != Some(true);
             agree(merged_again(pair, link, rules), mark, "back-in-folder")
         }
-        (Half::Deleted, Half::Present(_)) => {
-            decision(Deed::RestoreInCrm, "back-in-folder")
-        }
+        (Half::Deleted, Half::Present(_)) => decision(Deed::RestoreInCrm, "back-in-folder"),
         (Half::Astray | Half::Unreadable(_), Half::Present(_)) => {
             decision(Deed::Hold(None), "cannot-be-restored")
         }
@@ -381,14 +386,23 @@ fn tombstone(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
     }
 }
 
-const REST: Decision = Decision { deed: Deed::Rest, reason: "unchanged" };
+const REST: Decision = Decision {
+    deed: Deed::Rest,
+    reason: "unchanged",
+};
 
 fn decision(deed: Deed, reason: &'static str) -> Decision {
     Decision { deed, reason }
 }
 
 fn agree(merged: Merged, mark: bool, reason: &'static str) -> Decision {
-    decision(Deed::Agree { merged: Box::new(merged), mark }, reason)
+    decision(
+        Deed::Agree {
+            merged: Box::new(merged),
+            mark,
+        },
+        reason,
+    )
 }
 
 fn create_in_mailbox(pair: &Pair, rules: &Rules, reason: &'static str) -> Decision {
@@ -406,7 +420,14 @@ fn create_in_crm(pair: &Pair, rules: &Rules, reason: &'static str) -> Decision {
 fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = link.map(|link| &link.base);
-    merge::merge(input(base, &crm, &view, pair.locked(), winner(pair, rules.policy), rules))
+    merge::merge(input(
+        base,
+        &crm,
+        &view,
+        pair.locked(),
+        winner(pair, rules.policy),
+        rules,
+    ))
 }
 
 /// A pair linked anew: as a first pair, so that nothing is removed; the old base only says which side
@@ -415,14 +436,35 @@ fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let in_crm = mapping::changed_in_crm(&link.base, &crm, rules.fields, rules.region);
     let in_mailbox = mapping::changed_in_mailbox(&link.base, &view, rules.fields, rules.region);
-    let (theirs, ours): (FieldSet, FieldSet) =
-        rules.fields.iter().partition(|field| in_mailbox.contains(field) && !in_crm.contains(field));
-    let first = Rules { fields: &theirs, ..*rules };
-    let merged = merge::merge(input(None, &crm, &view, pair.locked(), Side::Mailbox, &first));
-    let second = Rules { fields: &ours, ..*rules };
+    let (theirs, ours): (FieldSet, FieldSet) = rules
+        .fields
+        .iter()
+        .partition(|field| in_mailbox.contains(field) && !in_crm.contains(field));
+    let first = Rules {
+        fields: &theirs,
+        ..*rules
+    };
+    let merged = merge::merge(input(
+        None,
+        &crm,
+        &view,
+        pair.locked(),
+        Side::Mailbox,
+        &first,
+    ));
+    let second = Rules {
+        fields: &ours,
+        ..*rules
+    };
     let winner = winner(pair, rules.policy);
-    let rest =
-        merge::merge(input(None, &merged.crm, &merged.view, pair.locked(), winner, &second));
+    let rest = merge::merge(input(
+        None,
+        &merged.crm,
+        &merged.view,
+        pair.locked(),
+        winner,
+        &second,
+    ));
     Merged {
         crm: rest.crm,
         view: rest.view,
@@ -475,7 +517,10 @@ fn winner(pair: &Pair, policy: &Policy) -> Side {
 }
 
 fn edited(pair: &Pair, link: &Link, rules: &Rules) -> &'static str {
-    match (is_edited_in_crm(pair, link, rules), is_edited_in_mailbox(pair, link, rules)) {
+    match (
+        is_edited_in_crm(pair, link, rules),
+        is_edited_in_mailbox(pair, link, rules),
+    ) {
         (true, true) => "edited-on-both-sides",
         (true, false) => "edited-in-crm",
         (false, true) => "edited-in-mailbox",
@@ -559,7 +604,11 @@ impl Pair {
             (_, _, Some(link)) => link.base.crm.label(),
             _ => String::new(),
         };
-        ContactName { crm_id, mailbox_id, label }
+        ContactName {
+            crm_id,
+            mailbox_id,
+            label,
+        }
     }
 
     /// The same in little room.
@@ -586,7 +635,11 @@ impl PackedPair {
             Some(link) => Some(link.unpack()?),
             None => None,
         };
-        Some(Pair { link, crm: self.crm.unpack()?, mailbox: self.mailbox.unpack()? })
+        Some(Pair {
+            link,
+            crm: self.crm.unpack()?,
+            mailbox: self.mailbox.unpack()?,
+        })
     }
 }
 
@@ -606,7 +659,8 @@ impl<T> Half<T> {
 impl<T: Serialize + DeserializeOwned> Half<T> {
     /// The same in little room.
     pub fn pack(&self) -> Half<Packed<T>> {
-        self.try_map(|contact| Some(Packed::new(contact))).unwrap_or(Half::Unread)
+        self.try_map(|contact| Some(Packed::new(contact)))
+            .unwrap_or(Half::Unread)
     }
 }
 

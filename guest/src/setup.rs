@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::contact::{CrmId, Field, FieldSet, MailboxId};
-use crate::crm::flowfact::{Flowfact, Survey};
 use crate::crm::Crm;
+use crate::crm::flowfact::{Flowfact, Survey};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
 use crate::links::{Answer, Caution, Memory, State, Stored};
@@ -64,7 +64,11 @@ pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
             let mailbox_http = Http::new(Rc::clone(outside), Service::Graph);
             let crm = Flowfact::new(crm_http.clone(), flowfact.clone(), &job.mailbox.address);
             let mailbox = Graph::new(mailbox_http.clone(), graph);
-            Ok(Sides::FlowfactAndGraph(crm, mailbox, vec![crm_http, mailbox_http]))
+            Ok(Sides::FlowfactAndGraph(
+                crm,
+                mailbox,
+                vec![crm_http, mailbox_http],
+            ))
         }
         Endpoint::Ews(_) => Err(invalid(
             "mailbox.endpoint",
@@ -77,7 +81,9 @@ pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
 pub fn status(job: &Job, outside: &Rc<dyn Outside>) -> Result<Overview, Failure> {
     check_job(job)?;
     let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
-    let Some(state) = memory.state()? else { return Ok(Overview::default()) };
+    let Some(state) = memory.state()? else {
+        return Ok(Overview::default());
+    };
     let pending = memory.pending()?;
     let is_held = |reason: &str| HELD.contains(&reason);
     let held = pending.values().filter(|row| is_held(&row.reason)).count();
@@ -99,7 +105,10 @@ pub fn rebind(job: &Job, outside: &Rc<dyn Outside>) -> Result<(), Failure> {
     let found = set_caution(job, outside, Caution::Rebound)?;
     found.ok_or_else(|| {
         Failure::NotFound(Problem {
-            message: format!("no pass has remembered the mailbox `{}` yet", job.mailbox.id),
+            message: format!(
+                "no pass has remembered the mailbox `{}` yet",
+                job.mailbox.id
+            ),
             remedy: Some("there is nothing to rebind: start a sync".to_owned()),
         })
     })
@@ -113,7 +122,10 @@ pub fn suspend(job: &Job, outside: &Rc<dyn Outside>) -> Result<(), Failure> {
 /// Signs in to both sides and says what it found. Writes nothing.
 pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
     let Sides::FlowfactAndGraph(crm, mailbox, _) = sides(job, outside)?;
-    let mut checkup = Checkup { ready: true, ..Checkup::default() };
+    let mut checkup = Checkup {
+        ready: true,
+        ..Checkup::default()
+    };
     check_crm(crm, job, &mut checkup);
     check_mailbox(mailbox, job, &mut checkup);
     Ok(checkup)
@@ -130,7 +142,10 @@ pub fn pair(
     check_job(job)?;
     let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
     if memory.state()?.is_none() {
-        return Err(not_found("no pass has read this mailbox yet", "start a sync first"));
+        return Err(not_found(
+            "no pass has read this mailbox yet",
+            "start a sync first",
+        ));
     }
     let has_partner = |paired: &[Option<CrmId>]| paired.iter().any(Option::is_some);
     if has_partner(&memory.paired_with(std::slice::from_ref(mailbox_id))?) {
@@ -141,7 +156,10 @@ pub fn pair(
     }
     let answer = match &crm_id {
         Some(crm_id) => {
-            let link = memory.links(std::slice::from_ref(crm_id))?.pop().and_then(Stored::found);
+            let link = memory
+                .links(std::slice::from_ref(crm_id))?
+                .pop()
+                .and_then(Stored::found);
             if link.is_some_and(|link| !link.is_tombstone()) {
                 return Err(not_found(
                     "the CRM contact already has a partner in this mailbox",
@@ -153,11 +171,19 @@ pub fn pair(
         None => Answer::New,
     };
     memory.commit(vec![memory.set_answer(mailbox_id, Some(&answer))])?;
-    let action = if crm_id.is_some() { Action::Pair } else { Action::Create };
+    let action = if crm_id.is_some() {
+        Action::Pair
+    } else {
+        Action::Create
+    };
     Ok(Operation {
         side: Side::Crm,
         action,
-        contact: ContactName { crm_id, mailbox_id: Some(mailbox_id.clone()), label: String::new() },
+        contact: ContactName {
+            crm_id,
+            mailbox_id: Some(mailbox_id.clone()),
+            label: String::new(),
+        },
         changes: Vec::new(),
         reason: "paired-by-person",
         state: OperationState::Planned,
@@ -183,11 +209,16 @@ fn set_caution(
 ) -> Result<Option<()>, Failure> {
     check_job(job)?;
     let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
-    let Some(state) = memory.state()? else { return Ok(None) };
+    let Some(state) = memory.state()? else {
+        return Ok(None);
+    };
     if state.caution == Some(caution) {
         return Ok(Some(()));
     }
-    let state = State { caution: Some(caution), ..state };
+    let state = State {
+        caution: Some(caution),
+        ..state
+    };
     memory.commit(vec![memory.set_state(&state)]).map(Some)
 }
 
@@ -234,7 +265,9 @@ fn check_native_sync(crm: &Flowfact, job: &Job, checkup: &mut Checkup) {
         ),
     };
     checkup.ready = false;
-    checkup.findings.push(finding(Severity::Error, "other-engine", message, remedy));
+    checkup
+        .findings
+        .push(finding(Severity::Error, "other-engine", message, remedy));
 }
 
 fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Checkup) {
@@ -243,21 +276,36 @@ fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Check
         let problem = "the marker that is configured was not found in FLOWFACT";
         let remedy = match survey.markers.first() {
             Some(marker) => format!("this one was found: {}", marker_text(marker)),
-            None => "add a field of type EMAIL_ACCOUNT, or a value of `tags`, to the contact schema"
-                .to_owned(),
+            None => {
+                "add a field of type EMAIL_ACCOUNT, or a value of `tags`, to the contact schema"
+                    .to_owned()
+            }
         };
         checkup.ready = false;
-        checkup.findings.push(finding(Severity::Error, "marker-not-found", problem, &remedy));
+        checkup.findings.push(finding(
+            Severity::Error,
+            "marker-not-found",
+            problem,
+            &remedy,
+        ));
     }
     if matches!(access.marker, Marker::SyncEntry(_)) {
         let message = "markers are sync entries, which cannot be listed: they are asked for contact \
                        by contact, so that setting or taking one away may be seen late";
         let remedy = "a marker in a contact field is seen at once";
-        checkup.findings.push(finding(Severity::Warning, "marker-seen-late", message, remedy));
+        checkup.findings.push(finding(
+            Severity::Warning,
+            "marker-seen-late",
+            message,
+            remedy,
+        ));
     }
     if survey.filter_works == Some(false) {
-        let message = "FLOWFACT ignores the filter on the time of change: every pass reads all contacts";
-        checkup.findings.push(finding(Severity::Warning, "no-change-filter", message, ""));
+        let message =
+            "FLOWFACT ignores the filter on the time of change: every pass reads all contacts";
+        checkup
+            .findings
+            .push(finding(Severity::Warning, "no-change-filter", message, ""));
     }
     for field in Field::ALL {
         if !fields.contains(&field) {
@@ -275,10 +323,18 @@ fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Check
     if !survey.trash_readable {
         let message = "FLOWFACT's trash cannot be read: no deletion in FLOWFACT can be confirmed";
         let remedy = "give the API user the right to see the trash";
-        checkup.findings.push(finding(Severity::Warning, "trash-unreadable", message, remedy));
+        checkup.findings.push(finding(
+            Severity::Warning,
+            "trash-unreadable",
+            message,
+            remedy,
+        ));
     }
-    checkup.fields =
-        survey.fields.into_iter().map(|(field, name)| (field, Some(name))).collect();
+    checkup.fields = survey
+        .fields
+        .into_iter()
+        .map(|(field, name)| (field, Some(name)))
+        .collect();
     checkup.markers = survey.markers;
 }
 
@@ -287,7 +343,10 @@ fn check_mailbox(mut mailbox: Graph, job: &Job, checkup: &mut Checkup) {
         Ok(identity) => identity,
         Err(error) => return checkup.fail("mailbox-unreachable", error),
     };
-    checkup.findings.push(note("mailbox-signed-in", "Office 365: the mailbox answers".to_owned()));
+    checkup.findings.push(note(
+        "mailbox-signed-in",
+        "Office 365: the mailbox answers".to_owned(),
+    ));
     if let Err(error) = mailbox.changes(None) {
         checkup.fail("mailbox-unreadable", error);
     }
@@ -338,20 +397,29 @@ fn check_job(job: &Job) -> Result<(), Failure> {
     check_id("mailbox.id", &job.mailbox.id)?;
     let region = &job.tenant.region;
     if region.len() != 2 || !region.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(invalid("tenant.region", "must be two capital letters, for example `DE`"));
+        return Err(invalid(
+            "tenant.region",
+            "must be two capital letters, for example `DE`",
+        ));
     }
     check_base_url("crm.base-url", &flowfact.base_url)?;
     if let Endpoint::Graph(graph) = &job.mailbox.endpoint {
         check_base_url("mailbox.endpoint.base-url", &graph.base_url)?;
     }
     if flowfact.schema.is_empty() {
-        return Err(invalid("crm.schema", "must name the schema of contacts: `contacts`"));
+        return Err(invalid(
+            "crm.schema",
+            "must name the schema of contacts: `contacts`",
+        ));
     }
     if !(1..=365).contains(&job.policy.journal_days) {
         return Err(invalid("policy.journal-days", "must be 1 to 365"));
     }
     if job.policy.guard.contacts_percent_max > 100 {
-        return Err(invalid("policy.guard.contacts-percent-max", "must be 0 to 100"));
+        return Err(invalid(
+            "policy.guard.contacts-percent-max",
+            "must be 0 to 100",
+        ));
     }
     Ok(())
 }
@@ -365,16 +433,24 @@ fn check_id(name: &str, id: &str) -> Result<(), Failure> {
 }
 
 fn check_base_url(name: &str, url: &str) -> Result<(), Failure> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
     let is_good = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']));
     if is_good && !url.ends_with('/') {
         return Ok(());
     }
-    Err(invalid(name, "must be an http(s) address without user, query and trailing slash"))
+    Err(invalid(
+        name,
+        "must be an http(s) address without user, query and trailing slash",
+    ))
 }
 
 fn not_found(message: &str, remedy: &str) -> Failure {
-    Failure::NotFound(Problem { message: message.to_owned(), remedy: Some(remedy.to_owned()) })
+    Failure::NotFound(Problem {
+        message: message.to_owned(),
+        remedy: Some(remedy.to_owned()),
+    })
 }
 
 fn invalid(name: &str, rule: &str) -> Failure {
@@ -385,7 +461,10 @@ fn invalid(name: &str, rule: &str) -> Failure {
 }
 
 fn note(code: &str, message: String) -> Finding {
-    Finding { remedy: None, ..finding(Severity::Note, code, &message, "") }
+    Finding {
+        remedy: None,
+        ..finding(Severity::Note, code, &message, "")
+    }
 }
 
 fn finding(severity: Severity, code: &str, message: &str, remedy: &str) -> Finding {

@@ -15,7 +15,10 @@ const LINE_CHARACTERS_MAX: usize = 100;
 const FUNCTION_LINES_MAX: usize = 70;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .into()
 }
 
 fn files(ending: &str) -> Vec<(PathBuf, String)> {
@@ -48,7 +51,10 @@ fn lines_fit_beside_another_file() {
             }
         }
     }
-    assert!(long.is_empty(), "lines over {LINE_CHARACTERS_MAX} characters: {long:#?}");
+    assert!(
+        long.is_empty(),
+        "lines over {LINE_CHARACTERS_MAX} characters: {long:#?}"
+    );
 }
 
 #[test]
@@ -59,33 +65,55 @@ fn functions_do_one_thing() {
         for (number, line) in text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let head = line.trim_start();
-            let is_function = ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn ", "async fn "]
-                .iter()
-                .any(|word| head.starts_with(word));
+            let is_function = [
+                "fn ",
+                "pub fn ",
+                "pub(super) fn ",
+                "pub(crate) fn ",
+                "async fn ",
+            ]
+            .iter()
+            .any(|word| head.starts_with(word));
             if is_function && begun.is_none() {
                 begun = Some((number, indent));
             }
             if let Some((first, at)) = begun {
                 if indent == at && (head == "}" || head.ends_with('}') || head.ends_with(';')) {
                     if number - first + 1 > FUNCTION_LINES_MAX {
-                        long.push(format!("{}:{} ({})", path.display(), first + 1, number - first + 1));
+                        long.push(format!(
+                            "{}:{} ({})",
+                            path.display(),
+                            first + 1,
+                            number - first + 1
+                        ));
                     }
                     begun = None;
                 }
             }
         }
     }
-    assert!(long.is_empty(), "functions over {FUNCTION_LINES_MAX} lines: {long:#?}");
+    assert!(
+        long.is_empty(),
+        "functions over {FUNCTION_LINES_MAX} lines: {long:#?}"
+    );
 }
 
 #[test]
 fn text_is_plain() {
-    for (path, text) in files(".rs").into_iter().chain(files(".md")).chain(files(".wit")) {
+    for (path, text) in files(".rs")
+        .into_iter()
+        .chain(files(".md"))
+        .chain(files(".wit"))
+    {
         let odd = text.chars().find(|character| {
             (character.is_control() && *character != '\n') || *character == '\u{feff}'
         });
         assert_eq!(odd, None, "{} holds a control character", path.display());
-        assert!(text.ends_with('\n'), "{} does not end with a line break", path.display());
+        assert!(
+            text.ends_with('\n'),
+            "{} does not end with a line break",
+            path.display()
+        );
     }
 }
 
@@ -102,12 +130,20 @@ fn modules_are_files_of_their_own_name() {
 /// The interface is the contract with hosts that we do not know: nothing in it goes unexplained.
 #[test]
 fn every_item_of_the_interface_is_documented() {
-    let heads = ["record ", "variant ", "enum ", "resource ", "interface ", "world "];
+    let heads = [
+        "record ",
+        "variant ",
+        "enum ",
+        "resource ",
+        "interface ",
+        "world ",
+    ];
     let mut bare = Vec::new();
     for (path, text) in files(".wit") {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (number, line) in lines.iter().enumerate() {
-            let is_item = heads.iter().any(|head| line.starts_with(head)) || line.contains(": func(");
+            let is_item =
+                heads.iter().any(|head| line.starts_with(head)) || line.contains(": func(");
             let is_documented = number > 0 && lines[number - 1].starts_with("///");
             if is_item && !is_documented {
                 bare.push(format!("{}:{} {line}", path.display(), number + 1));
@@ -122,22 +158,46 @@ fn every_item_of_the_interface_is_documented() {
 fn the_guest_has_the_same_dependencies_natively_and_as_a_component() {
     let features = |target: &str| -> BTreeSet<String> {
         let tree = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--package", "contact-sync-guest", "--target", target])
-            .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p} {f}"])
+            .args([
+                "tree",
+                "--locked",
+                "--package",
+                "contact-sync-guest",
+                "--target",
+                target,
+            ])
+            .args([
+                "--edges",
+                "normal,no-proc-macro",
+                "--prefix",
+                "none",
+                "--format",
+                "{p} {f}",
+            ])
             .current_dir(root())
             .output()
             .expect("cargo tree runs");
-        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        assert!(
+            tree.status.success(),
+            "{}",
+            String::from_utf8_lossy(&tree.stderr)
+        );
         let text = String::from_utf8(tree.stdout).expect("names are text");
         text.lines().map(|line| line.replace(" (*)", "")).collect()
     };
     let native = features("x86_64-unknown-linux-gnu");
     let component = features("wasm32-wasip2");
     let lost: Vec<_> = native.difference(&component).collect();
-    assert!(lost.is_empty(), "only natively, or with other features: {lost:#?}");
+    assert!(
+        lost.is_empty(),
+        "only natively, or with other features: {lost:#?}"
+    );
     let added: Vec<_> = component
         .difference(&native)
         .filter(|line| !line.starts_with("wit-bindgen") && !line.starts_with("bitflags"))
         .collect();
-    assert!(added.is_empty(), "only as a component, or with other features: {added:#?}");
+    assert!(
+        added.is_empty(),
+        "only as a component, or with other features: {added:#?}"
+    );
 }

@@ -24,7 +24,10 @@ const CHANGES_MAX: usize = 64;
 
 pub(super) fn job(job: wit::Job) -> job::Job {
     job::Job {
-        tenant: job::Tenant { id: job.tenant.id, region: job.tenant.region },
+        tenant: job::Tenant {
+            id: job.tenant.id,
+            region: job.tenant.region,
+        },
         crm: match job.crm {
             wit::Crm::Flowfact(flowfact) => job::CrmAccess::Flowfact(job::FlowfactAccess {
                 base_url: flowfact.base_url,
@@ -106,9 +109,10 @@ fn policy(policy: &wit::Policy) -> job::Policy {
 fn marker_in(marker: wit::Marker) -> job::Marker {
     match marker {
         wit::Marker::SyncEntry(account) => job::Marker::SyncEntry(account),
-        wit::Marker::FieldValue(place) => {
-            job::Marker::FieldValue { field: place.field, value: place.value }
-        }
+        wit::Marker::FieldValue(place) => job::Marker::FieldValue {
+            field: place.field,
+            value: place.value,
+        },
     }
 }
 
@@ -151,7 +155,12 @@ pub(super) fn plan(pass: &dyn Advance, report: report::Report) -> wit::Plan {
             .map(|(number, operation)| self::operation(number, operation))
             .collect(),
         operations_total: count(pass.operations().len()),
-        findings: pass.findings().iter().take(LISTED_MAX).map(finding).collect(),
+        findings: pass
+            .findings()
+            .iter()
+            .take(LISTED_MAX)
+            .map(finding)
+            .collect(),
         findings_total: count(pass.findings().len()),
         approval_request: match report.outcome {
             Outcome::NeedsApproval(request) => Some(approval_request(request)),
@@ -170,7 +179,12 @@ pub(super) fn report(pass: &dyn Advance, report: report::Report) -> wit::Report 
             Outcome::Stopped(stopped) => wit::Outcome::Stopped(failure(stopped)),
         },
         counts: counts(&report.counts),
-        findings: pass.findings().iter().take(LISTED_MAX).map(finding).collect(),
+        findings: pass
+            .findings()
+            .iter()
+            .take(LISTED_MAX)
+            .map(finding)
+            .collect(),
         findings_total: count(pass.findings().len()),
         operations_total: count(pass.operations().len()),
         more: report.more,
@@ -188,8 +202,14 @@ pub(super) fn operations(
     first: usize,
     operations_max: usize,
 ) -> Vec<wit::Operation> {
-    let numbered = operations.iter().enumerate().skip(first).take(operations_max);
-    numbered.map(|(number, operation)| self::operation(number, operation)).collect()
+    let numbered = operations
+        .iter()
+        .enumerate()
+        .skip(first)
+        .take(operations_max);
+    numbered
+        .map(|(number, operation)| self::operation(number, operation))
+        .collect()
 }
 
 pub(super) fn operation(number: usize, operation: &report::Operation) -> wit::Operation {
@@ -209,7 +229,12 @@ pub(super) fn operation(number: usize, operation: &report::Operation) -> wit::Op
             Action::Restore => wit::Action::Restore,
         },
         contact: contact(&operation.contact),
-        changes: operation.changes.iter().take(CHANGES_MAX).map(change).collect(),
+        changes: operation
+            .changes
+            .iter()
+            .take(CHANGES_MAX)
+            .map(change)
+            .collect(),
         reason: operation.reason.to_owned(),
         state: match &operation.state {
             report::OperationState::Planned => wit::OperationState::Planned,
@@ -231,7 +256,10 @@ pub(super) fn finding(finding: &report::Finding) -> wit::Finding {
         },
         code: finding.code.clone(),
         message: text::shortened(&finding.message, TEXT_BYTES_MAX),
-        remedy: finding.remedy.as_ref().map(|text| text::shortened(text, REMEDY_BYTES_MAX)),
+        remedy: finding
+            .remedy
+            .as_ref()
+            .map(|text| text::shortened(text, REMEDY_BYTES_MAX)),
         contact: finding.contact.as_ref().map(contact),
         field: finding.field.map(field_out),
     }
@@ -245,7 +273,10 @@ pub(super) fn checkup(checkup: Checkup) -> setup::Checkup {
             fields: checkup
                 .fields
                 .into_iter()
-                .map(|(field, name)| wit::FieldName { field: field_out(field), name })
+                .map(|(field, name)| wit::FieldName {
+                    field: field_out(field),
+                    name,
+                })
                 .collect(),
             markers: checkup.markers.into_iter().map(marker_out).collect(),
             endpoint: None,
@@ -322,7 +353,10 @@ pub(super) fn failure(failure: Failure) -> wit::Failure {
 }
 
 fn problem(problem: Problem) -> wit::Problem {
-    wit::Problem { message: problem.message, remedy: problem.remedy }
+    wit::Problem {
+        message: problem.message,
+        remedy: problem.remedy,
+    }
 }
 
 fn remote_problem(told: report::RemoteProblem) -> wit::RemoteProblem {

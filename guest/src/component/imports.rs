@@ -41,7 +41,9 @@ impl Outside for Imports {
         let mut in_flight: Vec<InFlight> = Vec::new();
         loop {
             while in_flight.len() < IN_FLIGHT_MAX {
-                let Some((index, request)) = waiting.next() else { break };
+                let Some((index, request)) = waiting.next() else {
+                    break;
+                };
                 match start(index, request) {
                     Ok(started) => in_flight.push(started),
                     Err(error) => put(&mut answers, index, Err(error)),
@@ -66,8 +68,15 @@ impl Outside for Imports {
             }
             in_flight = still;
         }
-        let lost = || Err(SendError::Connection("the request was never sent".to_owned()));
-        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+        let lost = || {
+            Err(SendError::Connection(
+                "the request was never sent".to_owned(),
+            ))
+        };
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(lost))
+            .collect()
     }
 
     fn now(&self) -> Timestamp {
@@ -96,8 +105,15 @@ impl Outside for Imports {
         entries_max: u32,
     ) -> Result<ScanPage, StoreError> {
         let page = store::scan(prefix, after, entries_max).map_err(store_error)?;
-        let entries = page.entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
-        Ok(ScanPage { entries, next: page.next.filter(|_| page.more) })
+        let entries = page
+            .entries
+            .into_iter()
+            .map(|entry| (entry.key, entry.value))
+            .collect();
+        Ok(ScanPage {
+            entries,
+            next: page.next.filter(|_| page.more),
+        })
     }
 
     fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
@@ -120,7 +136,10 @@ struct InFlight {
 }
 
 enum Part {
-    Head { pollable: Pollable, future: FutureIncomingResponse },
+    Head {
+        pollable: Pollable,
+        future: FutureIncomingResponse,
+    },
     Body(Reading),
 }
 
@@ -150,11 +169,17 @@ impl InFlight {
         let index = self.index;
         match self.part {
             Part::Head { pollable, future } => match future.get() {
-                None => Turn::Again(Self { index, part: Part::Head { pollable, future } }),
+                None => Turn::Again(Self {
+                    index,
+                    part: Part::Head { pollable, future },
+                }),
                 Some(Ok(Ok(response))) => {
                     drop(pollable);
                     match Reading::new(&response) {
-                        Ok(reading) => Turn::Again(Self { index, part: Part::Body(reading) }),
+                        Ok(reading) => Turn::Again(Self {
+                            index,
+                            part: Part::Body(reading),
+                        }),
                         Err(error) => Turn::Done(Err(error)),
                     }
                 }
@@ -174,13 +199,27 @@ impl Reading {
             .entries()
             .into_iter()
             .map(|(name, value)| {
-                (name.to_lowercase(), String::from_utf8_lossy(&value).into_owned())
+                (
+                    name.to_lowercase(),
+                    String::from_utf8_lossy(&value).into_owned(),
+                )
             })
             .collect();
-        let body = response.consume().map_err(|()| broken("the answer has no body"))?;
-        let stream = body.stream().map_err(|()| broken("the answer's body was taken twice"))?;
+        let body = response
+            .consume()
+            .map_err(|()| broken("the answer has no body"))?;
+        let stream = body
+            .stream()
+            .map_err(|()| broken("the answer's body was taken twice"))?;
         let pollable = stream.subscribe();
-        Ok(Self { pollable, stream, _body: body, status, headers, bytes: Vec::new() })
+        Ok(Self {
+            pollable,
+            stream,
+            _body: body,
+            status,
+            headers,
+            bytes: Vec::new(),
+        })
     }
 
     fn go_on(mut self, index: usize) -> Turn {
@@ -191,7 +230,10 @@ impl Reading {
                     let limit = format!("more than {ANSWER_BYTES_MAX} bytes");
                     return Turn::Done(Err(SendError::TooLarge(limit)));
                 }
-                Turn::Again(InFlight { index, part: Part::Body(self) })
+                Turn::Again(InFlight {
+                    index,
+                    part: Part::Body(self),
+                })
             }
             Err(StreamError::Closed) => Turn::Done(Ok(Response {
                 status: self.status,
@@ -207,7 +249,11 @@ impl Reading {
 
 fn start(index: usize, request: Request) -> Result<InFlight, SendError> {
     let (is_secure, authority, path) = parts(&request.url)?;
-    let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
+    let scheme = if is_secure {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
     let mut headers: Vec<(String, Vec<u8>)> = request
         .headers
         .into_iter()
@@ -215,7 +261,10 @@ fn start(index: usize, request: Request) -> Result<InFlight, SendError> {
         .collect();
     if let Some(body) = &request.body {
         // Without it the body goes in chunks, which some servers of this field refuse.
-        headers.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
+        headers.push((
+            "content-length".to_owned(),
+            body.len().to_string().into_bytes(),
+        ));
     }
     let fields = Fields::from_list(&headers)
         .map_err(|_| SendError::Denied("a header is not allowed".to_owned()))?;
@@ -227,14 +276,25 @@ fn start(index: usize, request: Request) -> Result<InFlight, SendError> {
     outgoing.set_path_with_query(Some(path)).map_err(bad)?;
     let options = options(request.timeout_ms);
     let body = match &request.body {
-        Some(_) => Some(outgoing.body().map_err(|()| broken("the request has no body"))?),
+        Some(_) => Some(
+            outgoing
+                .body()
+                .map_err(|()| broken("the request has no body"))?,
+        ),
         None => None,
     };
-    let future = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
+    let future =
+        outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
     if let (Some(body), Some(bytes)) = (body, &request.body) {
         write_body(body, bytes);
     }
-    Ok(InFlight { index, part: Part::Head { pollable: future.subscribe(), future } })
+    Ok(InFlight {
+        index,
+        part: Part::Head {
+            pollable: future.subscribe(),
+            future,
+        },
+    })
 }
 
 /// Writes a body as far as the server takes it: whatever goes wrong here shows in the answer.
@@ -259,7 +319,11 @@ fn parts(url: &str) -> Result<(bool, &str, &str), SendError> {
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    Ok((is_secure, authority, if path.is_empty() { "/" } else { path }))
+    Ok((
+        is_secure,
+        authority,
+        if path.is_empty() { "/" } else { path },
+    ))
 }
 
 fn options(timeout_ms: u32) -> RequestOptions {

@@ -39,7 +39,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Records of matched CRM contacts of which only the digest was at hand.
     pub(super) fn fetch(&mut self) -> Result<Stage, Stop> {
-        Ok(if self.read_queued_crm()? { Stage::Fetch } else { Stage::Plan })
+        Ok(if self.read_queued_crm()? {
+            Stage::Fetch
+        } else {
+            Stage::Plan
+        })
     }
 
     /// The same contact under a new id (contract, section 3): a linked contact that is gone and a new
@@ -50,7 +54,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let mut gone: BTreeMap<CrmId, Link> = BTreeMap::new();
         for (id, packed) in &self.gathered.pairs {
-            let Some(pair) = packed.unpack() else { continue };
+            let Some(pair) = packed.unpack() else {
+                continue;
+            };
             if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link) {
                 if !link.is_tombstone() {
                     gone.insert(id.clone(), link);
@@ -86,8 +92,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .into_iter()
             .zip(found)
             .filter_map(|((crm_id, _), contacts)| {
-                let mut new =
-                    contacts.into_iter().filter(|c| self.gathered.mailbox.contains_key(&c.id));
+                let mut new = contacts
+                    .into_iter()
+                    .filter(|c| self.gathered.mailbox.contains_key(&c.id));
                 // A key met twice is a user's copy and proves nothing.
                 match (new.next(), new.next()) {
                     (Some(one), None) => Some((crm_id, one.id)),
@@ -99,7 +106,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn find_by_base(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {
         let region = &self.job.tenant.region;
-        let Some(begun) = &self.begun else { return Vec::new() };
+        let Some(begun) = &self.begun else {
+            return Vec::new();
+        };
         let mut by_digest: BTreeMap<Candidate<()>, (Vec<&Link>, Vec<MailboxContact>)> =
             BTreeMap::new();
         for link in gone.values() {
@@ -107,7 +116,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             by_digest.entry(digest).or_default().0.push(link);
         }
         for packed in self.gathered.mailbox.values() {
-            let Some(contact) = packed.unpack() else { continue };
+            let Some(contact) = packed.unpack() else {
+                continue;
+            };
             let digest = Candidate::of_mailbox((), &contact.view, region);
             if let Some((_, contacts)) = by_digest.get_mut(&digest) {
                 contacts.push(contact);
@@ -115,18 +126,22 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         by_digest
             .into_values()
-            .filter_map(|(links, contacts)| match (links.as_slice(), contacts.as_slice()) {
-                ([link], [contact]) => {
-                    let changed = mapping::changed_in_mailbox(
-                        &link.base,
-                        &contact.view,
-                        &begun.fields,
-                        region,
-                    );
-                    changed.is_empty().then(|| (link.crm_id.clone(), contact.id.clone()))
-                }
-                _ => None,
-            })
+            .filter_map(
+                |(links, contacts)| match (links.as_slice(), contacts.as_slice()) {
+                    ([link], [contact]) => {
+                        let changed = mapping::changed_in_mailbox(
+                            &link.base,
+                            &contact.view,
+                            &begun.fields,
+                            region,
+                        );
+                        changed
+                            .is_empty()
+                            .then(|| (link.crm_id.clone(), contact.id.clone()))
+                    }
+                    _ => None,
+                },
+            )
             .collect()
     }
 
@@ -151,9 +166,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn link_anew(&mut self, crm_id: &CrmId, mailbox_id: &MailboxId) {
-        if let (Some(contact), Some(pair)) =
-            (self.gathered.mailbox.remove(mailbox_id), self.gathered.pairs.get_mut(crm_id))
-        {
+        if let (Some(contact), Some(pair)) = (
+            self.gathered.mailbox.remove(mailbox_id),
+            self.gathered.pairs.get_mut(crm_id),
+        ) {
             pair.mailbox = Half::Present(contact);
         }
     }
@@ -166,7 +182,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 let is_free = self.gathered.mailbox.contains_key(mailbox_id)
                     && self.gathered.crm.contains_key(crm_id);
                 if is_free {
-                    self.gathered.matched.push((crm_id.clone(), mailbox_id.clone()));
+                    self.gathered
+                        .matched
+                        .push((crm_id.clone(), mailbox_id.clone()));
                 } else {
                     self.gathered.useless_answers.insert(mailbox_id.clone());
                     self.findings.push(useless_answer(crm_id, mailbox_id));
@@ -221,14 +239,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn mailbox_candidates(&self) -> Vec<Candidate<MailboxId>> {
         let region = &self.job.tenant.region;
         let answered = |id: &MailboxId| {
-            self.begun.as_ref().is_some_and(|begun| begun.answers.contains_key(id))
+            self.begun
+                .as_ref()
+                .is_some_and(|begun| begun.answers.contains_key(id))
         };
         self.gathered
             .mailbox
             .iter()
             .filter(|(id, _)| {
                 !answered(id)
-                    && !self.gathered.withheld.contains(&Source::Mailbox((*id).clone()))
+                    && !self
+                        .gathered
+                        .withheld
+                        .contains(&Source::Mailbox((*id).clone()))
             })
             .filter_map(|(id, packed)| {
                 let contact = packed.unpack()?;
@@ -242,8 +265,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         &self,
         mailbox: &[Candidate<MailboxId>],
     ) -> Result<Vec<Candidate<CrmId>>, Failure> {
-        let taken: BTreeSet<&CrmId> =
-            self.gathered.matched.iter().map(|(crm, _)| crm).collect();
+        let taken: BTreeSet<&CrmId> = self.gathered.matched.iter().map(|(crm, _)| crm).collect();
         let is_free = |id: &CrmId| {
             !taken.contains(id) && !self.gathered.withheld.contains(&Source::Crm(id.clone()))
         };
@@ -253,7 +275,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .candidates
                 .values()
                 .filter(|candidate| self.gathered.crm.contains_key(&candidate.id));
-            return Ok(free.filter(|candidate| is_free(&candidate.id)).cloned().collect());
+            return Ok(free
+                .filter(|candidate| is_free(&candidate.id))
+                .cloned()
+                .collect());
         }
         if mailbox.is_empty() {
             return Ok(Vec::new());
@@ -268,11 +293,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         all.extend(self.gathered.candidates.clone());
         all.retain(|id, _| is_free(id));
         let relevant = matching::relevant(all.into_values().collect(), mailbox);
-        let ids: Vec<CrmId> = relevant.iter().map(|candidate| candidate.id.clone()).collect();
+        let ids: Vec<CrmId> = relevant
+            .iter()
+            .map(|candidate| candidate.id.clone())
+            .collect();
         let links = self.memory.links(&ids)?;
-        let has_partner = |link: &Stored<Link>| {
-            matches!(link, Stored::Found(link) if !link.is_tombstone())
-        };
+        let has_partner =
+            |link: &Stored<Link>| matches!(link, Stored::Found(link) if !link.is_tombstone());
         Ok(relevant
             .into_iter()
             .zip(links)
@@ -290,27 +317,43 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     ) {
         let (source, name, others) = match question {
             Question::Mailbox { id, candidates } => {
-                let label = mailbox.iter().find(|found| found.id == *id).map(Candidate::label);
+                let label = mailbox
+                    .iter()
+                    .find(|found| found.id == *id)
+                    .map(Candidate::label);
                 let name = ContactName {
                     crm_id: None,
                     mailbox_id: Some(id.clone()),
                     label: label.unwrap_or_default(),
                 };
                 let others = candidates.iter().map(|id| {
-                    let label = crm.iter().find(|found| found.id == *id).map(Candidate::label);
+                    let label = crm
+                        .iter()
+                        .find(|found| found.id == *id)
+                        .map(Candidate::label);
                     format!("{} ({id})", label.unwrap_or_default())
                 });
-                (Source::Mailbox(id.clone()), name, others.collect::<Vec<_>>())
+                (
+                    Source::Mailbox(id.clone()),
+                    name,
+                    others.collect::<Vec<_>>(),
+                )
             }
             Question::Crm { id, candidates } => {
-                let label = crm.iter().find(|found| found.id == *id).map(Candidate::label);
+                let label = crm
+                    .iter()
+                    .find(|found| found.id == *id)
+                    .map(Candidate::label);
                 let name = ContactName {
                     crm_id: Some(id.clone()),
                     mailbox_id: None,
                     label: label.unwrap_or_default(),
                 };
                 let others = candidates.iter().map(|id| {
-                    let label = mailbox.iter().find(|found| found.id == *id).map(Candidate::label);
+                    let label = mailbox
+                        .iter()
+                        .find(|found| found.id == *id)
+                        .map(Candidate::label);
                     format!("{} ({id})", label.unwrap_or_default())
                 });
                 (Source::Crm(id.clone()), name, others.collect::<Vec<_>>())
@@ -325,7 +368,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.findings.push(ambiguous(name, &others));
         }
         self.gathered.withheld.insert(source.clone());
-        self.put_off.insert(source, PutOff { reason: AMBIGUOUS, problem: None });
+        self.put_off.insert(
+            source,
+            PutOff {
+                reason: AMBIGUOUS,
+                problem: None,
+            },
+        );
     }
 
     // ---- what is to be done ---------------------------------------------------------------------------------
@@ -336,12 +385,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let rules = rules(&self.job, &self.mailbox, &begun.fields);
         let mut drafts = Vec::new();
         for packed in pairs {
-            let Some(pair) = packed.unpack() else { continue };
+            let Some(pair) = packed.unpack() else {
+                continue;
+            };
             let decision = plan::decide(&pair, &rules);
             match &decision.deed {
                 Deed::Rest => {}
                 Deed::Hold(problem) => {
-                    let put_off = PutOff { reason: decision.reason, problem: problem.clone() };
+                    let put_off = PutOff {
+                        reason: decision.reason,
+                        problem: problem.clone(),
+                    };
                     drafts.push(Draft::Held(packed, pair.name(), put_off));
                 }
                 _ => {
@@ -384,16 +438,25 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut pairs: Vec<PackedPair> =
             std::mem::take(&mut gathered.pairs).into_values().collect();
         for (crm_id, mailbox_id) in std::mem::take(&mut gathered.matched) {
-            let Some(mailbox) = gathered.mailbox.remove(&mailbox_id) else { continue };
+            let Some(mailbox) = gathered.mailbox.remove(&mailbox_id) else {
+                continue;
+            };
             match gathered.crm.remove(&crm_id) {
                 Some(crm) => {
                     gathered.marked.remove(&crm_id);
                     let (crm, mailbox) = (Half::Present(crm), Half::Present(mailbox));
-                    pairs.push(PackedPair { link: None, crm, mailbox });
+                    pairs.push(PackedPair {
+                        link: None,
+                        crm,
+                        mailbox,
+                    });
                 }
                 // Gone between the digest and the read: looked at again by the next pass.
                 None => {
-                    let put_off = PutOff { reason: "changed-meanwhile", problem: None };
+                    let put_off = PutOff {
+                        reason: "changed-meanwhile",
+                        problem: None,
+                    };
                     self.put_off.insert(Source::Mailbox(mailbox_id), put_off);
                 }
             }
@@ -403,16 +466,26 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 withhold(&mut self.put_off, Source::Mailbox(id));
             } else {
                 let mailbox = Half::Present(mailbox);
-                pairs.push(PackedPair { link: None, crm: Half::Absent, mailbox });
+                pairs.push(PackedPair {
+                    link: None,
+                    crm: Half::Absent,
+                    mailbox,
+                });
             }
         }
         for id in std::mem::take(&mut gathered.marked) {
-            let Some(crm) = gathered.crm.remove(&id) else { continue };
+            let Some(crm) = gathered.crm.remove(&id) else {
+                continue;
+            };
             if gathered.withheld.contains(&Source::Crm(id.clone())) {
                 withhold(&mut self.put_off, Source::Crm(id));
             } else {
                 let crm = Half::Present(crm);
-                pairs.push(PackedPair { link: None, crm, mailbox: Half::Absent });
+                pairs.push(PackedPair {
+                    link: None,
+                    crm,
+                    mailbox: Half::Absent,
+                });
             }
         }
         gathered.crm.clear();
@@ -453,7 +526,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 }
             }
         }
-        let Some(begun) = &self.begun else { return (BTreeSet::new(), "") };
+        let Some(begun) = &self.begun else {
+            return (BTreeSet::new(), "");
+        };
         let state = &begun.state;
         let reason = match state.caution {
             Some(Caution::SwitchedOn) => Some("switched-on"),
@@ -466,7 +541,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             None => {
                 let now = self.outside.now();
                 let limits = self.job.policy.guard;
-                (state.guard.held_back(&planned, state.links, limits, now), "over-limit")
+                (
+                    state.guard.held_back(&planned, state.links, limits, now),
+                    "over-limit",
+                )
             }
         }
     }
@@ -488,8 +566,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect();
         drafts.sort_by_key(|draft| draft.rank);
         for mut draft in drafts {
-            let (held, planned): (Vec<_>, Vec<_>) =
-                draft.destroyed.iter().partition(|kind| held_back.contains(kind));
+            let (held, planned): (Vec<_>, Vec<_>) = draft
+                .destroyed
+                .iter()
+                .partition(|kind| held_back.contains(kind));
             if held.is_empty() {
                 self.add_task(draft, planned, FieldSet::new());
                 continue;
@@ -505,24 +585,36 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// The operations that a person must approve, and rows that bring them back.
     fn hold_back(&mut self, draft: &TaskDraft, held: &[Destruction]) {
         let is_held = |operation: &Operation| match operation.action {
-            Action::Update => {
-                held.iter().any(|kind| emptied_field(kind).is_some() && kind.side() == operation.side)
-            }
+            Action::Update => held
+                .iter()
+                .any(|kind| emptied_field(kind).is_some() && kind.side() == operation.side),
             _ => held.iter().any(|kind| emptied_field(kind).is_none()),
         };
-        for operation in draft.operations.iter().filter(|operation| is_held(operation)) {
+        for operation in draft
+            .operations
+            .iter()
+            .filter(|operation| is_held(operation))
+        {
             let state = OperationState::HeldBack;
-            self.operations.push(Operation { state, ..operation.clone() });
+            self.operations.push(Operation {
+                state,
+                ..operation.clone()
+            });
         }
         for source in super::sources(&draft.pair) {
-            let put_off = PutOff { reason: AWAITING_APPROVAL, problem: None };
+            let put_off = PutOff {
+                reason: AWAITING_APPROVAL,
+                problem: None,
+            };
             self.put_off.insert(source, put_off);
         }
     }
 
     /// Plans a pair without the fields that the guard withholds. Whether anything is left to do.
     fn replan(&self, draft: &mut TaskDraft, withheld: &FieldSet) -> bool {
-        let (Some(pair), Some(begun)) = (draft.pair.unpack(), &self.begun) else { return false };
+        let (Some(pair), Some(begun)) = (draft.pair.unpack(), &self.begun) else {
+            return false;
+        };
         let fields = begun.fields.difference(withheld).copied().collect();
         let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &fields));
         draft.operations = plan::describe(&pair, &decision);
@@ -542,7 +634,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect();
         let operations = (self.operations.len(), draft.operations.len());
         self.operations.extend(draft.operations);
-        self.tasks.push_back(Task { pair: draft.pair, planned, withheld, settles, operations });
+        self.tasks.push_back(Task {
+            pair: draft.pair,
+            planned,
+            withheld,
+            settles,
+            operations,
+        });
     }
 
     fn ask_for_approval(&mut self, reason: &str) {
@@ -559,7 +657,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 (Action::Delete, Side::Mailbox) => mailbox_deletions += 1,
                 (Action::Detach | Action::Unmark, _) => detachings += 1,
                 _ => {
-                    let empties = operation.changes.iter().filter(|change| change.after.is_none());
+                    let empties = operation
+                        .changes
+                        .iter()
+                        .filter(|change| change.after.is_none());
                     emptied += u32::try_from(empties.count()).unwrap_or(u32::MAX);
                 }
             }
@@ -583,23 +684,27 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// The buckets of digests that changed: new digests in, deleted contacts out.
-    pub(super) fn changed_buckets(
-        &self,
-    ) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
-        let Some(begun) = &self.begun else { return Ok(BTreeMap::new()) };
+    pub(super) fn changed_buckets(&self) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
+        let Some(begun) = &self.begun else {
+            return Ok(BTreeMap::new());
+        };
         let gone = self.gathered.gone.iter().filter_map(|source| match source {
             Source::Crm(id) => Some(id),
             Source::Mailbox(_) => None,
         });
         // A trash that is as it was names nobody who is still in a bucket.
-        let trash = self.gathered.trash_has_changed.then_some(&self.gathered.trash);
+        let trash = self
+            .gathered
+            .trash_has_changed
+            .then_some(&self.gathered.trash);
         let gone: BTreeSet<&CrmId> = gone.chain(trash.into_iter().flatten()).collect();
         let mut buckets: BTreeMap<u8, Vec<Candidate<CrmId>>> = if begun.is_full {
             (0..=u8::MAX).map(|bucket| (bucket, Vec::new())).collect()
         } else {
             let ids = self.gathered.candidates.keys().chain(gone.iter().copied());
             let buckets: BTreeSet<u8> = ids.map(bucket_of).collect();
-            self.memory.candidate_buckets(&buckets.into_iter().collect::<Vec<_>>())?
+            self.memory
+                .candidate_buckets(&buckets.into_iter().collect::<Vec<_>>())?
         };
         let before = buckets.clone();
         for bucket in buckets.values_mut() {
@@ -609,7 +714,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             });
         }
         for (id, candidate) in &self.gathered.candidates {
-            buckets.entry(bucket_of(id)).or_default().push(candidate.clone());
+            buckets
+                .entry(bucket_of(id))
+                .or_default()
+                .push(candidate.clone());
         }
         for bucket in buckets.values_mut() {
             bucket.sort_by(|left, right| left.id.cmp(&right.id));
@@ -666,7 +774,10 @@ fn rank(decision: &Decision) -> u8 {
 }
 
 fn withhold(put_off: &mut BTreeMap<Source, PutOff>, source: Source) {
-    put_off.entry(source).or_insert(PutOff { reason: "open-intent", problem: None });
+    put_off.entry(source).or_insert(PutOff {
+        reason: "open-intent",
+        problem: None,
+    });
 }
 
 fn ambiguous(name: ContactName, others: &[String]) -> Finding {
@@ -700,7 +811,10 @@ fn held_finding(name: &ContactName, put_off: &PutOff) -> Finding {
              mailbox's poorer copy",
             "create the contact in the CRM, or delete it in the mailbox",
         ),
-        _ => ("nothing is done about this contact until it can be read", "see the message above"),
+        _ => (
+            "nothing is done about this contact until it can be read",
+            "see the message above",
+        ),
     };
     let told = put_off.problem.as_ref();
     Finding {
@@ -730,4 +844,3 @@ fn useless_answer(crm_id: &CrmId, mailbox_id: &MailboxId) -> Finding {
         field: None,
     }
 }
-

@@ -19,11 +19,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let due = stored.as_ref().is_none_or(|state| is_full_due(state, now));
         let remembered = stored.as_ref().filter(|_| !due);
         let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
-        let identity = self.mailbox.connect(remembered.map(|state| &state.mailbox))?;
+        let identity = self
+            .mailbox
+            .connect(remembered.map(|state| &state.mailbox))?;
         let fields = self.crm.fields().clone();
         let marker = marker(&self.job).clone();
         // A first pass that broke off has left links and counters, but no full read.
-        let is_first = stored.as_ref().is_none_or(|state| state.last_full.is_none());
+        let is_first = stored
+            .as_ref()
+            .is_none_or(|state| state.last_full.is_none());
         let is_full = due
             || stored
                 .as_ref()
@@ -118,7 +122,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 message: format!(
                     "the mailboxes `{owner}` and `{mailbox}` are one and the same mailbox"
                 ),
-                remedy: Some(format!("remove one of the two; `{owner}` is the one that syncs")),
+                remedy: Some(format!(
+                    "remove one of the two; `{owner}` is the one that syncs"
+                )),
             })),
             _ => Ok(()),
         }
@@ -179,5 +185,7 @@ fn is_full_due(state: &State, now: Timestamp) -> bool {
     state.caution.is_some()
         || state.crm_position.is_none()
         || state.mailbox_position.is_none()
-        || state.last_full.is_none_or(|last| now.since_ms(last) >= FULL_READ_EVERY_MS)
+        || state
+            .last_full
+            .is_none_or(|last| now.since_ms(last) >= FULL_READ_EVERY_MS)
 }

@@ -46,7 +46,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// trash has changed, and the slice of markers.
     fn queue_remembered(&mut self) -> Result<(), Failure> {
         let now = self.outside.now();
-        let Some(begun) = &self.begun else { return Ok(()) };
+        let Some(begun) = &self.begun else {
+            return Ok(());
+        };
         for (source, pending) in &begun.pending {
             let is_due = begun.is_full || pending.not_before <= now;
             match source {
@@ -85,7 +87,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if self.crm.marker_place() == MarkerPlace::Field {
             return Ok(());
         }
-        let Some(begun) = &self.begun else { return Ok(()) };
+        let Some(begun) = &self.begun else {
+            return Ok(());
+        };
         let first = begun.state.marker_slice;
         let buckets = self.memory.candidates()?;
         let mut next = first;
@@ -93,14 +97,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         loop {
             let ids = buckets.get(&next).map(Vec::as_slice).unwrap_or_default();
             count += ids.len();
-            self.gathered.marker_queue.extend(ids.iter().map(|candidate| candidate.id.clone()));
+            self.gathered
+                .marker_queue
+                .extend(ids.iter().map(|candidate| candidate.id.clone()));
             next = next.wrapping_add(1);
             if next == first || count >= MARKER_SLICE_CONTACTS {
                 break;
             }
         }
         if begun.is_first {
-            let slice = self.gathered.candidates.keys().take(MARKER_SLICE_CONTACTS).cloned();
+            let slice = self
+                .gathered
+                .candidates
+                .keys()
+                .take(MARKER_SLICE_CONTACTS)
+                .cloned();
             self.gathered.marker_queue.extend(slice);
         }
         self.gathered.next_slice = Some(next);
@@ -126,7 +137,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for ((id, read), link) in ids.into_iter().zip(reads).zip(links) {
             self.gathered.crm_queue.remove(&id);
             self.gathered.crm_asked.insert(id.clone());
-            let link = link.found().zip(self.begun.as_ref()).map(|(link, begun)| begun.refreshed(link));
+            let link = link
+                .found()
+                .zip(self.begun.as_ref())
+                .map(|(link, begun)| begun.refreshed(link));
             match (read, link) {
                 (CrmRead::Present(contact), link) => {
                     if contact.marked.is_none() {
@@ -178,7 +192,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 }
                 None => None,
             };
-            let link = link.zip(self.begun.as_ref()).map(|(link, begun)| begun.refreshed(link));
+            let link = link
+                .zip(self.begun.as_ref())
+                .map(|(link, begun)| begun.refreshed(link));
             match (link, read) {
                 (Some(link), read) => self.gathered.put_mailbox(link, mailbox_half(read)),
                 (None, MailboxRead::Present(contact)) => {
@@ -199,7 +215,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if self.crm.marker_place() == MarkerPlace::Field {
             return Ok(false);
         }
-        let ids: Vec<CrmId> = self.gathered.marker_queue.iter().take(READS_MAX).cloned().collect();
+        let ids: Vec<CrmId> = self
+            .gathered
+            .marker_queue
+            .iter()
+            .take(READS_MAX)
+            .cloned()
+            .collect();
         if ids.is_empty() {
             return Ok(false);
         }
@@ -208,7 +230,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for ((id, marked), link) in ids.into_iter().zip(markers).zip(links) {
             self.gathered.marker_queue.remove(&id);
             let Some(marked) = marked else { continue };
-            let link = link.found().zip(self.begun.as_ref()).map(|(link, begun)| begun.refreshed(link));
+            let link = link
+                .found()
+                .zip(self.begun.as_ref())
+                .map(|(link, begun)| begun.refreshed(link));
             self.take_marker(&id, marked, link);
         }
         Ok(true)
@@ -217,7 +242,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn take_marker(&mut self, id: &CrmId, marked: bool, link: Option<crate::links::Link>) {
         match link {
             Some(link) => {
-                let known = self.gathered.pairs.get(id).and_then(|pair| pair.crm.unpack());
+                let known = self
+                    .gathered
+                    .pairs
+                    .get(id)
+                    .and_then(|pair| pair.crm.unpack());
                 match known {
                     Some(Half::Present(mut contact)) => {
                         contact.marked = Some(marked);
@@ -249,12 +278,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     // ---- what it comes to -----------------------------------------------------------------------------------
 
     fn classify_not_found(&mut self) -> Result<(), Failure> {
-        let ids: Vec<CrmId> = std::mem::take(&mut self.gathered.not_found).into_iter().collect();
+        let ids: Vec<CrmId> = std::mem::take(&mut self.gathered.not_found)
+            .into_iter()
+            .collect();
         let links = self.memory.links(&ids)?;
         for (id, link) in ids.into_iter().zip(links) {
             let Some(link) = link.found() else { continue };
-            let half =
-                if self.gathered.trash.contains(&id) { Half::Deleted } else { Half::Astray };
+            let half = if self.gathered.trash.contains(&id) {
+                Half::Deleted
+            } else {
+                Half::Astray
+            };
             self.gathered.put_crm(link, half);
         }
         Ok(())
@@ -266,7 +300,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut crm = Vec::new();
         let mut mailbox = Vec::new();
         for packed in self.gathered.pairs.values() {
-            let Some(pair) = packed.unpack() else { continue };
+            let Some(pair) = packed.unpack() else {
+                continue;
+            };
             let unknown = plan::unknown(&pair, &self.job.policy);
             let Some(link) = pair.link else { continue };
             if unknown.crm && !self.gathered.crm_asked.contains(&link.crm_id) {

@@ -24,7 +24,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let position = begun.state.crm_position.as_ref().filter(|_| !begun.is_full);
         let page = self.crm.changes(position, cursor.as_ref())?;
-        let ids: Vec<CrmId> = page.contacts.iter().map(|contact| contact.id.clone()).collect();
+        let ids: Vec<CrmId> = page
+            .contacts
+            .iter()
+            .map(|contact| contact.id.clone())
+            .collect();
         let links = self.memory.links(&ids)?;
         for (contact, link) in page.contacts.into_iter().zip(links) {
             self.take_crm(contact, link);
@@ -33,7 +37,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             if let Some(id) = &id {
                 self.gathered.crm_seen.insert(id.clone());
             }
-            let name = ContactName { crm_id: id, ..ContactName::default() };
+            let name = ContactName {
+                crm_id: id,
+                ..ContactName::default()
+            };
             self.findings.push(unreadable(Side::Crm, name, &problem));
         }
         if let Some(cursor) = page.cursor {
@@ -119,7 +126,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Stage::Confirm;
         }
         let position = self.begun.as_ref().and_then(|begun| {
-            begun.state.mailbox_position.clone().filter(|_| !begun.is_full)
+            begun
+                .state
+                .mailbox_position
+                .clone()
+                .filter(|_| !begun.is_full)
         });
         Stage::ReadMailbox(position)
     }
@@ -135,7 +146,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(());
         }
         // A hint for pairs in step, and for what it may have been restored from.
-        for link in self.memory.links(&ids)?.into_iter().filter_map(Stored::found) {
+        for link in self
+            .memory
+            .links(&ids)?
+            .into_iter()
+            .filter_map(Stored::found)
+        {
             if link.is_linked() && !self.gathered.crm_asked.contains(&link.crm_id) {
                 self.gathered.crm_queue.insert(link.crm_id);
             }
@@ -174,7 +190,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             begun.is_full = true;
         }
         let withheld = std::mem::take(&mut self.gathered.withheld);
-        self.gathered = Gathered { withheld, ..Gathered::default() };
+        self.gathered = Gathered {
+            withheld,
+            ..Gathered::default()
+        };
         self.counts.crm = crate::report::SideCounts::default();
         self.counts.mailbox = crate::report::SideCounts::default();
         Stage::ReadCrm(None)
@@ -189,7 +208,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 MailboxEntry::Unreadable(id, _) => id.clone(),
             })
             .collect();
-        let crm_ids: Vec<CrmId> = self.memory.paired_with(&ids)?.into_iter().flatten().collect();
+        let crm_ids: Vec<CrmId> = self
+            .memory
+            .paired_with(&ids)?
+            .into_iter()
+            .flatten()
+            .collect();
         let links = self.memory.links(&crm_ids)?;
         Ok(links
             .into_iter()
@@ -223,7 +247,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         }
                     }
                     None => {
-                        gathered.mailbox.insert(contact.id.clone(), Packed::new(&contact));
+                        gathered
+                            .mailbox
+                            .insert(contact.id.clone(), Packed::new(&contact));
                     }
                 }
             }
@@ -241,8 +267,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         gathered.put_mailbox(link.clone(), Half::Unreadable(problem.clone()));
                     }
                 }
-                let name = ContactName { mailbox_id: id, ..ContactName::default() };
-                self.findings.push(unreadable(Side::Mailbox, name, &problem));
+                let name = ContactName {
+                    mailbox_id: id,
+                    ..ContactName::default()
+                };
+                self.findings
+                    .push(unreadable(Side::Mailbox, name, &problem));
             }
         }
     }
@@ -302,7 +332,11 @@ impl Gathered {
         match self.pairs.get_mut(&id) {
             Some(pair) => pair.crm = half.pack(),
             None => {
-                let pair = Pair { link: Some(link), crm: half, mailbox: Half::Unread };
+                let pair = Pair {
+                    link: Some(link),
+                    crm: half,
+                    mailbox: Half::Unread,
+                };
                 self.pairs.insert(id, pair.pack());
             }
         }
@@ -314,7 +348,11 @@ impl Gathered {
         match self.pairs.get_mut(&id) {
             Some(pair) => pair.mailbox = half.pack(),
             None => {
-                let pair = Pair { link: Some(link), crm: Half::Unread, mailbox: half };
+                let pair = Pair {
+                    link: Some(link),
+                    crm: Half::Unread,
+                    mailbox: half,
+                };
                 self.pairs.insert(id, pair.pack());
             }
         }
@@ -392,10 +430,15 @@ fn damaged_link(id: &CrmId) -> Finding {
     Finding {
         severity: Severity::Warning,
         code: "link-unreadable".to_owned(),
-        message: format!("what was remembered of the CRM contact `{id}` cannot be read; it is matched \
-                          anew, and nothing of it is deleted"),
+        message: format!(
+            "what was remembered of the CRM contact `{id}` cannot be read; it is matched \
+                          anew, and nothing of it is deleted"
+        ),
         remedy: None,
-        contact: Some(ContactName { crm_id: Some(id.clone()), ..ContactName::default() }),
+        contact: Some(ContactName {
+            crm_id: Some(id.clone()),
+            ..ContactName::default()
+        }),
         field: None,
     }
 }

@@ -30,7 +30,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         if begun.is_full {
-            writes.extend(begun.former_identity.iter().map(|id| self.memory.delete_owner(id)));
+            writes.extend(
+                begun
+                    .former_identity
+                    .iter()
+                    .map(|id| self.memory.delete_owner(id)),
+            );
             writes.push(self.memory.set_owner(&begun.state.mailbox));
             writes.extend(self.expired(now)?);
         }
@@ -48,7 +53,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn next_state(&mut self, now: Timestamp) -> Option<State> {
         let begun = self.begun.as_ref()?;
         let is_waiting = |source: &&Source| !self.put_off.contains_key(*source);
-        let not_due = begun.pending.iter().filter(|(_, row)| row.not_before > now && !begun.is_full);
+        let not_due = begun
+            .pending
+            .iter()
+            .filter(|(_, row)| row.not_before > now && !begun.is_full);
         let waiting = not_due.map(|(source, _)| source).filter(is_waiting).count();
         self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
@@ -70,11 +78,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Rows of what is put off, and the removal of what was looked at and needs no row any more.
     fn pending_writes(&mut self, now: Timestamp) -> Vec<Write> {
-        let Some(begun) = &self.begun else { return Vec::new() };
+        let Some(begun) = &self.begun else {
+            return Vec::new();
+        };
         let mut writes = Vec::new();
         let mut findings = Vec::new();
         for (source, put_off) in &self.put_off {
-            let before = begun.pending.get(source).filter(|row| row.reason == put_off.reason);
+            let before = begun
+                .pending
+                .get(source)
+                .filter(|row| row.reason == put_off.reason);
             let attempts = before.map_or(0, |row| row.attempts).saturating_add(1);
             let row = Pending {
                 reason: put_off.reason.to_owned(),
@@ -114,7 +127,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .filter(|(_, at)| *at < before)
             .map(|(id, _)| id)
             .collect();
-        for link in self.memory.links(&old)?.into_iter().filter_map(crate::links::Stored::found) {
+        for link in self
+            .memory
+            .links(&old)?
+            .into_iter()
+            .filter_map(crate::links::Stored::found)
+        {
             if link.is_tombstone() {
                 writes.extend(self.memory.delete_link(&link));
                 writes.push(self.memory.set_deletion(&link.crm_id, None));

@@ -58,11 +58,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if exports.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<SearchKey> = exports.iter().map(|(intent, _)| intent.key.clone()).collect();
+        let keys: Vec<SearchKey> = exports
+            .iter()
+            .map(|(intent, _)| intent.key.clone())
+            .collect();
         let found = self.mailbox.find(&keys)?;
         let settle = |((intent, id), contacts): ((&Intent, &CrmId), Vec<_>)| {
-            let ids: Vec<MailboxId> =
-                contacts.into_iter().map(|contact: MailboxContact| contact.id).collect();
+            let ids: Vec<MailboxId> = contacts
+                .into_iter()
+                .map(|contact: MailboxContact| contact.id)
+                .collect();
             let settled = match ids.as_slice() {
                 [one] => Settled::Adopted(id.clone(), one.clone()),
                 [] => self.not_found(intent),
@@ -131,7 +136,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if self.outside.now().since_ms(intent.at) > SETTLE_MS {
             Settled::Forgotten
         } else {
-            Settled::Open { is_ambiguous: false }
+            Settled::Open {
+                is_ambiguous: false,
+            }
         }
     }
 

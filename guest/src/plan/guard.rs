@@ -50,7 +50,11 @@ impl GuardWindow {
     pub fn count(&mut self, destruction: Destruction, now: Timestamp) {
         let hour = now.0.div_euclid(HOUR_MS);
         self.0.retain(|(_, at, _)| hour - at <= WINDOW_HOURS);
-        match self.0.iter_mut().find(|(kind, at, _)| *kind == destruction && *at == hour) {
+        match self
+            .0
+            .iter_mut()
+            .find(|(kind, at, _)| *kind == destruction && *at == hour)
+        {
             Some((_, _, count)) => *count = count.saturating_add(1),
             None => self.0.push((destruction, hour, 1)),
         }
@@ -80,7 +84,9 @@ impl GuardWindow {
             Destruction::Detaching,
         ]
         .into_iter()
-        .fold(0_u32, |sum, kind| sum.saturating_add(self.counted(kind, now)));
+        .fold(0_u32, |sum, kind| {
+            sum.saturating_add(self.counted(kind, now))
+        });
         // Of the links as they were before the window began: a limit that shrinks with every
         // deletion would let the last ones through one by one, or stop too early.
         let limit = limit(links.saturating_add(removed), limits);
@@ -100,21 +106,33 @@ fn limit(links: u32, limits: GuardLimits) -> u32 {
         return links / 2;
     }
     let percent = u64::from(links) * u64::from(limits.contacts_percent_max) / 100;
-    limits.contacts_max.max(u32::try_from(percent).unwrap_or(u32::MAX))
+    limits
+        .contacts_max
+        .max(u32::try_from(percent).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: GuardLimits = GuardLimits { contacts_max: 10, contacts_percent_max: 10 };
+    const LIMITS: GuardLimits = GuardLimits {
+        contacts_max: 10,
+        contacts_percent_max: 10,
+    };
     const KIND: Destruction = Destruction::Deletion(Side::Crm);
 
     #[test]
     fn limit_is_the_larger_of_the_two_and_half_of_few() {
-        for (links, expected) in
-            [(0, 0), (1, 0), (2, 1), (19, 9), (20, 10), (100, 10), (101, 10), (1000, 100)]
-        {
+        for (links, expected) in [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (19, 9),
+            (20, 10),
+            (100, 10),
+            (101, 10),
+            (1000, 100),
+        ] {
             assert_eq!(limit(links, LIMITS), expected, "{links} links");
         }
     }
