@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod birthday;
+pub mod country;
 pub mod email;
 pub mod phone;
 pub mod text;
