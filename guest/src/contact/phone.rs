@@ -35,9 +35,10 @@ impl Phone {
 pub fn read(text: &str, region: &str) -> Option<Phone> {
     let (number, extension) = split_extension(&fold(text)?)?;
     let digits = Digits::of(&number)?;
-    let mut international = match digits.international {
-        true => international(&digits)?,
-        false => national(&digits.text, region)?,
+    let mut international = if digits.international {
+        international(&digits)?
+    } else {
+        national(&digits.text, region)?
     };
     if let Some(extension) = extension {
         international.push_str(" ext. ");
@@ -52,7 +53,7 @@ pub fn prepare() {
     let _ = read("+49 221 123456", "DE");
 }
 
-/// All digits of a number, country code included (ITU-T E.164, 6.2).
+/// All digits of a number, country code included (ITU-T E.164).
 const DIGITS_MAX: usize = 15;
 
 /// The shortest numbers in use, country code included: four digits on small islands.
@@ -67,7 +68,7 @@ const AFTER_SLASH_DIGITS_MIN: usize = 4;
 /// Extensions longer than this are no extensions.
 const EXTENSION_DIGITS_MAX: usize = 8;
 
-/// Country codes have at most three digits (ITU-T E.164, annex A).
+/// Country codes have at most three digits (ITU-T E.164).
 const COUNTRY_CODE_DIGITS_MAX: usize = 3;
 
 // ---- the text ---------------------------------------------------------------------------------------
