@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod birthday;
+pub mod country;
 pub mod email;
 pub mod phone;
 pub mod text;
@@ -358,4 +359,136 @@ pub fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+// ---- what people call a contact ---------------------------------------------------------------------
+
+/// Bytes of a label (`types.wit`, `contact-name`).
+pub const LABEL_BYTES_MAX: usize = 200;
+
+impl CrmFields {
+    /// `Erika Mustermann, Muster GmbH`; where there is no name, an address or a number. At most
+    /// [`LABEL_BYTES_MAX`] bytes; empty for an empty contact.
+    pub fn label(&self) -> String {
+        let text = |field| {
+            let first = self.texts.get(&field).and_then(|values| values.first());
+            first.and_then(Value::as_str).unwrap_or_default()
+        };
+        let email = self.emails.iter().find_map(|email| match email {
+            CrmEmail::Plain(address) | CrmEmail::Typed { address, .. } => Some(address.as_str()),
+            CrmEmail::Opaque(_) => None,
+        });
+        let phone = self.phones.iter().find_map(|phone| match phone {
+            CrmPhone::Readable { number, .. } => Some(number.as_str()),
+            CrmPhone::Opaque(_) => None,
+        });
+        let names = [
+            text(Field::FirstName),
+            text(Field::LastName),
+            text(Field::Company),
+        ];
+        label(names, email.or(phone))
+    }
+}
+
+impl View {
+    /// `Erika Mustermann, Muster GmbH`; where there is no name, an address or a number. At most
+    /// [`LABEL_BYTES_MAX`] bytes; empty for an empty contact.
+    pub fn label(&self) -> String {
+        let text = |field| self.texts.get(&field).map_or("", String::as_str);
+        let email = self.emails.values().map(|email| email.address.as_str());
+        let reachable_at = email.chain(self.phones.values().map(String::as_str));
+        let shown = self
+            .display_name
+            .as_deref()
+            .into_iter()
+            .chain(reachable_at)
+            .next();
+        let (last, company) = (text(Field::LastName), text(Field::Company));
+        // The given name of a company is the company's, for want of another.
+        let first = match text(Field::FirstName) {
+            first if last.is_empty() && first == company => "",
+            first => first,
+        };
+        label([first, last, company], shown)
+    }
+}
+
+fn label([first, last, company]: [&str; 3], instead: Option<&str>) -> String {
+    let name = text::canonical(&format!("{first} {last}"));
+    let company = text::canonical(company);
+    let label = match (name.as_str(), company.as_str()) {
+        ("", "") => text::canonical(instead.unwrap_or_default()),
+        ("", company) => company.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, company) => format!("{name}, {company}"),
+    };
+    text::shortened(&label, LABEL_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_is_called_by_name_and_company() {
+        use Field::{Company, FirstName, LastName};
+        for (names, label) in [
+            (&[][..], "x@example.com"),
+            (
+                &[(FirstName, "Erika"), (LastName, "Muster")],
+                "Erika Muster",
+            ),
+            (
+                &[(LastName, " Muster\n"), (Company, "Muster GmbH")],
+                "Muster, Muster GmbH",
+            ),
+            (&[(Company, "Muster GmbH")], "Muster GmbH"),
+        ] {
+            let mut crm = CrmFields::default();
+            let mut view = View::default();
+            for (field, text) in names {
+                crm.texts.insert(*field, vec![Value::from(*text)]);
+                view.texts.insert(*field, (*text).to_owned());
+            }
+            crm.emails.push(CrmEmail::Plain("x@example.com".to_owned()));
+            let email = MailboxEmail {
+                address: "x@example.com".to_owned(),
+                name: String::new(),
+            };
+            view.emails.insert(Slot::Email1, email);
+            assert_eq!(crm.label(), label);
+            assert_eq!(view.label(), label);
+        }
+        assert_eq!(CrmFields::default().label(), "");
+        assert_eq!(View::default().label(), "");
+    }
+
+    #[test]
+    fn a_company_is_not_called_twice() {
+        let name = || "Muster GmbH".to_owned();
+        let texts = BTreeMap::from([(Field::FirstName, name()), (Field::Company, name())]);
+        assert_eq!(
+            View {
+                texts,
+                ..View::default()
+            }
+            .label(),
+            "Muster GmbH"
+        );
+    }
+
+    #[test]
+    fn a_label_is_short() {
+        let texts = BTreeMap::from([(Field::LastName, "ö".repeat(500))]);
+        let label = View {
+            texts,
+            ..View::default()
+        }
+        .label();
+        assert!(
+            label.len() <= LABEL_BYTES_MAX && label.ends_with("ö…"),
+            "{label}"
+        );
+    }
 }

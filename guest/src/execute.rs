@@ -382,7 +382,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         };
         match &work.decision.deed {
             Deed::DeleteInCrm => {
-                let lost = mapping::crm_changes(&pair.crm_fields(), &Default::default());
+                let lost = mapping::changes(&pair.crm_fields(), &CrmFields::EMPTY);
                 let record = match &pair.crm {
                     Half::Present(contact) => Some(Record::Crm(contact.clone())),
                     _ => None,
@@ -390,7 +390,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 vec![entry(Side::Crm, Cause::Deleted, lost, record)]
             }
             Deed::DeleteInMailbox => {
-                let lost = mapping::mailbox_changes(&pair.view(), &Default::default());
+                let lost = mapping::changes(&pair.view(), &View::EMPTY);
                 let record = pair.mailbox_contact().map(Record::Mailbox);
                 vec![entry(Side::Mailbox, Cause::Deleted, lost, record)]
             }
@@ -778,16 +778,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .difference(&work.task.withheld)
             .copied()
             .collect();
-        let mut base = mapping::remember(
-            &crm_fields,
-            &view,
-            &merged.slots,
-            &fields,
-            self.rules.region,
-        );
+        let mut base = mapping::remember(&crm_fields, &view, &merged.slots, &fields);
         let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
         if let Some(link) = before.filter(|link| link.is_linked() && !created) {
-            base.keep_others(&link.base, &fields);
+            base = base.keeping(&link.base);
         }
         let marked = crm.and_then(|contact| contact.marked);
         let seen_before = before.is_some_and(|link| link.is_linked() && link.marker_seen);

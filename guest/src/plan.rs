@@ -170,8 +170,8 @@ pub fn destructions(pair: &Pair, decision: &Decision) -> Vec<Destruction> {
         Deed::Detach | Deed::Unmark => vec![Destruction::Detaching],
         Deed::Agree { merged, .. } => {
             let (crm, view) = (pair.crm_fields(), pair.view());
-            let emptied_crm = mapping::emptied_in_crm(&crm, &merged.crm);
-            let emptied_view = mapping::emptied_in_mailbox(&view, &merged.view);
+            let emptied_crm = mapping::emptied(&crm, &merged.crm);
+            let emptied_view = mapping::emptied(&view, &merged.view);
             let on = |side| move |field| Destruction::Emptying(side, field);
             emptied_crm
                 .into_iter()
@@ -198,11 +198,11 @@ pub fn describe(pair: &Pair, decision: &Decision) -> Vec<Operation> {
         Deed::Rest | Deed::Hold(_) => Vec::new(),
         Deed::Agree { merged, mark } => agreeing(pair, merged, *mark, operation),
         Deed::CreateInCrm(merged) => {
-            let changes = mapping::crm_changes(&CrmFields::default(), &merged.crm);
+            let changes = mapping::changes(&CrmFields::default(), &merged.crm);
             vec![operation(Side::Crm, Action::Create, changes)]
         }
         Deed::CreateInMailbox(merged) => {
-            let changes = mapping::mailbox_changes(&View::default(), &merged.view);
+            let changes = mapping::changes(&View::default(), &merged.view);
             vec![operation(Side::Mailbox, Action::Create, changes)]
         }
         Deed::RestoreInCrm => plain(Side::Crm, Action::Restore),
@@ -226,11 +226,11 @@ fn agreeing(
     }
     let (crm, view) = (pair.crm_fields(), pair.view());
     if merged.crm != crm {
-        let changes = mapping::crm_changes(&crm, &merged.crm);
+        let changes = mapping::changes(&crm, &merged.crm);
         operations.push(operation(Side::Crm, Action::Update, changes));
     }
     if merged.view != view {
-        let changes = mapping::mailbox_changes(&view, &merged.view);
+        let changes = mapping::changes(&view, &merged.view);
         operations.push(operation(Side::Mailbox, Action::Update, changes));
     }
     if mark {
@@ -305,9 +305,9 @@ fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
     let is_news = merged.crm != crm
         || merged.view != view
         || mark
-        || crm != link.base.crm
-        || view != link.base.view
-        || merged.slots != link.base.slots
+        || !link.base.is_of_crm(&crm)
+        || !link.base.is_of_mailbox(&view)
+        || !rules.fields.is_subset(&link.base.fields)
         || has_new_version(pair, link);
     if is_news {
         agree(merged, mark, edited(pair, link, rules))
@@ -434,44 +434,15 @@ fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
 /// changed a clashing value.
 fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
-    let in_crm = mapping::changed_in_crm(&link.base, &crm, rules.fields, rules.region);
-    let in_mailbox = mapping::changed_in_mailbox(&link.base, &view, rules.fields, rules.region);
-    let (theirs, ours): (FieldSet, FieldSet) = rules
-        .fields
-        .iter()
-        .partition(|field| in_mailbox.contains(field) && !in_crm.contains(field));
-    let first = Rules {
-        fields: &theirs,
-        ..*rules
-    };
-    let merged = merge::merge(input(
-        None,
+    let winner = winner(pair, rules.policy);
+    merge::relink(input(
+        Some(&link.base),
         &crm,
         &view,
         pair.locked(),
-        Side::Mailbox,
-        &first,
-    ));
-    let second = Rules {
-        fields: &ours,
-        ..*rules
-    };
-    let winner = winner(pair, rules.policy);
-    let rest = merge::merge(input(
-        None,
-        &merged.crm,
-        &merged.view,
-        pair.locked(),
         winner,
-        &second,
-    ));
-    Merged {
-        crm: rest.crm,
-        view: rest.view,
-        slots: merged.slots.united(rest.slots),
-        conflicts: [merged.conflicts, rest.conflicts].concat(),
-        findings: [merged.findings, rest.findings].concat(),
-    }
+        rules,
+    ))
 }
 
 fn input<'a>(
@@ -540,7 +511,7 @@ fn is_edited_in_mailbox(pair: &Pair, link: &Link, rules: &Rules) -> bool {
 
 fn has_new_version(pair: &Pair, link: &Link) -> bool {
     let crm = matches!(&pair.crm, Half::Present(crm)
-        if crm.modified != link.crm_modified || (crm.marked == Some(true)) > link.marker_seen);
+        if crm.marked == Some(true) && !link.marker_seen);
     let mailbox = matches!(&pair.mailbox, Half::Present(mailbox)
         if mailbox.change_key != link.change_key || mailbox.id != link.mailbox_id);
     crm || mailbox

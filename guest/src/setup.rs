@@ -191,13 +191,15 @@ pub fn pair(
 }
 
 /// Reasons of pending rows that mean *held* (contract, section 1).
-const HELD: [&str; 8] = [
+const HELD: [&str; 10] = [
     "ambiguous-match",
     "awaiting-approval",
     "cannot-be-restored",
     "crm-unreadable",
     "mailbox-unreadable",
+    "match-taken",
     "moved-in-mailbox",
+    "namesake",
     "open-intent",
     "vanished-in-crm",
 ];

@@ -1,6 +1,7 @@
 //! Who is new, who is the same person, and what is to be done: the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::{Mode, Pass, PutOff, Stage, Stop, rules};
 use crate::contact::{CrmId, Field, FieldSet, MailboxContact, MailboxId, SearchKey};
@@ -11,7 +12,7 @@ use crate::links::{Answer, Caution, Link, Source, Stored, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::mapping;
 use crate::plan::guard::Destruction;
-use crate::plan::matching::{self, Candidate, Question};
+use crate::plan::matching::{self, About, Candidate, Question};
 use crate::plan::{self, Decision, Deed, Half, PackedPair};
 use crate::report::{
     Action, ApprovalRequest, ContactName, Failure, Finding, Operation, OperationState, Outcome,
@@ -315,63 +316,56 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         crm: &[Candidate<CrmId>],
         mailbox: &[Candidate<MailboxId>],
     ) {
-        let (source, name, others) = match question {
-            Question::Mailbox { id, candidates } => {
-                let label = mailbox
-                    .iter()
-                    .find(|found| found.id == *id)
-                    .map(Candidate::label);
+        let (source, name, others) = match &question.about {
+            About::Mailbox {
+                contact,
+                candidates,
+            } => {
                 let name = ContactName {
                     crm_id: None,
-                    mailbox_id: Some(id.clone()),
-                    label: label.unwrap_or_default(),
+                    mailbox_id: Some(contact.clone()),
+                    label: label(contact, mailbox),
                 };
-                let others = candidates.iter().map(|id| {
-                    let label = crm
-                        .iter()
-                        .find(|found| found.id == *id)
-                        .map(Candidate::label);
-                    format!("{} ({id})", label.unwrap_or_default())
-                });
                 (
-                    Source::Mailbox(id.clone()),
+                    Source::Mailbox(contact.clone()),
                     name,
-                    others.collect::<Vec<_>>(),
+                    labels(candidates, crm),
                 )
             }
-            Question::Crm { id, candidates } => {
-                let label = crm
-                    .iter()
-                    .find(|found| found.id == *id)
-                    .map(Candidate::label);
+            About::Crm {
+                contact,
+                candidates,
+            } => {
+                // An unmarked contact takes no part: the question is the mailbox contact's alone.
+                if !self.gathered.marked.contains(contact) {
+                    return;
+                }
                 let name = ContactName {
-                    crm_id: Some(id.clone()),
+                    crm_id: Some(contact.clone()),
                     mailbox_id: None,
-                    label: label.unwrap_or_default(),
+                    label: label(contact, crm),
                 };
-                let others = candidates.iter().map(|id| {
-                    let label = mailbox
-                        .iter()
-                        .find(|found| found.id == *id)
-                        .map(Candidate::label);
-                    format!("{} ({id})", label.unwrap_or_default())
-                });
-                (Source::Crm(id.clone()), name, others.collect::<Vec<_>>())
+                (
+                    Source::Crm(contact.clone()),
+                    name,
+                    labels(candidates, mailbox),
+                )
             }
         };
+        let reason = question.reason.code();
         let is_news = self
             .begun
             .as_ref()
             .and_then(|begun| begun.pending.get(&source))
-            .is_none_or(|pending| pending.reason != AMBIGUOUS);
+            .is_none_or(|pending| pending.reason != reason);
         if is_news || self.mode == Mode::Preview {
-            self.findings.push(ambiguous(name, &others));
+            self.findings.push(ambiguous(reason, name, &others));
         }
         self.gathered.withheld.insert(source.clone());
         self.put_off.insert(
             source,
             PutOff {
-                reason: AMBIGUOUS,
+                reason,
                 problem: None,
             },
         );
@@ -729,9 +723,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 }
 
-/// The reason of a pending question.
-pub(super) const AMBIGUOUS: &str = "ambiguous-match";
-
 /// The reason of what the guard holds back.
 pub(super) const AWAITING_APPROVAL: &str = "awaiting-approval";
 
@@ -780,10 +771,24 @@ fn withhold(put_off: &mut BTreeMap<Source, PutOff>, source: Source) {
     });
 }
 
-fn ambiguous(name: ContactName, others: &[String]) -> Finding {
+fn label<I: Eq>(id: &I, candidates: &[Candidate<I>]) -> String {
+    candidates
+        .iter()
+        .find(|found| found.id == *id)
+        .map(Candidate::label)
+        .unwrap_or_default()
+}
+
+fn labels<I: Eq + fmt::Display>(ids: &[I], candidates: &[Candidate<I>]) -> Vec<String> {
+    ids.iter()
+        .map(|id| format!("{} ({id})", label(id, candidates)))
+        .collect()
+}
+
+fn ambiguous(code: &str, name: ContactName, others: &[String]) -> Finding {
     Finding {
         severity: Severity::Warning,
-        code: AMBIGUOUS.to_owned(),
+        code: code.to_owned(),
         message: format!("may be the same person as: {}", others.join("; ")),
         remedy: Some(
             "say who it is with `contact-sync pair CRM-CONTACT MAILBOX-CONTACT`, or that it is \

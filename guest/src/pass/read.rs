@@ -66,7 +66,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         match link {
             Stored::Found(link) => {
                 let link = begun.refreshed(link);
-                if is_stale(&contact, &link) || !is_news_in_crm(&contact, &link) {
+                let is_news = begun.has_new_field(&link) || is_news_in_crm(&contact, &link);
+                if is_stale(&contact, &link) || !is_news {
                     self.counts.crm.unchanged = self.counts.crm.unchanged.saturating_add(1);
                     return;
                 }
@@ -315,6 +316,11 @@ impl Begun {
         !self.is_first || self.state.links > 0 || self.state.detached > 0
     }
 
+    /// Whether a field takes part that did not when the pair last agreed.
+    fn has_new_field(&self, link: &Link) -> bool {
+        link.is_linked() && !self.fields.is_subset(&link.base.fields)
+    }
+
     /// A link as this pass takes it: a marker that was seen in another place has not been seen in this
     /// one (contract, 2.3).
     pub(super) fn refreshed(&self, mut link: Link) -> Link {
@@ -395,13 +401,15 @@ fn is_news_in_crm(contact: &CrmContact, link: &Link) -> bool {
         Some(marked) if link.is_linked() => marked != link.marker_seen,
         Some(marked) => marked,
     };
-    is_marker_news || link.is_tombstone() || (link.is_linked() && contact.fields != link.base.crm)
+    is_marker_news
+        || link.is_tombstone()
+        || (link.is_linked() && !link.base.is_of_crm(&contact.fields))
 }
 
 fn is_news_in_mailbox(contact: &MailboxContact, link: &Link) -> bool {
     link.is_tombstone()
         || (link.is_linked()
-            && (contact.view != link.base.view || contact.change_key != link.change_key))
+            && (!link.base.is_of_mailbox(&contact.view) || contact.change_key != link.change_key))
 }
 
 /// Whether a page of the trash shows everything that was deleted since.

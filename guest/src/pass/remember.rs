@@ -1,6 +1,6 @@
 //! Positions last, together with everything pending.
 
-use super::assemble::{AMBIGUOUS, AWAITING_APPROVAL};
+use super::assemble::AWAITING_APPROVAL;
 use super::settle::SETTLE_MS;
 use super::{Pass, Stop};
 use crate::crm::Crm;
@@ -153,7 +153,8 @@ fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
     match reason {
         AWAITING_APPROVAL | "edited-meanwhile" | "changed-meanwhile" | "gone-meanwhile" => 0,
         "open-intent" | "answer-lost" => SETTLE_MS,
-        AMBIGUOUS | "moved-in-mailbox" | "vanished-in-crm" | "cannot-be-restored" => RETRY_MAX_MS,
+        "ambiguous-match" | "match-taken" | "namesake" | "moved-in-mailbox" | "vanished-in-crm"
+        | "cannot-be-restored" => RETRY_MAX_MS,
         _ => {
             let doublings = attempts.saturating_sub(1).min(10);
             (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)

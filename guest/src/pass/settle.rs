@@ -10,6 +10,7 @@ use crate::crm::Crm;
 use crate::links::{Answer, Intent, Source};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
+use crate::plan::matching::Candidate;
 use crate::report::{Finding, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
@@ -106,7 +107,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let alike: Vec<&CrmId> = free
                 .iter()
                 .filter(|contact| contact.created.is_none_or(|created| created >= since))
-                .filter(|contact| intent.candidate.is_copy(&contact.fields, region))
+                .filter(|contact| {
+                    intent
+                        .candidate
+                        .is_copy(&Candidate::of_crm((), &contact.fields, region))
+                })
                 .map(|contact| &contact.id)
                 .collect();
             let settled = match alike.as_slice() {
