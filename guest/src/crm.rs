@@ -141,7 +141,6 @@ pub struct CrmPage {
 
 /// What a read of one contact by its id came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")]
 pub enum CrmRead {
     /// Here it is.
     Present(CrmContact),

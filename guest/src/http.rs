@@ -635,6 +635,7 @@ fn clamp(count: usize) -> u32 {
 mod tests {
     use super::scripted::{Canned, Scripted, no_connection, text_answer};
     use super::*;
+    use Repeat::{Never, Safe};
 
     /// Sends one request and returns its outcome in one word, the pauses, and how many were sent.
     fn outcome(repeat: Repeat, answers: Vec<Canned>) -> (String, Vec<u32>, u32) {
@@ -678,7 +679,6 @@ mod tests {
         let denied = || Err(SendError::Denied("no".into()));
         let large = || Err(SendError::TooLarge("9 MiB".into()));
         let code = r#"{"error":{"code":"ErrorTooManyObjectsOpened","message":""}}"#;
-        use Repeat::{Never, Safe};
         for (repeat, answers, expected, slept) in [
             (Safe, vec![plain(200)], "200", vec![]),
             (Safe, vec![plain(404)], "404", vec![]),

@@ -73,7 +73,6 @@ pub struct MailboxPage {
 
 /// One entry of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")]
 pub enum MailboxEntry {
     /// A contact that is new or changed.
     Present(MailboxContact),
@@ -96,7 +95,6 @@ pub enum MailboxNext {
 
 /// What a read of one contact by its id came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")]
 pub enum MailboxRead {
     /// Here it is, in the synced folder.
     Present(MailboxContact),

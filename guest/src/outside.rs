@@ -55,6 +55,7 @@ pub struct Timestamp(pub i64);
 
 impl Timestamp {
     /// This time plus `ms` milliseconds, which may be negative.
+    #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }

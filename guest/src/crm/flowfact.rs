@@ -91,11 +91,11 @@ impl Flowfact {
         survey::survey(self)
     }
 
-    /// The mailbox's account at FLOWFACT, where the marker names it.
-    fn account(&self) -> Option<&str> {
+    /// The mailbox's account at FLOWFACT, if the marker's value is one.
+    fn account(&self) -> &str {
         match &self.marker {
-            Marker::SyncEntry(account) => Some(account),
-            Marker::FieldValue { value, .. } => Some(value),
+            Marker::SyncEntry(account) => account,
+            Marker::FieldValue { value, .. } => value,
         }
     }
 

@@ -17,6 +17,8 @@ mod folders;
 mod identity;
 mod read;
 mod record;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::cell::RefCell;

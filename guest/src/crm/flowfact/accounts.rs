@@ -47,12 +47,10 @@ pub(super) fn accounts(client: &Client) -> Result<Option<Vec<MailAccount>>, Remo
 /// The account of this mailbox, by its id or its address.
 pub(super) fn of_mailbox<'a>(
     accounts: &'a [MailAccount],
-    id: Option<&str>,
+    id: &str,
     address: &str,
 ) -> Option<&'a MailAccount> {
-    let by_id = accounts
-        .iter()
-        .find(|account| Some(account.id.as_str()) == id);
+    let by_id = accounts.iter().find(|account| account.id == id);
     by_id.or_else(|| {
         accounts
             .iter()

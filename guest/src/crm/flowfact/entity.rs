@@ -174,6 +174,7 @@ fn draft_body(flowfact: &Flowfact, draft: &CrmFields) -> Map<String, Value> {
 }
 
 /// What the answer to a write shows.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")]
 enum Written {
     Contact(CrmContact),
     /// No more than whose it is.

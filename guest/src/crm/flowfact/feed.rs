@@ -87,15 +87,14 @@ pub(super) fn changes(
         .flat_map(|position| &position.recent)
         .map(|(id, time)| (time.0, id.as_str()))
         .collect();
-    let page = match resumed(cursor) {
-        Some(reading) => reading.page(flowfact, &known)?,
-        None => match unchanged(flowfact, position, &known)? {
-            Some(page) => page,
-            None => {
-                let since = position.map(|position| position.since.0);
-                Reading::new(flowfact.schema.time, since, PAGE_SIZE).page(flowfact, &known)?
-            }
-        },
+    let since = position.map(|position| position.since.0);
+    let anew = || Reading::new(flowfact.schema.time, since, PAGE_SIZE);
+    let page = match (resumed(cursor), position) {
+        (None, Some(position)) if known.len() >= PAGE_SIZE as usize => {
+            let unchanged = unchanged(flowfact, position, &known)?;
+            unchanged.map_or_else(|| anew().page(flowfact, &known), Ok)?
+        }
+        (resumed, _) => resumed.unwrap_or_else(anew).page(flowfact, &known)?,
     };
     let mut contacts = Vec::with_capacity(page.entries.len());
     let mut unreadable = Vec::new();
@@ -362,15 +361,9 @@ fn after(reading: &Reading, before: Option<&CrmPosition>, now: Timestamp) -> Crm
 /// it was: as many entries, and no newer one.
 fn unchanged(
     flowfact: &Flowfact,
-    position: Option<&CrmPosition>,
+    position: &CrmPosition,
     known: &Known,
 ) -> Result<Option<Page>, RemoteError> {
-    let Some(position) = position else {
-        return Ok(None);
-    };
-    if known.len() < PAGE_SIZE as usize {
-        return Ok(None);
-    }
     let mut reading = Reading::new(flowfact.schema.time, Some(position.since.0), PAGE_SIZE);
     let conditions = vec![condition(reading.time, position.since.0)];
     let mut found = newest(&flowfact.client, reading.time, conditions)?;
@@ -436,11 +429,13 @@ fn ascending(
         let id = entry.id.as_ref().map(CrmId::as_str);
         entry.time != reading.from || id.is_none_or(|id| !reading.at_from.contains(id))
     });
-    entries.iter().for_each(|entry| reading.note(entry));
+    for entry in &entries {
+        reading.note(entry);
+    }
     let rest_only = reading.way == Way::Rest;
     entries.retain(|entry| {
         let was_read = || record::time(&entry.json, TimeMember::LastModified.member()).is_some();
-        !entry.is_in(known) && !(rest_only && was_read())
+        !(entry.is_in(known) || (rest_only && was_read()))
     });
     if has_more {
         if last > reading.from {
@@ -495,7 +490,9 @@ fn descending(
     let passed = sorted && times.last().is_some_and(|last| is_old(*last));
     let read = entries.len();
     entries.retain(|entry| !entry.time.is_some_and(is_old));
-    entries.iter().for_each(|entry| reading.note(entry));
+    for entry in &entries {
+        reading.note(entry);
+    }
     entries.retain(|entry| !entry.is_in(known));
     entries.reverse();
     let more = has_more && !passed;

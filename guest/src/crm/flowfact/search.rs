@@ -1,5 +1,5 @@
-//! `POST /search-service/schemas/{schema}` with a FlowDSL body (FLOWFACT SDK, `SearchService.ts`;
-//! `Flowdsl.d.ts`).
+//! `POST /search-service/schemas/{schema}` with a `FlowDSL` body (FLOWFACT SDK,
+//! `SearchService.ts`; `Flowdsl.d.ts`).
 //!
 //! The index follows writes with a lag, and is assumed to reach no further than its first 10,000
 //! results, as Elasticsearch does.

@@ -4,7 +4,7 @@
 //! each item is judged like a request of its own
 //! (<https://learn.microsoft.com/graph/throttling#throttling-and-batching>).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::http::{
     Answer, Call, CallError, PAGE_ANSWER_BYTES_MAX, RETRY_WAITS_MS, Rejection, RemoteError, Repeat,
@@ -189,21 +189,21 @@ fn exchange(client: &Client, pending: &[(usize, &Item)]) -> Vec<Result<Answer, C
 }
 
 fn request(client: &Client, index: usize, item: &Item) -> Value {
-    let mut headers = json!({ "Prefer": IMMUTABLE_IDS });
+    let mut headers = Map::new();
+    headers.insert("Prefer".into(), json!(IMMUTABLE_IDS));
     if let Some(version) = &item.if_match {
-        headers["If-Match"] = json!(version);
+        headers.insert("If-Match".into(), json!(version));
     }
-    let mut request = json!({
-        "id": index.to_string(),
-        "method": item.method.as_str(),
-        "url": format!("{}{}", client.user, item.path),
-    });
+    let mut request = Map::new();
+    request.insert("id".into(), json!(index.to_string()));
+    request.insert("method".into(), json!(item.method.as_str()));
+    request.insert("url".into(), json!(format!("{}{}", client.user, item.path)));
     if let Some(body) = &item.body {
-        headers["Content-Type"] = json!("application/json");
-        request["body"] = body.clone();
+        headers.insert("Content-Type".into(), json!("application/json"));
+        request.insert("body".into(), body.clone());
     }
-    request["headers"] = headers;
-    request
+    request.insert("headers".into(), Value::Object(headers));
+    Value::Object(request)
 }
 
 /// Answers come in any order; ids are compared without case.

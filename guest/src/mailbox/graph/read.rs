@@ -17,6 +17,7 @@ use crate::mailbox::graph::{Client, errors};
 use crate::report::Problem;
 
 /// What one contact's own answer says.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")]
 pub(super) enum State {
     Present(Found),
     Gone,
