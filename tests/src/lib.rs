@@ -2,7 +2,7 @@
 //!
 //! | room | does |
 //! |---|---|
-//! | [`simulator`] | FLOWFACT and Microsoft Graph as state machines, and a world of both for tests |
+//! | [`simulator`] | FLOWFACT and Microsoft Graph as state machines, a world for tests |
 //! | [`people`] | realistic German contacts, the same people written differently on both sides |
 
 pub mod people;

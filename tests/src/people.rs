@@ -1,9 +1,9 @@
 //! Realistic German contacts from a seed, as FLOWFACT entities and as Outlook contacts.
 //!
-//! The same person is written differently on both sides, as in life: phone numbers in every national
-//! writing, `Str.` and `Straße`, e-mail addresses in other case, fields missing here or there. A
-//! share has what Exchange cannot hold: a third business phone, a fourth e-mail address, a number
-//! that is none. Everybody is invented; any likeness is chance.
+//! The same person is written differently on both sides, as in life: phone numbers in every
+//! national writing, `Str.` and `Straße`, e-mail addresses in other case, fields missing here or
+//! there. A share has what Exchange cannot hold: a third business phone, a fourth e-mail address, a
+//! number that is none. Everybody is invented; any likeness is chance.
 
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
@@ -96,9 +96,10 @@ impl Person {
     /// The person with this number: no two numbers share an e-mail address or a phone number.
     pub fn invent(number: usize, chance: &mut Chance) -> Self {
         let is_woman = chance.percent(50);
-        let first_name = match is_woman {
-            true => chance.pick(&WOMEN),
-            false => chance.pick(&MEN),
+        let first_name = if is_woman {
+            chance.pick(&WOMEN)
+        } else {
+            chance.pick(&MEN)
         };
         let last_name = last_name(chance);
         let is_company = chance.percent(8);
@@ -110,13 +111,15 @@ impl Person {
             None => (*chance.pick(&MAIL_HOSTS)).to_owned(),
         };
         let mut person = Self {
-            first_name: match is_company {
-                true => String::new(),
-                false => (*first_name).to_owned(),
+            first_name: if is_company {
+                String::new()
+            } else {
+                (*first_name).to_owned()
             },
-            last_name: match is_company {
-                true => String::new(),
-                false => last_name.clone(),
+            last_name: if is_company {
+                String::new()
+            } else {
+                last_name.clone()
             },
             is_woman,
             academic_title: chance.percent(9).then(|| *chance.pick(&TITLES)),
@@ -150,9 +153,12 @@ impl Person {
                 fields.insert(name.to_owned(), Value::Array(values));
             }
         };
-        let text = |text: &str| match text.is_empty() {
-            true => Vec::new(),
-            false => vec![json!(text)],
+        let text = |text: &str| {
+            if text.is_empty() {
+                Vec::new()
+            } else {
+                vec![json!(text)]
+            }
         };
         let salutation = match (self.is_company(), self.is_woman) {
             (true, _) => "03",
@@ -270,9 +276,10 @@ impl Person {
     fn mailbox_emails(&self, chance: &mut Chance) -> Value {
         let name = format!("{} {}", self.first_name, self.last_name);
         let emails = self.emails.iter().take(3).map(|email| {
-            let address = match chance.percent(20) {
-                true => capitalised(email),
-                false => email.clone(),
+            let address = if chance.percent(20) {
+                capitalised(email)
+            } else {
+                email.clone()
             };
             json!({"name": name.trim(), "address": address})
         });
@@ -281,7 +288,7 @@ impl Person {
         if emails.is_empty() && chance.percent(20) {
             emails.push(json!({
                 "name": name.trim(),
-                "address": "/O=EXCHANGELABS/OU=EXCHANGE ADMINISTRATIVE GROUP/CN=RECIPIENTS/CN=KOLLEGE",
+                "address": "/O=EXCHANGELABS/OU=EXCHANGE/CN=RECIPIENTS/CN=KOLLEGE",
             }));
         }
         Value::Array(emails)
@@ -327,12 +334,12 @@ impl Address {
     }
 
     fn mailbox(&self, chance: &mut Chance) -> Value {
-        let street = match chance.percent(50) {
-            true => self
-                .street
+        let street = if chance.percent(50) {
+            self.street
                 .replace("straße ", "str. ")
-                .replace("Straße ", "Str. "),
-            false => self.street.clone(),
+                .replace("Straße ", "Str. ")
+        } else {
+            self.street.clone()
         };
         let mut address = json!({
             "street": street,
@@ -436,9 +443,10 @@ fn emails(
         return Vec::new();
     }
     let (first, last) = (plain(first_name), plain(last_name));
-    let own = match is_company {
-        true => format!("info{number}@{domain}"),
-        false => format!("{first}.{last}{number}@{domain}"),
+    let own = if is_company {
+        format!("info{number}@{domain}")
+    } else {
+        format!("{first}.{last}{number}@{domain}")
     };
     let mut emails = vec![own];
     let more = match chance.below(100) {

@@ -2,8 +2,8 @@
 //!
 //! [`Simulator::handle`] takes a request and a time and gives the answer: no clock, no network, no
 //! chance but that of its seed. The same code answers in-process, in virtual time ([`World`]), and
-//! over HTTP on loopback ([`serve`]), to the component, to the demo, and to anybody who wants to try
-//! a client of their own.
+//! over HTTP on loopback ([`serve`]), to the component, to the demo, and to anybody who wants to
+//! try a client of their own.
 //!
 //! | room | does |
 //! |---|---|
@@ -121,12 +121,11 @@ impl Simulator {
     pub fn arrive(&mut self, request: &Request, now: Timestamp) -> Ticket {
         let call = Call::new(request, now);
         let is_graph = call.path.first().is_some_and(|service| service == "graph");
-        let (lane, width) = match is_graph {
-            true => {
-                let call = strip(&call);
-                (Graph::lane(&call), self.graph.width(&call))
-            }
-            false => ("flowfact".to_owned(), 1),
+        let (lane, width) = if is_graph {
+            let call = strip(&call);
+            (Graph::lane(&call), self.graph.width(&call))
+        } else {
+            ("flowfact".to_owned(), 1)
         };
         let in_flight = self.in_flight.entry(lane.clone()).or_default();
         let others = *in_flight;
@@ -168,9 +167,10 @@ impl Simulator {
             Some(Fault::Slow { delay_ms: slow_ms }) => {
                 let response = self.answer(request, ticket.others, now);
                 delay_ms = slow_ms.min(request.timeout_ms);
-                match slow_ms > request.timeout_ms {
-                    true => Err(SendError::Timeout),
-                    false => Ok(response),
+                if slow_ms > request.timeout_ms {
+                    Err(SendError::Timeout)
+                } else {
+                    Ok(response)
                 }
             }
             Some(Fault::Garbled { body }) => {

@@ -80,9 +80,9 @@ impl Flowfact {
         if let ("admin-token-service", ["public", "adminUser", action]) = (service, rest) {
             return self.sign_in(call, action);
         }
-        let user = match self.authorise(call) {
-            Ok(user) => user,
-            Err(refusal) => return refusal,
+        let Some(user) = self.signed_in(call) else {
+            let status = self.quirks.token_refused_status;
+            return self.refuse(call, RequestKind::Unknown, status, "Credentials invalid");
         };
         match service {
             "entity-service" => self.entity_service(call, rest, &user),
@@ -104,26 +104,22 @@ impl Flowfact {
         self.entities.settle(now);
     }
 
-    /// The signed-in user, or the refusal.
+    /// The signed-in user.
     ///
-    /// FLOWFACT's services take a JWT in `cognitoToken`; a platform token sent straight to a service
-    /// was answered 403 "Credentials invalid".
-    fn authorise(&self, call: &Call<'_>) -> Result<User, Answer> {
+    /// FLOWFACT's services take a JWT in `cognitoToken`; a platform token sent straight to a
+    /// service was answered 403 "Credentials invalid".
+    fn signed_in(&self, call: &Call<'_>) -> Option<User> {
+        let platform = &self.platform;
         if !self.authentication {
-            return Ok(self.platform.api_user.clone());
+            return Some(platform.api_user.clone());
         }
         if let Some(token) = call.header("cognitotoken") {
-            if let Some(user) = self.platform.signed_in(token, call.now) {
-                return Ok(user);
-            }
-        } else if let Some(token) = call.header("x-ff-api-token")
-            && self.quirks.api_token_header
-            && token == self.platform.token
-        {
-            return Ok(self.platform.api_user.clone());
+            return platform.signed_in(token, call.now);
         }
-        let status = self.quirks.token_refused_status;
-        Err(self.refuse(call, RequestKind::Unknown, status, "Credentials invalid"))
+        let token = call
+            .header("x-ff-api-token")
+            .filter(|_| self.quirks.api_token_header)?;
+        (token == platform.token).then(|| platform.api_user.clone())
     }
 
     fn unknown(&self, call: &Call<'_>) -> Answer {

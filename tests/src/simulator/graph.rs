@@ -156,30 +156,31 @@ impl Graph {
         let Some(("v1.0", rest)) = call.path.split_first().map(|(v, rest)| (v.as_str(), rest))
         else {
             let why = "Invalid version.";
-            return self.refuse(call, kind, Problem::new(400, "BadRequest", why));
+            return self.refuse(call, kind, &Problem::new(400, "BadRequest", why));
         };
         let call = Call {
             path: rest.to_vec(),
             ..call.clone()
         };
-        let grant = match self.authentication {
-            true => self.sign_in.check(&call),
-            false => Ok(Grant::Unchecked),
+        let grant = if self.authentication {
+            self.sign_in.check(&call)
+        } else {
+            Ok(Grant::Unchecked)
         };
         let grant = match grant {
             Ok(grant) => grant,
-            Err(problem) => return self.refuse(&call, kind, problem),
+            Err(problem) => return self.refuse(&call, kind, &problem),
         };
         if call.body.len() > self.quirks.request_bytes_max {
             let why = "The request is too large.";
             let problem = Problem::new(413, "RequestEntityTooLarge", why);
-            return self.refuse(&call, kind, problem);
+            return self.refuse(&call, kind, &problem);
         }
         if kind == RequestKind::GraphBatch {
             return self.batch(&call, grant, others);
         }
         if others >= self.quirks.concurrency_max {
-            return self.refuse(&call, kind, Problem::too_many_at_once());
+            return self.refuse(&call, kind, &Problem::too_many_at_once());
         }
         self.single(&call, grant)
     }
@@ -201,7 +202,7 @@ impl Graph {
         let preferences = Preferences::read(call);
         let (status, body) = match self.route(call, grant, preferences) {
             Ok(outcome) => outcome,
-            Err(problem) => return self.refuse(call, kind, problem),
+            Err(problem) => return self.refuse(call, kind, &problem),
         };
         let answer = match body {
             Value::Null => Answer::empty(kind, status),
@@ -209,14 +210,15 @@ impl Graph {
         };
         let applied = preferences.applied();
         let answer = answer.with_header("request-id", self.chance.uuid());
-        match applied.is_empty() {
-            true => answer,
-            false => answer.with_header("preference-applied", applied),
+        if applied.is_empty() {
+            answer
+        } else {
+            answer.with_header("preference-applied", applied)
         }
     }
 
     /// The error in Graph's own shape.
-    fn refuse(&mut self, call: &Call<'_>, kind: RequestKind, problem: Problem) -> Answer {
+    fn refuse(&mut self, call: &Call<'_>, kind: RequestKind, problem: &Problem) -> Answer {
         let request = self.chance.uuid();
         let client_request = call
             .header("client-request-id")
@@ -247,7 +249,7 @@ impl Graph {
 
     /// Refuses a method that clients of this service have no use for.
     pub(super) fn refuse_method(&mut self, call: &Call<'_>) -> Answer {
-        self.refuse(call, RequestKind::Unknown, Problem::method_not_allowed())
+        self.refuse(call, RequestKind::Unknown, &Problem::method_not_allowed())
     }
 
     fn mailbox(&self, address: &str) -> Option<&Mailbox> {

@@ -98,8 +98,8 @@ pub(super) fn split_target(target: &str) -> (Vec<String>, Vec<(String, String)>)
     (path, pairs(query))
 }
 
-/// `application/x-www-form-urlencoded`: in it, unlike in a path, `+` is a space. Of the clients that
-/// were watched, one writes spaces as `+` and the others as `%20`.
+/// `application/x-www-form-urlencoded`: in it, unlike in a path, `+` is a space. Of the clients
+/// that were watched, one writes spaces as `+` and the others as `%20`.
 fn pairs(text: &str) -> Vec<(String, String)> {
     text.split('&')
         .filter(|pair| !pair.is_empty())

@@ -127,11 +127,12 @@ impl WorldBuilder {
         let mut simulator = Simulator::new(self.seed, self.marker_kind, self.flowfact, self.graph);
         // Credentials are the host's, and there is none.
         simulator.set_authentication(false);
-        let addresses = match self.addresses.is_empty() {
-            true => ["anna@makler.example", "bernd@makler.example"]
+        let addresses = if self.addresses.is_empty() {
+            ["anna@makler.example", "bernd@makler.example"]
                 .map(str::to_owned)
-                .to_vec(),
-            false => self.addresses,
+                .to_vec()
+        } else {
+            self.addresses
         };
         for address in &addresses {
             let name = address.split('@').next().unwrap_or_default();
@@ -177,7 +178,7 @@ impl World {
         &self.addresses
     }
 
-    // ---- time, chance, crashes -------------------------------------------------------------------
+    // ---- time, chance, crashes --------------------------------------------------------------
 
     /// Lets time go by; a negative number sets the clock back.
     pub fn advance_ms(&self, ms: i64) {
@@ -226,7 +227,7 @@ impl World {
         self.steps.set(self.steps.get() + 1);
     }
 
-    // ---- the store -------------------------------------------------------------------------------
+    // ---- the store --------------------------------------------------------------------------
 
     /// What was read from the store and written to it.
     pub fn store_counters(&self) -> StoreCounters {
@@ -258,7 +259,7 @@ impl World {
         self.store.borrow_mut().limit_scans(entries_max);
     }
 
-    // ---- what a pass is told ---------------------------------------------------------------------
+    // ---- what a pass is told ----------------------------------------------------------------
 
     /// A job for this mailbox, with the rules that the contract names as defaults.
     ///

@@ -112,9 +112,10 @@ impl Flowfact {
             let name = self.platform.api_user.mail;
             return Answer::json(kind, 200, json!({"username": name, "token": token}));
         }
-        match self.quirks.token_quoted {
-            true => Answer::json(kind, 200, token),
-            false => Answer::text(kind, 200, token),
+        if self.quirks.token_quoted {
+            Answer::json(kind, 200, token)
+        } else {
+            Answer::text(kind, 200, token)
         }
     }
 

@@ -11,7 +11,7 @@ use super::sync_entries::MailAccount;
 use super::{Fields, Flowfact};
 
 impl Flowfact {
-    // ---- what people do --------------------------------------------------------------------------
+    // ---- what people do ---------------------------------------------------------------------
 
     /// Somebody creates a contact. `fields` are lists of values by field. Returns its id.
     pub fn create(&mut self, fields: Fields, now: Timestamp) -> String {
@@ -20,7 +20,8 @@ impl Flowfact {
         self.store_new(fields, &user, now)
     }
 
-    /// Somebody sets a field to these values; to none clears it. `false` if there is no such contact.
+    /// Somebody sets a field to these values; to none clears it. `false` if there is no such
+    /// contact.
     pub fn edit(&mut self, id: &str, field: &str, values: Value, now: Timestamp) -> bool {
         self.settle(now);
         let user = self.platform.broker.id.clone();
@@ -151,7 +152,7 @@ impl Flowfact {
         self.platform.revoke();
     }
 
-    // ---- what tests look at ----------------------------------------------------------------------
+    // ---- what tests look at -----------------------------------------------------------------
 
     /// The platform token that the token exchange takes.
     pub fn platform_token(&self) -> &str {

@@ -344,15 +344,15 @@ impl Flowfact {
 
     fn read_call(&mut self, call: &Call<'_>, id: &str) -> Answer {
         let kind = RequestKind::FlowfactRead;
-        match self.reachable(call, kind, id, false) {
-            Ok(()) => self.entity_answer(kind, 200, id),
-            Err(refusal) => refusal,
+        match self.refusal(call, kind, id, false) {
+            None => self.entity_answer(kind, 200, id),
+            Some(refusal) => refusal,
         }
     }
 
     fn update_call(&mut self, call: &Call<'_>, id: &str, user: &User) -> Answer {
         let kind = RequestKind::FlowfactUpdate;
-        if let Err(refusal) = self.reachable(call, kind, id, true) {
+        if let Some(refusal) = self.refusal(call, kind, id, true) {
             return refusal;
         }
         let fields = match self.admit(call, Some(id)) {
@@ -378,15 +378,16 @@ impl Flowfact {
                     }
                 }
             });
-        match self.quirks.update_answers_entity {
-            true => self.entity_answer(kind, 200, id),
-            false => Answer::empty(kind, 204),
+        if self.quirks.update_answers_entity {
+            self.entity_answer(kind, 200, id)
+        } else {
+            Answer::empty(kind, 204)
         }
     }
 
     fn deep_update_call(&mut self, call: &Call<'_>, id: &str, user: &User) -> Answer {
         let kind = RequestKind::FlowfactUpdate;
-        if let Err(refusal) = self.reachable(call, kind, id, true) {
+        if let Some(refusal) = self.refusal(call, kind, id, true) {
             return refusal;
         }
         let body = call.json().unwrap_or_default();
@@ -423,7 +424,7 @@ impl Flowfact {
 
     fn delete_call(&mut self, call: &Call<'_>, id: &str, user: &User) -> Answer {
         let kind = RequestKind::FlowfactDelete;
-        if let Err(refusal) = self.reachable(call, kind, id, true) {
+        if let Some(refusal) = self.refusal(call, kind, id, true) {
             return refusal;
         }
         self.entities.delete(id, &user.id, call.now, &self.quirks);
@@ -437,29 +438,28 @@ impl Flowfact {
             return self.refuse(call, kind, 400, "x-ff-version 2 expected");
         }
         let body = call.json().unwrap_or_default();
-        let named = match one_schema {
-            true => ids(&body, "entityIds"),
-            false => body
-                .get("entities")
+        let named = if one_schema {
+            ids(&body, "entityIds")
+        } else {
+            body.get("entities")
                 .and_then(Value::as_array)
                 .map(|entities| {
                     let ids = entities
                         .iter()
                         .filter_map(|entity| entity.get("entityId")?.as_str());
                     ids.map(str::to_owned).collect()
-                }),
+                })
         };
         let Some(named) = named else {
             return self.refuse(call, kind, 400, "entities expected");
         };
         let mut responses = Map::new();
         for id in named {
-            let status = match self.reachable(call, kind, &id, true) {
-                Ok(()) => {
-                    self.entities.delete(&id, &user.id, call.now, &self.quirks);
-                    self.quirks.delete_status
-                }
-                Err(refusal) => refusal.status,
+            let status = if let Some(refusal) = self.refusal(call, kind, &id, true) {
+                refusal.status
+            } else {
+                self.entities.delete(&id, &user.id, call.now, &self.quirks);
+                self.quirks.delete_status
             };
             responses.insert(id, json!({"response": "", "statusCode": status}));
         }
@@ -496,12 +496,13 @@ impl Flowfact {
         let size = size.clamp(1, self.quirks.page_size_max);
         let offset = (page - 1).saturating_mul(size);
         let trash = &self.entities;
-        let (entries, total) = match other {
-            true => (Vec::new(), 0),
-            false => (
+        let (entries, total) = if other {
+            (Vec::new(), 0)
+        } else {
+            (
                 trash.trash_page(self.quirks.trash_order, offset, size),
                 trash.trash.len(),
-            ),
+            )
         };
         let entries: Vec<Value> = entries
             .into_iter()
@@ -528,9 +529,10 @@ impl Flowfact {
 
     fn recover_call(&mut self, call: &Call<'_>, user: &User) -> Answer {
         let restores = is(call, Method::Post);
-        let kind = match restores {
-            true => RequestKind::FlowfactRestore,
-            false => RequestKind::FlowfactPurge,
+        let kind = if restores {
+            RequestKind::FlowfactRestore
+        } else {
+            RequestKind::FlowfactPurge
         };
         let Some(named) = call.json().ok().and_then(|body| ids(&body, "entityIds")) else {
             return self.refuse(call, kind, 400, "entityIds expected");
@@ -646,25 +648,25 @@ impl Flowfact {
         Answer::json(kind, 200, answer)
     }
 
-    /// Nothing, if this user may read (or write) the contact; else the refusal.
-    fn reachable(
+    /// Why this user may not read (or write) the contact, if so.
+    fn refusal(
         &self,
         call: &Call<'_>,
         kind: RequestKind,
         id: &str,
         writes: bool,
-    ) -> Result<(), Answer> {
-        let refuse = |status, why| Err(self.refuse(call, kind, status, why));
+    ) -> Option<Answer> {
+        let refuse = |status, why| Some(self.refuse(call, kind, status, why));
         let Some(entity) = self.entities.get(id) else {
-            return match self.entities.trash.contains_key(id) {
-                true => refuse(self.quirks.trashed_status, "Entity not found"),
-                false => refuse(404, "Entity not found"),
+            return match self.entities.get_trashed(id) {
+                Some(_) => refuse(self.quirks.trashed_status, "Entity not found"),
+                None => refuse(404, "Entity not found"),
             };
         };
         match entity.access {
             Access::Hidden => refuse(self.quirks.hidden_status, "Access denied"),
             Access::ReadOnly if writes => refuse(403, "Access denied"),
-            Access::ReadOnly | Access::Full => Ok(()),
+            Access::ReadOnly | Access::Full => None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Every unknown, quirk and limit of FLOWFACT as a named switch.
 //!
-//! No request was ever checked against a live FLOWFACT: what its own SDK and third parties *send* is
-//! known, what it *answers* often is not. So nearly all of this is a choice between answers that a
-//! client must survive.
+//! No request was ever checked against a live FLOWFACT: what its own SDK and third parties *send*
+//! is known, what it *answers* often is not. So nearly all of this is a choice between answers that
+//! a client must survive.
 
 use std::collections::BTreeMap;
 

@@ -6,10 +6,10 @@ use super::quirks::BadValue;
 
 /// The fields of the `contacts` schema.
 ///
-/// FLOWFACT's own schema is not published. The names that its SDK or recorded answers prove are used
-/// as they are; the others (`title`, `position`, `department`, `website`, `birthday`, `note`) exist
-/// in its user interface under these captions, but what they are called inside is a guess. That is
-/// the point: a client must find them by type and caption.
+/// FLOWFACT's own schema is not published. The names that its SDK or recorded answers prove are
+/// used as they are; the others (`title`, `position`, `department`, `website`, `birthday`, `note`)
+/// exist in its user interface under these captions, but what they are called inside is a guess.
+/// That is the point: a client must find them by type and caption.
 #[derive(Clone, Debug)]
 pub struct Schema {
     id: String,

@@ -1,4 +1,4 @@
-//! The search index, and the query language FlowDSL.
+//! The search index, and the query language `FlowDSL`.
 //!
 //! The index is a copy of the entities that follows them with a lag. Two orders are kept: by id and
 //! by time of modification; queries that filter or sort by either, which is all that a sync asks on
@@ -147,7 +147,7 @@ enum Operator {
 }
 
 impl Query {
-    /// Understands a FlowDSL body; else says what is wrong with it.
+    /// Understands a `FlowDSL` body; else says what is wrong with it.
     pub(super) fn parse(
         body: &Value,
         metadata_filter: bool,
@@ -176,9 +176,10 @@ impl Query {
                 .get("direction")
                 .and_then(Value::as_str)
                 .is_some_and(|direction| direction.eq_ignore_ascii_case("DESC"));
-            let direction = match descending {
-                true => Direction::Descending,
-                false => Direction::Ascending,
+            let direction = if descending {
+                Direction::Descending
+            } else {
+                Direction::Ascending
             };
             sorts.push((field.to_owned(), direction));
         }

@@ -108,10 +108,13 @@ impl Flowfact {
             (Method::Post, ["syncEntries", "contact", contact]) => {
                 self.set_entries_call(call, contact)
             }
-            (Method::Delete, ["syncEntries", id]) => match self.sync_entries.remove_id(id) {
-                true => Answer::empty(kind, 200),
-                false => self.refuse(call, kind, 404, "Sync entry not found"),
-            },
+            (Method::Delete, ["syncEntries", id]) => {
+                if self.sync_entries.remove_id(id) {
+                    Answer::empty(kind, 200)
+                } else {
+                    self.refuse(call, kind, 404, "Sync entry not found")
+                }
+            }
             _ => self.unknown(call),
         }
     }

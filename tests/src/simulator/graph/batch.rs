@@ -36,9 +36,10 @@ pub(super) fn width(body: &[u8]) -> u32 {
     let chained = requests
         .iter()
         .any(|request| request.get("dependsOn").is_some());
-    match chained {
-        true => 1,
-        false => u32::try_from(requests.len()).unwrap_or(u32::MAX),
+    if chained {
+        1
+    } else {
+        u32::try_from(requests.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -46,13 +47,14 @@ impl Graph {
     pub(super) fn batch(&mut self, call: &Call<'_>, grant: Grant, others: u32) -> Answer {
         let parts = match self.parts(call) {
             Ok(parts) => parts,
-            Err(problem) => return self.refuse(call, RequestKind::GraphBatch, problem),
+            Err(problem) => return self.refuse(call, RequestKind::GraphBatch, &problem),
         };
         let chained = parts.iter().any(|part| !part.depends_on.is_empty());
         let allowed = self.quirks.concurrency_max.saturating_sub(others) as usize;
-        let allowed = match chained {
-            true => allowed.min(1) * parts.len(),
-            false => allowed.min(self.quirks.batch_unchained_max),
+        let allowed = if chained {
+            allowed.min(1) * parts.len()
+        } else {
+            allowed.min(self.quirks.batch_unchained_max)
         };
         let mut responses = Vec::new();
         let mut items = Vec::new();
@@ -64,7 +66,7 @@ impl Graph {
                 self.refuse(
                     call,
                     RequestKind::Unknown,
-                    Problem::new(424, "FailedDependency", why),
+                    &Problem::new(424, "FailedDependency", why),
                 )
             } else {
                 self.part(call, grant, &part, place < allowed)
@@ -147,14 +149,14 @@ impl Graph {
         };
         let kind = classify(&inner);
         if part.method.is_none() {
-            return self.refuse(&inner, kind, Problem::method_not_allowed());
+            return self.refuse(&inner, kind, &Problem::method_not_allowed());
         }
         if kind == RequestKind::GraphBatch {
             let why = "A batch cannot hold a batch.";
-            return self.refuse(&inner, kind, Problem::new(400, "BadRequest", why));
+            return self.refuse(&inner, kind, &Problem::new(400, "BadRequest", why));
         }
         if !in_time {
-            return self.refuse(&inner, kind, Problem::too_many_at_once());
+            return self.refuse(&inner, kind, &Problem::too_many_at_once());
         }
         self.single(&inner, grant)
     }

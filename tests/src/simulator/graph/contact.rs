@@ -238,9 +238,10 @@ impl Draft {
 /// What becomes of an address that holds nothing.
 fn address_treatment(value: &Value, creates: bool, quirks: &GraphQuirks) -> Option<AddressUpdate> {
     if value.is_null() && creates {
-        return Some(match quirks.null_address_in_create_fails {
-            true => AddressUpdate::Fails,
-            false => AddressUpdate::Clears,
+        return Some(if quirks.null_address_in_create_fails {
+            AddressUpdate::Fails
+        } else {
+            AddressUpdate::Clears
         });
     }
     if value.is_null() {
@@ -262,9 +263,10 @@ fn check(name: &str, kind: Kind, value: &Value, quirks: &GraphQuirks) -> Result<
         (Kind::Text | Kind::Date | Kind::Address | Kind::EmailSlot(_), Value::Null) => {
             Ok(Value::Null)
         }
-        (Kind::Text, Value::String(text)) => Ok(match text.is_empty() {
-            true => Value::Null,
-            false => value.clone(),
+        (Kind::Text, Value::String(text)) => Ok(if text.is_empty() {
+            Value::Null
+        } else {
+            value.clone()
         }),
         (Kind::Date, Value::String(text)) => match instant(text) {
             Some(instant) => Ok(Value::String(instant)),
@@ -431,9 +433,10 @@ impl Contact {
                 email.insert("name".to_owned(), name);
             }
         }
-        match emails.as_array().is_none_or(Vec::is_empty) {
-            true => self.properties.shift_remove("emailAddresses"),
-            false => self.properties.insert("emailAddresses".to_owned(), emails),
+        if emails.as_array().is_none_or(Vec::is_empty) {
+            self.properties.shift_remove("emailAddresses")
+        } else {
+            self.properties.insert("emailAddresses".to_owned(), emails)
         };
     }
 
@@ -446,9 +449,10 @@ impl Contact {
     }
 
     fn set_text(&mut self, name: &str, text: String) {
-        match text.is_empty() {
-            true => self.properties.shift_remove(name),
-            false => self.properties.insert(name.to_owned(), Value::String(text)),
+        if text.is_empty() {
+            self.properties.shift_remove(name)
+        } else {
+            self.properties.insert(name.to_owned(), Value::String(text))
         };
     }
 

@@ -153,12 +153,11 @@ fn read<T: for<'a> Deserialize<'a>>(token: &str) -> Result<T, Problem> {
 }
 
 fn belongs(here: bool) -> Result<(), Problem> {
-    match here {
-        true => Ok(()),
-        false => {
-            let why = "The sync state is invalid.";
-            Err(Problem::new(410, "SyncStateInvalid", why))
-        }
+    if here {
+        Ok(())
+    } else {
+        let why = "The sync state is invalid.";
+        Err(Problem::new(410, "SyncStateInvalid", why))
     }
 }
 
@@ -171,9 +170,11 @@ fn alive(quirks: &GraphQuirks, folder: &Folder, generation: u64) -> Result<(), P
         return Ok(());
     }
     let known = (0..kept).filter_map(|age| highest.checked_sub(age));
-    let known: String = known.map(|known| format!("[{known}]")).collect();
+    let known: Vec<String> = known.map(|known| format!("[{known}]")).collect();
+    let known = known.concat();
     let why = format!(
-        "The sync state generation is not found; generation={generation};[highest={highest}]{known}."
+        "The sync state generation is not found; \
+         generation={generation};[highest={highest}]{known}."
     );
     Err(Problem::new(410, "SyncStateNotFound", &why))
 }

@@ -143,14 +143,15 @@ impl Mailbox {
 
     pub(super) fn id_of(&self, item: u64, folder: u32, placement: u32, immutable: bool) -> String {
         let mailbox = self.number;
-        let id = match immutable {
-            true => Id::Immutable { mailbox, item },
-            false => Id::Placed {
+        let id = if immutable {
+            Id::Immutable { mailbox, item }
+        } else {
+            Id::Placed {
                 mailbox,
                 folder,
                 item,
                 placement,
-            },
+            }
         };
         id.encode()
     }

@@ -84,7 +84,7 @@ impl Graph {
         }
     }
 
-    // ---- what people do --------------------------------------------------------------------------
+    // ---- what people do ---------------------------------------------------------------------
 
     /// Somebody creates a contact with these properties in the default folder. Returns its id.
     pub fn create(
@@ -137,7 +137,7 @@ impl Graph {
     pub fn delete(&mut self, address: &str, id: &str, now: Timestamp) -> bool {
         let quirks = self.quirks.clone();
         self.with(address, id, |mailbox, item| {
-            mailbox.delete(item, &quirks, now)
+            mailbox.delete(item, &quirks, now);
         })
     }
 
@@ -226,7 +226,7 @@ impl Graph {
         true
     }
 
-    // ---- what tests look at ----------------------------------------------------------------------
+    // ---- what tests look at -----------------------------------------------------------------
 
     /// The contacts of the default folder: their properties by immutable id. Distribution lists and
     /// empty properties are left out.

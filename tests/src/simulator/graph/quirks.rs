@@ -62,8 +62,8 @@ pub struct GraphQuirks {
     pub removed_reason: RemovedReason,
     /// Whether a first round says what left the folder before it began.
     pub removed_in_first_round: bool,
-    /// Whether a contact that left the folder and came back between two rounds is only ever reported
-    /// as removed, where ids are immutable.
+    /// Whether a contact that left the folder and came back between two rounds is only ever
+    /// reported as removed, where ids are immutable.
     pub returned_contact_lost: bool,
     /// Whether delta is silent about a contact that was moved into the folder.
     pub moved_contact_unseen: bool,
@@ -75,8 +75,8 @@ pub struct GraphQuirks {
     pub entries_repeated: bool,
     /// How many entries of earlier rounds a round begins with.
     pub entries_replayed: usize,
-    /// Whether the entries of a page come in another order than the changes. Entries for one id keep
-    /// theirs.
+    /// Whether the entries of a page come in another order than the changes. Entries for one id
+    /// keep theirs.
     pub entries_reordered: bool,
     /// Milliseconds until a change shows in delta.
     pub delta_delay_ms: i64,

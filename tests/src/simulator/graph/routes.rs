@@ -293,13 +293,14 @@ impl Request<'_> {
             .get("displayName")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        match name.is_empty() {
-            true => Err(Problem::new(
+        if name.is_empty() {
+            Err(Problem::new(
                 400,
                 "ErrorInvalidRequest",
                 "displayName is missing.",
-            )),
-            false => Ok(name.to_owned()),
+            ))
+        } else {
+            Ok(name.to_owned())
         }
     }
 
@@ -451,11 +452,10 @@ impl Request<'_> {
 
     fn delete(&self, mailbox: &mut Mailbox, item: u64, purges: bool) -> Outcome {
         self.precondition(mailbox, item)?;
-        match purges {
-            true => {
-                mailbox.purge(item, self.quirks, self.call.now);
-            }
-            false => mailbox.delete(item, self.quirks, self.call.now),
+        if purges {
+            mailbox.purge(item, self.quirks, self.call.now);
+        } else {
+            mailbox.delete(item, self.quirks, self.call.now);
         }
         Ok((204, Value::Null))
     }
@@ -497,25 +497,22 @@ impl Request<'_> {
         let order = self.call.parameter("$orderby");
         let items = mailbox.folders.get(&folder).map(|folder| &folder.items);
         let items = items.into_iter().flatten().copied();
-        let (page, total): (Vec<u64>, usize) = match (&filter, order) {
-            (None, None) => {
-                let total = mailbox
-                    .folders
-                    .get(&folder)
-                    .map_or(0, |folder| folder.items.len());
-                (items.skip(offset).take(size).collect(), total)
+        let (page, total): (Vec<u64>, usize) = if let (None, None) = (&filter, order) {
+            let total = mailbox
+                .folders
+                .get(&folder)
+                .map_or(0, |folder| folder.items.len());
+            (items.skip(offset).take(size).collect(), total)
+        } else {
+            let mut found: Vec<u64> = match &filter {
+                Some(filter) => self.found(mailbox, folder, filter),
+                None => items.collect(),
+            };
+            if let Some(order) = order {
+                sort(mailbox, &mut found, order);
             }
-            _ => {
-                let mut found: Vec<u64> = match &filter {
-                    Some(filter) => self.found(mailbox, folder, filter),
-                    None => items.collect(),
-                };
-                if let Some(order) = order {
-                    sort(mailbox, &mut found, order);
-                }
-                let total = found.len();
-                (found.into_iter().skip(offset).take(size).collect(), total)
-            }
+            let total = found.len();
+            (found.into_iter().skip(offset).take(size).collect(), total)
         };
         let expand = self.expand()?;
         let view = self.view(&expand, self.quirks.notes != NotesBug::Nowhere);
@@ -528,17 +525,16 @@ impl Request<'_> {
 
     fn found(&self, mailbox: &Mailbox, folder: u32, filter: &Filter) -> Vec<u64> {
         let named = filter.extended_property();
-        let candidates: Vec<u64> = match named {
-            Some((id, value)) => match PropertyId::parse(id) {
+        let candidates: Vec<u64> = if let Some((id, value)) = named {
+            match PropertyId::parse(id) {
                 Some(id) => mailbox.with_property(&id, value),
                 None => Vec::new(),
-            },
-            None => {
-                let folder = mailbox.folders.get(&folder);
-                folder
-                    .map(|folder| folder.items.iter().copied().collect())
-                    .unwrap_or_default()
             }
+        } else {
+            let folder = mailbox.folders.get(&folder);
+            folder
+                .map(|folder| folder.items.iter().copied().collect())
+                .unwrap_or_default()
         };
         let spans = named.is_some() && self.quirks.property_filter_spans_folders;
         let meets = |item: &u64| {
@@ -692,13 +688,12 @@ impl Request<'_> {
     }
 
     fn body(&self) -> Result<Map<String, Value>, Problem> {
-        match self.call.json() {
-            Ok(Value::Object(body)) => Ok(body),
-            _ => {
-                let why = "Unable to read JSON request payload. Please ensure Content-Type header \
-                           is set and payload is of valid JSON format.";
-                Err(Problem::new(400, "UnableToDeserializePostBody", why))
-            }
+        if let Ok(Value::Object(body)) = self.call.json() {
+            Ok(body)
+        } else {
+            let why = "Unable to read JSON request payload. Please ensure Content-Type header \
+                       is set and payload is of valid JSON format.";
+            Err(Problem::new(400, "UnableToDeserializePostBody", why))
         }
     }
 }
@@ -718,9 +713,10 @@ fn read_filter(text: &str) -> Result<Filter, Problem> {
         Problem::new(400, "ErrorInvalidUrlQueryFilter", why)
     };
     let filter = Filter::parse(text).ok_or_else(bad)?;
-    match is_supported(&filter) {
-        true => Ok(filter),
-        false => Err(bad()),
+    if is_supported(&filter) {
+        Ok(filter)
+    } else {
+        Err(bad())
     }
 }
 

@@ -141,13 +141,14 @@ impl Graph {
                 let token = self.sign_in.issue(Grant::Application, call.now, lifetime_s);
                 Answer::json(RequestKind::GraphSignIn, 200, granted(&token, lifetime_s))
             }
-            "refresh_token" => match self.sign_in.refresh_tokens.remove(member("refresh_token")) {
-                Some(mailbox) => self.user_token(call, mailbox),
-                None => {
+            "refresh_token" => {
+                if let Some(mailbox) = self.sign_in.refresh_tokens.remove(member("refresh_token")) {
+                    self.user_token(call, mailbox)
+                } else {
                     let why = "AADSTS70008: The provided refresh token has expired.";
                     refuse(call, 400, "invalid_grant", 70_008, why)
                 }
-            },
+            }
             "urn:ietf:params:oauth:grant-type:device_code" => {
                 // One library sends the code under both names.
                 let code = member("device_code");
@@ -230,7 +231,8 @@ impl Graph {
         refuse(call, 400, error, number, why)
     }
 
-    /// The user of this mailbox enters the code that a device shows. `false` if nothing waits for it.
+    /// The user of this mailbox enters the code that a device shows. `false` if nothing waits for
+    /// it.
     pub fn approve_device(&mut self, user_code: &str, address: &str) -> bool {
         let Some(number) = self.mailbox(address).map(|mailbox| mailbox.number) else {
             return false;

@@ -1,8 +1,8 @@
 //! The people who work with both sides between passes, in one line each.
 //!
-//! Values are JSON: a CRM contact is `{"firstName": ["Änne"]}`, each field a list; a mailbox contact
-//! is `{"givenName": "Änne"}`, as Graph has it. What does not work panics, because a test that edits
-//! nothing proves nothing.
+//! Values are JSON: a CRM contact is `{"firstName": ["Änne"]}`, each field a list; a mailbox
+//! contact is `{"givenName": "Änne"}`, as Graph has it. What does not work panics, because a test
+//! that edits nothing proves nothing.
 
 use serde_json::{Map, Value};
 
@@ -21,38 +21,40 @@ impl World {
         for (field, values) in object(fields) {
             let done =
                 self.services(|services, now| services.flowfact.edit(id, &field, values, now));
-            assert!(done, "no CRM contact {id} to edit");
+            must(done, || format!("no CRM contact {id} to edit"));
         }
     }
 
     /// Somebody moves a FLOWFACT contact to the trash.
     pub fn crm_delete(&self, id: &str) {
         let done = self.services(|services, now| services.flowfact.delete(id, now));
-        assert!(done, "no CRM contact {id} to delete");
+        must(done, || format!("no CRM contact {id} to delete"));
     }
 
     /// Somebody brings a FLOWFACT contact back from the trash.
     pub fn crm_restore(&self, id: &str) {
         let done = self.services(|services, now| services.flowfact.restore(id, now));
-        assert!(done, "no CRM contact {id} to restore");
+        must(done, || format!("no CRM contact {id} to restore"));
     }
 
     /// Somebody takes a FLOWFACT contact out of the trash for good.
     pub fn crm_purge(&self, id: &str) {
         let done = self.services(|services, now| services.flowfact.purge(id, now));
-        assert!(done, "no CRM contact {id} to purge");
+        must(done, || format!("no CRM contact {id} to purge"));
     }
 
     /// Somebody sets the marker of a mailbox.
     pub fn crm_mark(&self, id: &str, address: &str) {
         let done = self.services(|services, now| services.flowfact.set_marker(id, address, now));
-        assert!(done, "no CRM contact {id} to mark for {address}");
+        must(done, || {
+            format!("no CRM contact {id} to mark for {address}")
+        });
     }
 
     /// Somebody takes the marker of a mailbox away.
     pub fn crm_unmark(&self, id: &str, address: &str) {
         let done = self.services(|services, now| services.flowfact.remove_marker(id, address, now));
-        assert!(done, "no marker of {address} to take from {id}");
+        must(done, || format!("no marker of {address} to take from {id}"));
     }
 
     /// The fields of a FLOWFACT contact that is not in the trash.
@@ -79,7 +81,7 @@ impl World {
     pub fn mailbox_create(&self, address: &str, properties: &Value) -> String {
         let properties = object(properties);
         let id = self.services(|services, now| services.graph.create(address, &properties, now));
-        id.unwrap_or_else(|| panic!("{address} cannot hold {properties:?}"))
+        or_panic(id, || format!("{address} cannot hold {properties:?}"))
     }
 
     /// Somebody sets properties of a contact in Outlook; `null` and empty lists clear.
@@ -87,46 +89,49 @@ impl World {
         let properties = object(properties);
         let done =
             self.services(|services, now| services.graph.edit(address, id, &properties, now));
-        assert!(
-            done,
-            "no contact {id} in {address} that could hold {properties:?}"
-        );
+        must(done, || {
+            format!("no contact {id} in {address} that could hold {properties:?}")
+        });
     }
 
     /// Somebody deletes a contact in Outlook: it moves to Deleted Items.
     pub fn mailbox_delete(&self, address: &str, id: &str) {
         let done = self.services(|services, now| services.graph.delete(address, id, now));
-        assert!(done, "no contact {id} in {address} to delete");
+        must(done, || format!("no contact {id} in {address} to delete"));
     }
 
     /// Somebody deletes a contact in Outlook for good.
     pub fn mailbox_purge(&self, address: &str, id: &str) {
         let done = self.services(|services, now| services.graph.purge(address, id, now));
-        assert!(done, "no contact {id} in {address} to purge");
+        must(done, || format!("no contact {id} in {address} to purge"));
     }
 
     /// Somebody moves a contact to another contact folder.
     pub fn mailbox_move(&self, address: &str, id: &str, folder: &str) {
         let done = self.services(|services, now| services.graph.move_to(address, id, folder, now));
-        assert!(done, "no contact {id} in {address} to move");
+        must(done, || format!("no contact {id} in {address} to move"));
     }
 
     /// Somebody moves a contact back to the default folder, from Deleted Items for example.
     pub fn mailbox_move_back(&self, address: &str, id: &str) {
         let done = self.services(|services, now| services.graph.move_back(address, id, now));
-        assert!(done, "no contact {id} in {address} to move back");
+        must(done, || {
+            format!("no contact {id} in {address} to move back")
+        });
     }
 
     /// Somebody copies a contact in Outlook. Returns the copy's id.
     pub fn mailbox_copy(&self, address: &str, id: &str) -> String {
         let copy = self.services(|services, now| services.graph.copy(address, id, now));
-        copy.unwrap_or_else(|| panic!("no contact {id} in {address} to copy"))
+        or_panic(copy, || format!("no contact {id} in {address} to copy"))
     }
 
     /// Somebody deletes a contact for good and enters the same again. Returns the new id.
     pub fn mailbox_recreate(&self, address: &str, id: &str) -> String {
         let new_id = self.services(|services, now| services.graph.recreate(address, id, now));
-        new_id.unwrap_or_else(|| panic!("no contact {id} in {address} to create again"))
+        or_panic(new_id, || {
+            format!("no contact {id} in {address} to create again")
+        })
     }
 
     /// The properties of a contact, wherever it is.
@@ -150,4 +155,12 @@ fn object(value: &Value) -> Map<String, Value> {
         Value::Object(object) => object.clone(),
         other => panic!("an object expected, not {other}"),
     }
+}
+
+fn must(done: bool, complaint: impl FnOnce() -> String) {
+    assert!(done, "{}", complaint());
+}
+
+fn or_panic(id: Option<String>, complaint: impl FnOnce() -> String) -> String {
+    id.unwrap_or_else(|| panic!("{}", complaint()))
 }

@@ -233,8 +233,9 @@ fn check_key(key: &str) -> Result<(), StoreError> {
 }
 
 fn refuse_if(broken: bool, rule: &str) -> Result<(), StoreError> {
-    match broken {
-        true => Err(StoreError::Refused(rule.to_owned())),
-        false => Ok(()),
+    if broken {
+        Err(StoreError::Refused(rule.to_owned()))
+    } else {
+        Ok(())
     }
 }
