@@ -1,1 +1,9 @@
 //! The simulator, the demo, and every suite that crosses a border.
+//!
+//! | room | does |
+//! |---|---|
+//! | [`simulator`] | FLOWFACT and Microsoft Graph as state machines, a world for tests |
+//! | [`people`] | realistic German contacts, the same people written differently on both sides |
+
+pub mod people;
+pub mod simulator;

@@ -1,0 +1,117 @@
+//! The simulator as a program: FLOWFACT and Microsoft Graph on loopback, until it is stopped.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a program that tells people where it listens"
+)]
+
+use clap::Parser;
+use contact_sync_guest::outside::Timestamp;
+use contact_sync_tests::people::{Sizes, population};
+use contact_sync_tests::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+
+/// Answers like FLOWFACT and like Microsoft Graph, with realistic German contacts on both sides.
+///
+/// Nothing is stored: stop it, and it has forgotten everything. The same seed gives the same
+/// contacts and the same credentials.
+#[derive(Debug, Parser)]
+#[command(
+    name = "simulator",
+    after_help = "Example:\n  cargo run --bin simulator -- --listen 127.0.0.1:8080 --contacts 200"
+)]
+struct Arguments {
+    /// Where to listen. Port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// How many contacts each side begins with; a third of them are the same people.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    contacts: usize,
+
+    /// What contacts, ids and credentials are drawn from.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// Milliseconds that every answer takes at least.
+    #[arg(long, value_name = "MS")]
+    delay_ms: Option<u32>,
+}
+
+const ADDRESS: &str = "anna@makler.example";
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
+        let listen = arguments.listen;
+        let remedy = "choose another one with --listen, port 0 takes any free one";
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen on {listen}: {error}; {remedy}"),
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let simulator = furnished(&arguments);
+    introduce(address, &simulator);
+    let simulator = Arc::new(Mutex::new(simulator));
+    tokio::select! {
+        ended = serve(listener, simulator) => ended,
+        stopped = tokio::signal::ctrl_c() => stopped,
+    }
+}
+
+/// A company and a mailbox with contacts in both.
+fn furnished(arguments: &Arguments) -> Simulator {
+    let mut simulator = Simulator::new(
+        arguments.seed,
+        MarkerKind::AccountField,
+        FlowfactQuirks::as_documented(),
+        GraphQuirks::as_documented(),
+    );
+    simulator.http_delay_ms = arguments.delay_ms;
+    simulator.add_mailbox(ADDRESS, "Anna Makler");
+    let count = arguments.contacts;
+    let sizes = Sizes {
+        crm: count,
+        mailbox: count,
+        shared: count / 3,
+    };
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    let people = population(arguments.seed, sizes);
+    for fields in people.crm {
+        simulator.flowfact.create(fields, now);
+    }
+    for properties in people.mailbox {
+        simulator.graph.create(ADDRESS, &properties, now);
+    }
+    simulator
+}
+
+fn introduce(address: SocketAddr, simulator: &Simulator) {
+    let (tenant, client, secret) = simulator.graph.application();
+    let account = simulator.flowfact.account_id(ADDRESS).unwrap_or_default();
+    println!("FLOWFACT         http://{address}/flowfact");
+    println!("  platform token {}", simulator.flowfact.platform_token());
+    println!("  company        {}", simulator.flowfact.company_id());
+    println!("  contacts       {}", simulator.flowfact.contact_count());
+    println!("  marker         field `synchronisation`, value {account}");
+    println!("Microsoft Graph  http://{address}/graph/v1.0");
+    println!("  sign-in        http://{address}/graph/{tenant}/oauth2/v2.0/token");
+    println!("  client id      {client}");
+    println!("  client secret  {secret}");
+    println!("  mailbox        {ADDRESS}");
+    println!(
+        "  contacts       {}",
+        simulator.graph.contact_count(ADDRESS)
+    );
+    println!();
+    println!("Stop it with Ctrl-C.");
+}

@@ -1,0 +1,290 @@
+//! FLOWFACT and Microsoft Graph as deterministic state machines.
+//!
+//! [`Simulator::handle`] takes a request and a time and gives the answer: no clock, no network, no
+//! chance but that of its seed. The same code answers in-process, in virtual time ([`World`]), and
+//! over HTTP on loopback ([`serve`]), to the component, to the demo, and to anybody who wants to
+//! try a client of their own.
+//!
+//! | room | does |
+//! |---|---|
+//! | [`flowfact`] | one FLOWFACT company: contacts, trash, schema, mail accounts, sync entries |
+//! | [`graph`] | mailboxes in Microsoft Graph: folders, contacts, delta, batch, sign-in |
+//! | [`world`] | what a pass needs of the outside: both services, a store, a clock, crashes |
+//! | [`http`] | the same services over HTTP |
+//! | [`faults`] | what goes wrong between client and service |
+//! | [`log`] | what was asked: counted always, recorded on demand |
+//! | [`chance`] | chance that a seed repeats |
+//!
+//! How a real service behaves where that is odd, limited or unknown is a named switch in
+//! [`FlowfactQuirks`] or [`GraphQuirks`], with the evidence beside it.
+
+pub mod chance;
+pub mod faults;
+pub mod flowfact;
+pub mod graph;
+pub mod http;
+pub mod log;
+mod wire;
+pub mod world;
+
+pub use faults::{Fault, FaultRates, Faults, Matcher};
+pub use flowfact::Flowfact;
+pub use flowfact::entities::Access;
+pub use flowfact::quirks::FlowfactQuirks;
+pub use flowfact::schema::MarkerKind;
+pub use graph::Graph;
+pub use graph::mailbox::Availability;
+pub use graph::outlook::Place;
+pub use graph::quirks::GraphQuirks;
+pub use http::serve;
+pub use log::{Counters, Record, RequestKind, RequestLog};
+pub use world::{Crashed, StoreFault, World, WorldBuilder};
+
+use contact_sync_guest::outside::{Request, Response, SendError, Timestamp};
+use std::collections::BTreeMap;
+
+use wire::{Answer, Call, header, split_origin};
+
+/// One FLOWFACT company and the mailboxes of one Microsoft tenant.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    /// The company.
+    pub flowfact: Flowfact,
+    /// The mailboxes.
+    pub graph: Graph,
+    /// What goes wrong on the way.
+    pub faults: Faults,
+    /// The requests, while recording is switched on.
+    pub log: RequestLog,
+    /// How long every answer over HTTP takes at least; `None` answers at once. For benchmarks: in
+    /// process, `World` has a latency of its own.
+    pub http_delay_ms: Option<u32>,
+    counters: Counters,
+    in_flight: BTreeMap<String, u32>,
+}
+
+/// What a client gets, and when.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The answer, or why there is none.
+    pub outcome: Result<Response, SendError>,
+    /// How long it takes.
+    pub delay_ms: u32,
+}
+
+/// A request under way: it counts for its mailbox until [`Simulator::depart`].
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    lane: String,
+    width: u32,
+    others: u32,
+}
+
+impl Simulator {
+    /// An empty company and no mailbox. The same seed gives the same ids.
+    pub fn new(
+        seed: u64,
+        marker_kind: MarkerKind,
+        flowfact: FlowfactQuirks,
+        graph: GraphQuirks,
+    ) -> Self {
+        Self {
+            flowfact: Flowfact::new(seed, flowfact, marker_kind),
+            graph: Graph::new(seed.wrapping_add(1), graph),
+            faults: Faults::default(),
+            log: RequestLog::default(),
+            http_delay_ms: None,
+            counters: Counters::default(),
+            in_flight: BTreeMap::new(),
+        }
+    }
+
+    /// Whether requests must carry credentials. In-process tests switch this off, because there the
+    /// credentials are the host's and no host is there.
+    pub fn set_authentication(&mut self, required: bool) {
+        self.flowfact.authentication = required;
+        self.graph.authentication = required;
+    }
+
+    /// Adds a mailbox, and the mail account by which FLOWFACT knows it.
+    pub fn add_mailbox(&mut self, address: &str, display_name: &str) {
+        self.graph.add_mailbox(address, display_name);
+        self.flowfact.add_mail_account(address, display_name);
+    }
+
+    /// Answers a request, with nothing else under way and nothing going wrong.
+    pub fn handle(&mut self, request: &Request, now: Timestamp) -> Response {
+        self.answer(request, 0, now)
+    }
+
+    /// A request arrives, and counts as under way for its mailbox.
+    pub fn arrive(&mut self, request: &Request, now: Timestamp) -> Ticket {
+        let call = Call::new(request, now);
+        let is_graph = call.path.first().is_some_and(|service| service == "graph");
+        let (lane, width) = if is_graph {
+            let call = strip(&call);
+            (Graph::lane(&call), self.graph.width(&call))
+        } else {
+            ("flowfact".to_owned(), 1)
+        };
+        let in_flight = self.in_flight.entry(lane.clone()).or_default();
+        let others = *in_flight;
+        *in_flight += width;
+        Ticket {
+            lane,
+            width,
+            others,
+        }
+    }
+
+    /// Carries out a request that has arrived, as far as nothing goes wrong.
+    pub fn exchange(&mut self, request: &Request, ticket: &Ticket, now: Timestamp) -> Exchange {
+        let lost = || Err(SendError::Connection("reset by the simulator".to_owned()));
+        let mut delay_ms = 0;
+        let outcome = match self.faults.draw(request) {
+            None => Ok(self.answer(request, ticket.others, now)),
+            Some(Fault::LostBefore) => lost(),
+            Some(Fault::LostAfter) => {
+                self.answer(request, ticket.others, now);
+                lost()
+            }
+            Some(Fault::Refused {
+                status,
+                retry_after_s,
+                body,
+            }) => {
+                let wait = retry_after_s.map(|seconds| header("retry-after", &seconds.to_string()));
+                Ok(self.gateway(request, status, wait, body, now))
+            }
+            Some(Fault::RefusedAfter { status }) => {
+                self.answer(request, ticket.others, now);
+                Ok(Response {
+                    status,
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                })
+            }
+            Some(Fault::Slow { delay_ms: slow_ms }) => {
+                let response = self.answer(request, ticket.others, now);
+                delay_ms = slow_ms.min(request.timeout_ms);
+                if slow_ms > request.timeout_ms {
+                    Err(SendError::Timeout)
+                } else {
+                    Ok(response)
+                }
+            }
+            Some(Fault::Garbled { body }) => {
+                let response = self.answer(request, ticket.others, now);
+                Ok(Response { body, ..response })
+            }
+        };
+        Exchange { outcome, delay_ms }
+    }
+
+    /// A request is no longer under way.
+    pub fn depart(&mut self, ticket: &Ticket) {
+        if let Some(in_flight) = self.in_flight.get_mut(&ticket.lane) {
+            *in_flight = in_flight.saturating_sub(ticket.width);
+            if *in_flight == 0 {
+                self.in_flight.remove(&ticket.lane);
+            }
+        }
+    }
+
+    /// Nothing is under way any more: the client has died, and its connections with it.
+    pub fn disconnect(&mut self) {
+        self.in_flight.clear();
+    }
+
+    /// What was asked since the beginning, or since [`Simulator::take_counters`].
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes the counters, and begins anew.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
+    }
+
+    /// Answers a request with a method that neither service has a use for.
+    pub(crate) fn refuse_method(&mut self, request: &Request, now: Timestamp) -> Response {
+        let call = Call::new(request, now);
+        self.graph.refuse_method(&call).into_response()
+    }
+
+    fn answer(&mut self, request: &Request, others: u32, now: Timestamp) -> Response {
+        let call = Call::new(request, now);
+        let inner = strip(&call);
+        let answer = match call.path.first().map(String::as_str) {
+            Some("flowfact") => self.flowfact.answer(&inner),
+            Some("graph") => self.graph.answer(&inner, others),
+            _ => {
+                let why = "Nothing here. FLOWFACT is at /flowfact, Microsoft Graph at /graph/v1.0.";
+                Answer::text(RequestKind::Unknown, 404, why)
+            }
+        };
+        self.book(request, &answer, now);
+        let response = answer.into_response();
+        self.counters.bytes_sent += response.body.len() as u64;
+        response
+    }
+
+    fn gateway(
+        &mut self,
+        request: &Request,
+        status: u16,
+        wait: Option<(String, String)>,
+        body: String,
+        now: Timestamp,
+    ) -> Response {
+        let answer = Answer::text(RequestKind::Unknown, status, body);
+        self.book(request, &answer, now);
+        let mut response = answer.into_response();
+        response.headers.extend(wait);
+        response
+    }
+
+    fn book(&mut self, request: &Request, answer: &Answer, now: Timestamp) {
+        let body_length = request.body.as_ref().map_or(0, Vec::len);
+        self.counters.requests += 1;
+        self.counters.bytes_received += body_length as u64;
+        for item in &answer.items {
+            self.counters.count(item.kind, item.status);
+        }
+        self.counters.count(answer.kind, answer.status);
+        if !self.log.is_recording() {
+            return;
+        }
+        for item in &answer.items {
+            self.log.push(Record {
+                at: now,
+                kind: item.kind,
+                method: item.method,
+                target: item.target.clone(),
+                headers: Vec::new(),
+                body: item.body.clone(),
+                status: item.status,
+                batched: true,
+            });
+        }
+        self.log.push(Record {
+            at: now,
+            kind: answer.kind,
+            method: request.method,
+            target: split_origin(&request.url).1.to_owned(),
+            headers: request.headers.clone(),
+            body: request.body.clone().unwrap_or_default(),
+            status: answer.status,
+            batched: false,
+        });
+    }
+}
+
+/// The call without the segment that names the service.
+fn strip<'a>(call: &Call<'a>) -> Call<'a> {
+    let path = call.path.get(1..).unwrap_or_default().to_vec();
+    Call {
+        path,
+        ..call.clone()
+    }
+}

@@ -1,0 +1,396 @@
+//! One mailbox: folders, contacts, and what delta remembers of them.
+
+use contact_sync_guest::outside::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::contact::{Contact, Draft, PropertyId};
+use super::ids::{Id, change_key};
+use super::quirks::GraphQuirks;
+
+/// One mailbox.
+#[derive(Clone, Debug)]
+pub(super) struct Mailbox {
+    /// The number inside its ids.
+    pub(super) number: u64,
+    /// The user's unchanging id.
+    pub(super) user: String,
+    pub(super) address: String,
+    pub(super) display_name: String,
+    pub(super) availability: Availability,
+    pub(super) folders: BTreeMap<u32, Folder>,
+    pub(super) contacts: BTreeMap<u64, Contact>,
+    /// Contacts by extended property; values without case, as filters compare them.
+    by_property: BTreeMap<(PropertyId, String), BTreeSet<u64>>,
+    items: u64,
+    versions: u64,
+    sequence: u64,
+    /// Updates and deletions so far: every so-manieth may fail.
+    pub(super) attempts: u64,
+    pub(super) budget: Budget,
+}
+
+/// Whether a mailbox can be reached by Graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Yes.
+    Available,
+    /// 404 `MailboxNotEnabledForRESTAPI`: on another server, or without a licence.
+    NotEnabledForRestApi,
+    /// 403 `Access to OData is disabled.`: an application access policy.
+    ODataDisabled,
+    /// 404 `ErrorInvalidUser`: the user was deleted.
+    UserMissing,
+}
+
+/// What was used up of the limits per time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Budget {
+    pub(super) requests: (Timestamp, u64),
+    pub(super) upload: (Timestamp, u64),
+}
+
+/// The top of the mailbox; no contact folder.
+pub(super) const ROOT: u32 = 1;
+/// The default contacts folder.
+pub(super) const CONTACTS: u32 = 2;
+/// Deleted Items.
+pub(super) const DELETED_ITEMS: u32 = 3;
+
+/// One folder.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) name: String,
+    pub(super) parent: u32,
+    pub(super) items: BTreeSet<u64>,
+    pub(super) log: ChangeLog,
+}
+
+/// The last change of every contact that is, or was, in a folder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ChangeLog {
+    pub(super) entries: BTreeMap<u64, LogEntry>,
+    /// The entry of each contact and placement.
+    pub(super) latest: BTreeMap<(u64, u32), u64>,
+    /// Rounds begun so far.
+    pub(super) generation: u64,
+}
+
+/// One change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogEntry {
+    pub(super) item: u64,
+    pub(super) placement: u32,
+    pub(super) at: Timestamp,
+    pub(super) gone: bool,
+}
+
+impl ChangeLog {
+    fn set(&mut self, sequence: u64, entry: LogEntry) {
+        self.forget(entry.item, entry.placement);
+        self.latest.insert((entry.item, entry.placement), sequence);
+        self.entries.insert(sequence, entry);
+    }
+
+    fn forget(&mut self, item: u64, placement: u32) {
+        if let Some(old) = self.latest.remove(&(item, placement)) {
+            self.entries.remove(&old);
+        }
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(number: u64, user: String, address: &str, display_name: &str) -> Self {
+        let folder = |name: &str, parent| Folder {
+            name: name.to_owned(),
+            parent,
+            items: BTreeSet::new(),
+            log: ChangeLog::default(),
+        };
+        // Names follow the language of the user who opened the mailbox first.
+        let folders = BTreeMap::from([
+            (
+                ROOT,
+                folder("Oberste Ebene des Informationsspeichers", ROOT),
+            ),
+            (CONTACTS, folder("Kontakte", ROOT)),
+            (DELETED_ITEMS, folder("Gelöschte Elemente", ROOT)),
+        ]);
+        Self {
+            number,
+            user,
+            address: address.to_owned(),
+            display_name: display_name.to_owned(),
+            availability: Availability::Available,
+            folders,
+            contacts: BTreeMap::new(),
+            by_property: BTreeMap::new(),
+            items: 0,
+            versions: 0,
+            sequence: 0,
+            attempts: 0,
+            budget: Budget::default(),
+        }
+    }
+
+    pub(super) fn folder_id(&self, folder: u32) -> String {
+        let mailbox = self.number;
+        Id::Folder { mailbox, folder }.encode()
+    }
+
+    pub(super) fn contact_id(&self, contact: &Contact, immutable: bool) -> String {
+        self.id_of(contact.item, contact.folder, contact.placement, immutable)
+    }
+
+    pub(super) fn id_of(&self, item: u64, folder: u32, placement: u32, immutable: bool) -> String {
+        let mailbox = self.number;
+        let id = if immutable {
+            Id::Immutable { mailbox, item }
+        } else {
+            Id::Placed {
+                mailbox,
+                folder,
+                item,
+                placement,
+            }
+        };
+        id.encode()
+    }
+
+    pub(super) fn change_key(&self, contact: &Contact) -> String {
+        change_key(self.number, contact.version)
+    }
+
+    /// The contact with this id, in either format; an id from before a move finds nothing.
+    pub(super) fn resolve(&self, id: Id) -> Option<&Contact> {
+        match id {
+            Id::Immutable { mailbox, item } if mailbox == self.number => self.contacts.get(&item),
+            Id::Placed {
+                mailbox,
+                folder,
+                item,
+                placement,
+            } if mailbox == self.number => self
+                .contacts
+                .get(&item)
+                .filter(|contact| contact.folder == folder && contact.placement == placement),
+            _ => None,
+        }
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        folder: u32,
+        draft: Draft,
+        quirks: &GraphQuirks,
+        now: Timestamp,
+    ) -> u64 {
+        self.items += 1;
+        let item = self.items;
+        let mut contact = Contact {
+            item,
+            folder,
+            placement: 0,
+            version: 0,
+            created: now,
+            modified: now,
+            properties: serde_json::Map::new(),
+            extended: BTreeMap::new(),
+            group: false,
+        };
+        contact.apply(draft, quirks);
+        self.contacts.insert(item, contact);
+        self.index(item);
+        if let Some(folder) = self.folders.get_mut(&folder) {
+            folder.items.insert(item);
+        }
+        self.touch(item, now);
+        item
+    }
+
+    pub(super) fn apply(&mut self, item: u64, draft: Draft, quirks: &GraphQuirks, now: Timestamp) {
+        self.unindex(item);
+        if let Some(contact) = self.contacts.get_mut(&item) {
+            contact.apply(draft, quirks);
+        }
+        self.index(item);
+        self.touch(item, now);
+    }
+
+    /// Gives a contact another version, and tells delta of it.
+    pub(super) fn touch(&mut self, item: u64, now: Timestamp) {
+        self.versions += 1;
+        if let Some(contact) = self.contacts.get_mut(&item) {
+            contact.version = self.versions;
+            contact.modified = now;
+            let (folder, placement) = (contact.folder, contact.placement);
+            self.log(folder, item, placement, false, now);
+        }
+    }
+
+    /// Moves a contact to another folder, where it gets another id unless ids are immutable.
+    pub(super) fn move_to(
+        &mut self,
+        item: u64,
+        target: u32,
+        quirks: &GraphQuirks,
+        now: Timestamp,
+    ) -> bool {
+        let Some(contact) = self.contacts.get_mut(&item) else {
+            return false;
+        };
+        let (source, placement) = (contact.folder, contact.placement);
+        if source == target {
+            return true;
+        }
+        contact.folder = target;
+        contact.placement += 1;
+        let new_placement = contact.placement;
+        if let Some(folder) = self.folders.get_mut(&target) {
+            folder.items.insert(item);
+        }
+        self.leave(
+            source,
+            item,
+            placement,
+            target == DELETED_ITEMS,
+            quirks,
+            now,
+        );
+        self.versions += 1;
+        if let Some(contact) = self.contacts.get_mut(&item) {
+            contact.version = self.versions;
+            contact.modified = now;
+        }
+        if !quirks.moved_contact_unseen {
+            self.log(target, item, new_placement, false, now);
+        }
+        true
+    }
+
+    /// Deletes a contact as clients do: to Deleted Items, and from there for good.
+    pub(super) fn delete(&mut self, item: u64, quirks: &GraphQuirks, now: Timestamp) {
+        let folder = self.contacts.get(&item).map(|contact| contact.folder);
+        if folder == Some(DELETED_ITEMS) {
+            self.purge(item, quirks, now);
+        } else {
+            self.move_to(item, DELETED_ITEMS, quirks, now);
+        }
+    }
+
+    /// Deletes a contact for good.
+    pub(super) fn purge(&mut self, item: u64, quirks: &GraphQuirks, now: Timestamp) -> bool {
+        self.unindex(item);
+        let Some(contact) = self.contacts.remove(&item) else {
+            return false;
+        };
+        self.leave(contact.folder, item, contact.placement, true, quirks, now);
+        true
+    }
+
+    fn leave(
+        &mut self,
+        folder: u32,
+        item: u64,
+        placement: u32,
+        deleted: bool,
+        quirks: &GraphQuirks,
+        now: Timestamp,
+    ) {
+        let Some(left) = self.folders.get_mut(&folder) else {
+            return;
+        };
+        left.items.remove(&item);
+        if quirks.last_deletion_unseen && deleted && left.items.is_empty() {
+            left.log.forget(item, placement);
+        } else {
+            self.log(folder, item, placement, true, now);
+        }
+    }
+
+    fn log(&mut self, folder: u32, item: u64, placement: u32, gone: bool, at: Timestamp) {
+        self.sequence += 1;
+        let entry = LogEntry {
+            item,
+            placement,
+            at,
+            gone,
+        };
+        if let Some(folder) = self.folders.get_mut(&folder) {
+            folder.log.set(self.sequence, entry);
+        }
+    }
+
+    pub(super) fn add_folder(&mut self, parent: u32, name: &str) -> u32 {
+        let folder = self
+            .folders
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or(DELETED_ITEMS)
+            + 1;
+        self.folders.insert(
+            folder,
+            Folder {
+                name: name.to_owned(),
+                parent,
+                items: BTreeSet::new(),
+                log: ChangeLog::default(),
+            },
+        );
+        folder
+    }
+
+    pub(super) fn children(&self, parent: u32) -> Vec<u32> {
+        let folders = self.folders.iter();
+        let children = folders.filter(|(key, folder)| folder.parent == parent && **key > ROOT);
+        children.map(|(key, _)| *key).collect()
+    }
+
+    /// Whether a folder is in Deleted Items.
+    pub(super) fn is_deleted_folder(&self, folder: u32) -> bool {
+        let mut at = folder;
+        while at > ROOT {
+            if at == DELETED_ITEMS {
+                return true;
+            }
+            at = self.folders.get(&at).map_or(ROOT, |folder| folder.parent);
+        }
+        false
+    }
+
+    /// The contacts that carry an extended property with this value.
+    pub(super) fn with_property(&self, id: &PropertyId, value: &str) -> Vec<u64> {
+        let key = (id.clone(), value.to_lowercase());
+        self.by_property
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    fn index(&mut self, item: u64) {
+        let Some(contact) = self.contacts.get(&item) else {
+            return;
+        };
+        for (id, value) in &contact.extended {
+            let key = (id.clone(), value.to_lowercase());
+            self.by_property.entry(key).or_default().insert(item);
+        }
+    }
+
+    fn unindex(&mut self, item: u64) {
+        let Some(contact) = self.contacts.get(&item) else {
+            return;
+        };
+        for (id, value) in &contact.extended {
+            let key = (id.clone(), value.to_lowercase());
+            if let Some(items) = self.by_property.get_mut(&key) {
+                items.remove(&item);
+                if items.is_empty() {
+                    self.by_property.remove(&key);
+                }
+            }
+        }
+    }
+}

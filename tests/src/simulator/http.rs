@@ -1,0 +1,128 @@
+//! The services over HTTP, on the real clock.
+
+use contact_sync_guest::outside::{Method, Request, Response, Timestamp};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::HOST;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+
+use super::Simulator;
+
+/// Serves `simulator` to whoever connects, until the listener fails or the task is dropped.
+///
+/// Tests change the simulator between requests through the same mutex. Links in answers lead to the
+/// host that the client named.
+pub async fn serve(listener: TcpListener, simulator: Arc<Mutex<Simulator>>) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let simulator = Arc::clone(&simulator);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, &simulator));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            // A connection that breaks is the client's affair, or a fault that was ordered.
+            drop(connection.await);
+        });
+    }
+}
+
+/// The connection is to break instead of bringing an answer.
+#[derive(Debug)]
+struct Lost;
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the simulator breaks the connection")
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// An answer, or a broken connection.
+async fn answer(
+    incoming: hyper::Request<Incoming>,
+    simulator: &Mutex<Simulator>,
+) -> Result<hyper::Response<Full<Bytes>>, Lost> {
+    let (head, body) = incoming.into_parts();
+    let body = body.collect().await.map_err(|_| Lost)?.to_bytes();
+    let host = head
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    let method = method(&head.method);
+    let request = Request {
+        method: method.unwrap_or(Method::Get),
+        url: format!("http://{host}{target}"),
+        headers: headers.collect(),
+        body: (!body.is_empty()).then(|| body.to_vec()),
+        timeout_ms: u32::MAX,
+    };
+    if method.is_none() {
+        return Ok(write(lock(simulator).refuse_method(&request, now())));
+    }
+    let (ticket, delay_ms) = {
+        let mut simulator = lock(simulator);
+        (simulator.arrive(&request, now()), simulator.http_delay_ms)
+    };
+    pause(delay_ms.unwrap_or(0)).await;
+    let exchange = lock(simulator).exchange(&request, &ticket, now());
+    pause(exchange.delay_ms).await;
+    lock(simulator).depart(&ticket);
+    match exchange.outcome {
+        Ok(response) => Ok(write(response)),
+        Err(_) => Err(Lost),
+    }
+}
+
+fn lock(simulator: &Mutex<Simulator>) -> std::sync::MutexGuard<'_, Simulator> {
+    // A test that panicked while it looked at the simulator has failed already.
+    simulator.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn pause(delay_ms: u32) {
+    if delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(u64::from(delay_ms))).await;
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn method(method: &hyper::Method) -> Option<Method> {
+    [Method::Get, Method::Post, Method::Patch, Method::Delete]
+        .into_iter()
+        .find(|known| known.as_str() == method.as_str())
+}
+
+fn write(response: Response) -> hyper::Response<Full<Bytes>> {
+    let mut answer = hyper::Response::new(Full::new(Bytes::from(response.body)));
+    *answer.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or_default();
+    for (name, value) in response.headers {
+        let name = hyper::header::HeaderName::try_from(name);
+        let value = hyper::header::HeaderValue::try_from(value);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            answer.headers_mut().append(name, value);
+        }
+    }
+    answer
+}
