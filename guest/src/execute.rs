@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use crate::contact::{
-    ChangeKey, CrmContact, CrmId, FieldSet, MailboxContact, MailboxId, SearchKey,
+    ChangeKey, CrmContact, CrmFields, CrmId, FieldSet, MailboxContact, MailboxId, SearchKey, View,
 };
 use crate::crm::{Crm, CrmEdit, CrmRead, MarkerChange};
 use crate::http::{RemoteError, WriteError};
@@ -454,13 +454,11 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     fn decide_restored(&self, work: &mut Work) -> Decision {
-        if let Half::Present(contact) = &mut work.pair.crm {
-            if contact.marked == Some(false) {
-                if let Some(link) = &mut work.pair.link {
+        if let Half::Present(contact) = &mut work.pair.crm
+            && contact.marked == Some(false)
+                && let Some(link) = &mut work.pair.link {
                     link.marker_seen = false;
                 }
-            }
-        }
         self.decide(&work.pair, &work.task.withheld)
     }
 
@@ -894,7 +892,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 .collect()
         };
         self.each(works, asked, send, |work, ()| {
-            work.written.push((side, Action::Delete))
+            work.written.push((side, Action::Delete));
         });
     }
 }

@@ -446,7 +446,7 @@ impl Memory {
 
     /// Which mailbox's deletion took each CRM contact away.
     pub fn deletions(&self, ids: &[CrmId]) -> Result<Vec<Option<Deletion>>, Failure> {
-        let keys: Vec<String> = ids.iter().map(|id| deletion_key(id)).collect();
+        let keys: Vec<String> = ids.iter().map(deletion_key).collect();
         let values = self.get(&keys)?;
         Ok(values
             .into_iter()

@@ -58,11 +58,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(pair) = packed.unpack() else {
                 continue;
             };
-            if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link) {
-                if !link.is_tombstone() {
+            if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link)
+                && !link.is_tombstone() {
                     gone.insert(id.clone(), link);
                 }
-            }
         }
         if gone.is_empty() {
             return Ok(());
@@ -530,16 +529,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             None if begun.is_full && self.shows_nothing() => Some("side-empty"),
             None => None,
         };
-        match reason {
-            Some(reason) => (planned.into_keys().collect(), reason),
-            None => {
-                let now = self.outside.now();
-                let limits = self.job.policy.guard;
-                (
-                    state.guard.held_back(&planned, state.links, limits, now),
-                    "over-limit",
-                )
-            }
+        if let Some(reason) = reason { (planned.into_keys().collect(), reason) } else {
+            let now = self.outside.now();
+            let limits = self.job.policy.guard;
+            (
+                state.guard.held_back(&planned, state.links, limits, now),
+                "over-limit",
+            )
         }
     }
 

@@ -54,11 +54,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             match source {
                 Source::Crm(id) if is_due => {
                     self.gathered.crm_queue.insert(id.clone());
-                    if let Some(link) = self.memory.links(std::slice::from_ref(id))?.pop() {
-                        if let Some(link) = link.found() {
+                    if let Some(link) = self.memory.links(std::slice::from_ref(id))?.pop()
+                        && let Some(link) = link.found() {
                             self.gathered.mailbox_queue.insert(link.mailbox_id);
                         }
-                    }
                 }
                 Source::Mailbox(id) if is_due => {
                     self.gathered.mailbox_queue.insert(id.clone());

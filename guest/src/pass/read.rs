@@ -335,32 +335,26 @@ impl Gathered {
     /// Sets the CRM's half of a pair.
     pub(super) fn put_crm(&mut self, link: Link, half: Half<CrmContact>) {
         let id = link.crm_id.clone();
-        match self.pairs.get_mut(&id) {
-            Some(pair) => pair.crm = half.pack(),
-            None => {
-                let pair = Pair {
-                    link: Some(link),
-                    crm: half,
-                    mailbox: Half::Unread,
-                };
-                self.pairs.insert(id, pair.pack());
-            }
+        if let Some(pair) = self.pairs.get_mut(&id) { pair.crm = half.pack() } else {
+            let pair = Pair {
+                link: Some(link),
+                crm: half,
+                mailbox: Half::Unread,
+            };
+            self.pairs.insert(id, pair.pack());
         }
     }
 
     /// Sets the mailbox's half of a pair.
     pub(super) fn put_mailbox(&mut self, link: Link, half: Half<MailboxContact>) {
         let id = link.crm_id.clone();
-        match self.pairs.get_mut(&id) {
-            Some(pair) => pair.mailbox = half.pack(),
-            None => {
-                let pair = Pair {
-                    link: Some(link),
-                    crm: Half::Unread,
-                    mailbox: half,
-                };
-                self.pairs.insert(id, pair.pack());
-            }
+        if let Some(pair) = self.pairs.get_mut(&id) { pair.mailbox = half.pack() } else {
+            let pair = Pair {
+                link: Some(link),
+                crm: Half::Unread,
+                mailbox: half,
+            };
+            self.pairs.insert(id, pair.pack());
         }
     }
 

@@ -95,11 +95,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 attempts,
                 not_before: now.plus_ms(retry_wait_ms(put_off.reason, attempts)),
             };
-            if before.is_none() {
-                if let Some(problem) = &put_off.problem {
+            if before.is_none()
+                && let Some(problem) = &put_off.problem {
                     findings.push(refused(source, put_off.reason, problem));
                 }
-            }
             writes.push(self.memory.set_pending(source, Some(&row)));
         }
         let is_settled = |source: &Source, row: &Pending| {
