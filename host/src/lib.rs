@@ -1,1 +1,3 @@
 //! The wasmtime host.
+
+pub mod store;
