@@ -22,7 +22,8 @@ use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpHooks;
 
 use crate::store::{Crash, Namespace};
-use sandbox::{LastWords, Sandbox};
+use sandbox::LastWords;
+pub(crate) use sandbox::Sandbox;
 
 /// The interface whose version stands for the package's.
 const FACE: &str = "contact-sync:plugin/sync@";

@@ -11,7 +11,7 @@ use super::addresses;
 
 /// Where a request goes (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin {
+pub(crate) struct Origin {
     https: bool,
     /// In lower case; an IPv6 address in brackets.
     host: String,
@@ -20,7 +20,7 @@ pub struct Origin {
 
 /// Why an address names no origin that a request may go to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OriginError {
+pub(crate) enum OriginError {
     /// Not a URL at all.
     #[error("it is not an absolute URL")]
     NotAbsolute,
