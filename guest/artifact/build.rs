@@ -15,8 +15,14 @@ const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "component";
 
 /// What the component is made from, relative to the workspace.
-const SOURCES: [&str; 6] =
-    ["Cargo.lock", "Cargo.toml", "guest/Cargo.toml", "guest/src", "rust-toolchain.toml", "wit"];
+const SOURCES: [&str; 6] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "guest/Cargo.toml",
+    "guest/src",
+    "rust-toolchain.toml",
+    "wit",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=CONTACT_SYNC_PLUGIN");
@@ -25,7 +31,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => built_component()?,
     };
     println!("cargo::rerun-if-changed={}", component.display());
-    println!("cargo::rustc-env=CONTACT_SYNC_COMPONENT={}", component.display());
+    println!(
+        "cargo::rustc-env=CONTACT_SYNC_COMPONENT={}",
+        component.display()
+    );
     Ok(())
 }
 
@@ -42,7 +51,10 @@ fn built_component() -> Result<PathBuf, Box<dyn Error>> {
         .nth(2)
         .ok_or("guest/artifact is not where it belongs in the workspace")?;
     for source in SOURCES {
-        println!("cargo::rerun-if-changed={}", workspace.join(source).display());
+        println!(
+            "cargo::rerun-if-changed={}",
+            workspace.join(source).display()
+        );
     }
     ensure_target()?;
     let target_folder = PathBuf::from(env::var("OUT_DIR")?).join("target");
@@ -51,7 +63,10 @@ fn built_component() -> Result<PathBuf, Box<dyn Error>> {
         let said = String::from_utf8_lossy(&built.stderr);
         return Err(format!("the component does not compile:\n{said}").into());
     }
-    Ok(target_folder.join(TARGET).join(PROFILE).join("contact_sync_guest.wasm"))
+    Ok(target_folder
+        .join(TARGET)
+        .join(PROFILE)
+        .join("contact_sync_guest.wasm"))
 }
 
 fn guest_build(workspace: &Path, target_folder: &Path) -> Result<Command, Box<dyn Error>> {
@@ -63,7 +78,15 @@ fn guest_build(workspace: &Path, target_folder: &Path) -> Result<Command, Box<dy
     }
     cargo
         .current_dir(workspace)
-        .args(["rustc", "--locked", "--package", GUEST, "--lib", "--crate-type", "cdylib"])
+        .args([
+            "rustc",
+            "--locked",
+            "--package",
+            GUEST,
+            "--lib",
+            "--crate-type",
+            "cdylib",
+        ])
         .args(["--target", TARGET, "--profile", PROFILE, "--target-dir"])
         .arg(target_folder);
     Ok(cargo)
@@ -95,7 +118,8 @@ fn ensure_target() -> Result<(), Box<dyn Error>> {
 
 fn has_target() -> Result<bool, Box<dyn Error>> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let printed =
-        Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
+    let printed = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()?;
     Ok(printed.status.success() && Path::new(String::from_utf8(printed.stdout)?.trim()).is_dir())
 }

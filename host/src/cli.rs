@@ -54,7 +54,12 @@ struct Cli {
 #[derive(Args, Debug)]
 struct Options {
     /// The configuration.
-    #[arg(long, global = true, value_name = "FILE", default_value = "contact-sync.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "contact-sync.toml"
+    )]
     config: PathBuf,
     /// Only this tenant.
     #[arg(long, global = true, value_name = "ID")]
@@ -147,7 +152,11 @@ impl From<io::Error> for Stop {
 
 impl From<PluginError> for Stop {
     fn from(error: PluginError) -> Self {
-        Self::Message(End::Internal, error.to_string(), Some(error.remedy().into()))
+        Self::Message(
+            End::Internal,
+            error.to_string(),
+            Some(error.remedy().into()),
+        )
     }
 }
 
@@ -166,7 +175,11 @@ pub(crate) fn main() -> ExitCode {
             let usage = error.use_stderr();
             // Nothing can be told where even this cannot be printed.
             _ = error.print();
-            return if usage { End::Internal.into() } else { ExitCode::SUCCESS };
+            return if usage {
+                End::Internal.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     log(cli.options.verbose);
@@ -198,9 +211,16 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
     for error in &config.set_aside {
         tell("error", &error.to_string(), Some(&error.remedy));
     }
-    let mut end = if config.set_aside.is_empty() { End::Complete } else { End::Configuration };
+    let mut end = if config.set_aside.is_empty() {
+        End::Complete
+    } else {
+        End::Configuration
+    };
     let tenants = chosen(&config, options)?;
-    let remembers = matches!(cli.command, Command::Sync | Command::Status | Command::Pair { .. });
+    let remembers = matches!(
+        cli.command,
+        Command::Sync | Command::Status | Command::Pair { .. }
+    );
     let host = host(options, &config, remembers || config.store.exists()).await?;
     for settings in &tenants {
         let tenant = match host.tenant(settings) {
@@ -218,7 +238,11 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
 
 async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<End, Stop> {
     let Some(first) = tenant.mailboxes().first() else {
-        tell("warning", &format!("tenant `{}` has no mailbox", tenant.id()), None);
+        tell(
+            "warning",
+            &format!("tenant `{}` has no mailbox", tenant.id()),
+            None,
+        );
         return Ok(End::Complete);
     };
     let only_one = |what: &str| {
@@ -230,7 +254,11 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
         Err(Stop::Message(End::Internal, message, Some(hint.into())))
     };
     match &cli.command {
-        Command::Pair { crm_contact, mailbox_contact, as_new } => {
+        Command::Pair {
+            crm_contact,
+            mailbox_contact,
+            as_new,
+        } => {
             only_one("`pair`")?;
             let pairing = match (crm_contact, mailbox_contact, as_new) {
                 (Some(crm_id), Some(mailbox_id), None) => Pairing::Same(TwoIds {
@@ -242,7 +270,14 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             };
             let paired = first.pair(&pairing).await;
             let place = Place::of(tenant, first);
-            show(cli, &place, paired, End::Complete, human::operation, json::operation)
+            show(
+                cli,
+                &place,
+                paired,
+                End::Complete,
+                human::operation,
+                json::operation,
+            )
         }
         Command::ExportCsv { out } => {
             if tenant_count > 1 {
@@ -273,7 +308,14 @@ async fn run_mailbox(cli: &Cli, tenant: &Tenant, mailbox: &Mailbox) -> Result<En
         }
         Command::Status => {
             let overview = mailbox.status().await;
-            let end = show(cli, &place, overview, End::Complete, human::overview, json::overview)?;
+            let end = show(
+                cli,
+                &place,
+                overview,
+                End::Complete,
+                human::overview,
+                json::overview,
+            )?;
             if cli.options.verbose
                 && let Ok(Some(crash)) = mailbox.last_crash().await
             {
@@ -336,8 +378,16 @@ async fn drive(cli: &Cli, place: &Place, pass: &mut Pass, mode: Mode) -> Result<
         }
         report.findings.extend(page);
     }
-    let sign_in = pass.sign_in_error().map(|error| (error.to_string(), error.remedy));
-    Ok(Shown { mode, report, operations, denials: pass.denials(), sign_in })
+    let sign_in = pass
+        .sign_in_error()
+        .map(|error| (error.to_string(), error.remedy));
+    Ok(Shown {
+        mode,
+        report,
+        operations,
+        denials: pass.denials(),
+        sign_in,
+    })
 }
 
 fn count<T>(items: &[T]) -> u32 {
@@ -381,7 +431,10 @@ struct Place {
 
 impl Place {
     fn of(tenant: &Tenant, mailbox: &Mailbox) -> Self {
-        Self { tenant: tenant.id().to_owned(), mailbox: mailbox.id().to_owned() }
+        Self {
+            tenant: tenant.id().to_owned(),
+            mailbox: mailbox.id().to_owned(),
+        }
     }
 }
 
@@ -422,8 +475,16 @@ fn show_error(cli: &Cli, place: &Place, error: &Error) -> Result<End, Stop> {
 }
 
 fn tell_error(place: &str, error: &Error) {
-    tell("error", &format!("{place}: {error}"), error.remedy().as_deref());
-    if let Error::Failed { sign_in: Some(sign_in), .. } = error {
+    tell(
+        "error",
+        &format!("{place}: {error}"),
+        error.remedy().as_deref(),
+    );
+    if let Error::Failed {
+        sign_in: Some(sign_in),
+        ..
+    } = error
+    {
         tell("note", &sign_in.to_string(), None);
     }
 }
@@ -462,13 +523,21 @@ fn told(stop: Stop) -> End {
 fn chosen(config: &Config, options: &Options) -> Result<Vec<TenantSettings>, Stop> {
     let unknown = |what: &str, id: &str, known: Vec<&str>| {
         let hint = format!("known: {}", known.join(", "));
-        Stop::Message(End::Internal, format!("there is no {what} `{id}`"), Some(hint))
+        Stop::Message(
+            End::Internal,
+            format!("there is no {what} `{id}`"),
+            Some(hint),
+        )
     };
     let mut tenants = config.tenants.clone();
     if let Some(id) = &options.tenant {
         tenants.retain(|tenant| tenant.id == *id);
         if tenants.is_empty() {
-            let known = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+            let known = config
+                .tenants
+                .iter()
+                .map(|tenant| tenant.id.as_str())
+                .collect();
             return Err(unknown("tenant", id, known));
         }
     }
@@ -482,7 +551,9 @@ fn chosen(config: &Config, options: &Options) -> Result<Vec<TenantSettings>, Sto
     }
     if !options.mailbox.is_empty() {
         for tenant in &mut tenants {
-            tenant.mailboxes.retain(|mailbox| options.mailbox.contains(&mailbox.id));
+            tenant
+                .mailboxes
+                .retain(|mailbox| options.mailbox.contains(&mailbox.id));
         }
         tenants.retain(|tenant| !tenant.mailboxes.is_empty());
     }
@@ -504,13 +575,20 @@ async fn host(options: &Options, config: &Config, remembers: bool) -> Result<Hos
     } else {
         Arc::new(MemoryStore::default())
     };
-    let settings = HostSettings { cache: cache_folder(), ..HostSettings::usual(plugin, store) };
+    let settings = HostSettings {
+        cache: cache_folder(),
+        ..HostSettings::usual(plugin, store)
+    };
     Ok(Host::new(settings).await?)
 }
 
 /// Where the XDG base directory specification keeps what can be made again.
 fn cache_folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
     Some(caches.join("contact-sync"))
 }
@@ -518,7 +596,11 @@ fn cache_folder() -> Option<PathBuf> {
 /// Warnings of the host itself, more with `--verbose`; `RUST_LOG` says otherwise. Ids only.
 fn log(verbose: bool) {
     use tracing_subscriber::EnvFilter;
-    let usual = if verbose { "contact_sync_host=debug" } else { "contact_sync_host=error" };
+    let usual = if verbose {
+        "contact_sync_host=debug"
+    } else {
+        "contact_sync_host=error"
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -130,7 +130,10 @@ impl TenantSettings {
     /// What the plugin is told about one of this tenant's mailboxes.
     pub fn job(&self, mailbox: &MailboxSettings) -> Job {
         Job {
-            tenant: Tenant { id: self.id.clone(), region: self.region.clone() },
+            tenant: Tenant {
+                id: self.id.clone(),
+                region: self.region.clone(),
+            },
             crm: Crm::Flowfact(Flowfact {
                 base_url: self.flowfact.base_url.clone(),
                 schema: self.flowfact.schema.clone(),
@@ -152,7 +155,10 @@ impl TenantSettings {
     }
 
     pub(crate) fn networks(&self, mailbox: &MailboxSettings) -> Networks {
-        Networks { crm: self.flowfact.network, mailbox: mailbox.office365.network }
+        Networks {
+            crm: self.flowfact.network,
+            mailbox: mailbox.office365.network,
+        }
     }
 }
 
@@ -183,7 +189,10 @@ pub fn usual_policy() -> Policy {
         on_mailbox_delete: OnMailboxDelete::DeleteInCrm,
         on_unmark: OnUnmark::Keep,
         matching: Matching::EmailOrPhone,
-        guard: Guard { contacts_max: 10, contacts_percent_max: 10 },
+        guard: Guard {
+            contacts_max: 10,
+            contacts_percent_max: 10,
+        },
         journal_days: 30,
         native_sync: NativeSync::Ask,
         crm_not_found: CrmNotFound::Hold,
@@ -200,5 +209,8 @@ fn scope(base_url: &str) -> String {
         "https://microsoftgraph.chinacloudapi.cn",
     ];
     let cloud = CLOUDS.iter().find(|cloud| base_url.starts_with(**cloud));
-    format!("{}/.default", cloud.unwrap_or(&"https://graph.microsoft.com"))
+    format!(
+        "{}/.default",
+        cloud.unwrap_or(&"https://graph.microsoft.com")
+    )
 }

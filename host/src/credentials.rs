@@ -149,7 +149,12 @@ const WAITS: Waits = Waits {
 impl Keeper {
     /// A keeper that signs in over `client`, which must reach [`SignIn::endpoint`].
     pub(crate) fn new(sign_in: SignIn, client: Client, clock: Clock) -> Self {
-        Self { sign_in, client, clock, state: Mutex::default() }
+        Self {
+            sign_in,
+            client,
+            clock,
+            state: Mutex::default(),
+        }
     }
 
     /// How it signs in.
@@ -234,7 +239,11 @@ impl Keeper {
         state.failure = None;
         state.generation += 1;
         let generation = state.generation;
-        let authorization = Authorization { name: issued.header, value: issued.value, generation };
+        let authorization = Authorization {
+            name: issued.header,
+            value: issued.value,
+            generation,
+        };
         let lifetime_ms = issued.lifetime_ms;
         let early_ms = (lifetime_ms / 10).clamp(*RENEW_EARLY_MS.start(), *RENEW_EARLY_MS.end());
         state.token = Some(Token {
@@ -253,7 +262,12 @@ impl Keeper {
             SignIn::FlowfactToken { base_url, token } => {
                 flowfact::exchange(&self.client, base_url, &token.read(Service::Flowfact)?).await
             }
-            SignIn::MicrosoftClient { authority, client_id, client_secret, scope } => {
+            SignIn::MicrosoftClient {
+                authority,
+                client_id,
+                client_secret,
+                scope,
+            } => {
                 let secret = client_secret.read(Service::Graph)?;
                 microsoft::exchange(&self.client, authority, client_id, &secret, scope).await
             }

@@ -25,7 +25,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{
@@ -141,22 +143,32 @@ impl Permits {
 
 impl Egress {
     /// The way out of a pass with these rules.
-    pub(crate) fn new(
-        rules: Rules,
-        connections: Connections,
-        lease_lost: Arc<AtomicBool>,
-    ) -> Self {
+    pub(crate) fn new(rules: Rules, connections: Connections, lease_lost: Arc<AtomicBool>) -> Self {
         let noted = Mutex::default();
-        Self { passage: Arc::new(Passage { rules, connections, lease_lost, noted }) }
+        Self {
+            passage: Arc::new(Passage {
+                rules,
+                connections,
+                lease_lost,
+                noted,
+            }),
+        }
     }
 
     /// What was denied so far, and why a sign-in failed.
     pub(crate) fn noted(&self) -> Noted {
-        self.passage.noted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.passage
+            .noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
-type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type Answered = (
+    Response<WasiBody>,
+    Box<dyn Future<Output = Result<(), Error>> + Send>,
+);
 
 impl WasiHttpHooks for Egress {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
@@ -183,7 +195,9 @@ impl WasiHttpHooks for Egress {
 
 /// Whether a header signs requests in.
 pub(crate) fn is_credential(name: &str) -> bool {
-    CREDENTIAL_HEADERS.iter().any(|credential| credential.eq_ignore_ascii_case(name))
+    CREDENTIAL_HEADERS
+        .iter()
+        .any(|credential| credential.eq_ignore_ascii_case(name))
 }
 
 impl Passage {
@@ -196,11 +210,15 @@ impl Passage {
         if self.lease_lost.load(Ordering::Relaxed) {
             return Err(self.deny(&Denial::LeaseLost));
         }
-        let allowed =
-            self.rules.check(&head.method, &head.uri).map_err(|denial| self.deny(&denial))?;
+        let allowed = self
+            .rules
+            .check(&head.method, &head.uri)
+            .map_err(|denial| self.deny(&denial))?;
         let body = buffered(body, waits).await?;
         if allowed.batch {
-            self.rules.check_batch(&head.uri, &body).map_err(|denial| self.deny(&denial))?;
+            self.rules
+                .check_batch(&head.uri, &body)
+                .map_err(|denial| self.deny(&denial))?;
         }
         let keeper = match allowed.side {
             Side::Crm => &self.connections.crm,
@@ -213,7 +231,10 @@ impl Passage {
             body,
         };
         let permits = self.connections.permits.of(&allowed.origin);
-        let _permit = permits.acquire_owned().await.map_err(|_| Error::ConfigurationError)?;
+        let _permit = permits
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::ConfigurationError)?;
         let answer = match self.signed_in(&outgoing, keeper, waits).await {
             Ok(answer) => answer,
             Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
@@ -233,7 +254,9 @@ impl Passage {
     ) -> Result<Response<Bytes>, Trouble> {
         let client = &self.connections.client;
         let authorization = keeper.authorization().await?;
-        let answer = client.exchange(outgoing.request(&authorization)?, waits).await?;
+        let answer = client
+            .exchange(outgoing.request(&authorization)?, waits)
+            .await?;
         let status = answer.status().as_u16();
         if status != 401 && status != 403 {
             keeper.accepted(&authorization).await;
@@ -269,7 +292,10 @@ impl Passage {
             "message": error.message,
         });
         let unreachable = error.kind == SignInErrorKind::Unreachable;
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).sign_in = Some(error);
+        self.noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .sign_in = Some(error);
         if unreachable {
             return Err(Error::DestinationUnavailable);
         }
@@ -297,7 +323,9 @@ impl Outgoing {
             .body(Full::new(self.body.clone()))
             .map_err(|error| ExchangeError::Broken(error.to_string()))?;
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(authorization.name.clone(), authorization.value.clone());
+        request
+            .headers_mut()
+            .insert(authorization.name.clone(), authorization.value.clone());
         Ok(request)
     }
 }
@@ -336,7 +364,11 @@ async fn buffered(body: WasiBody, waits: Waits) -> Result<Bytes, Error> {
 
 fn without(headers: &HeaderMap, dropped: impl Fn(&str) -> bool) -> HeaderMap {
     let kept = |(name, value): (&HeaderName, &HeaderValue)| (name.clone(), value.clone());
-    headers.iter().filter(|(name, _)| !dropped(name.as_str())).map(kept).collect()
+    headers
+        .iter()
+        .filter(|(name, _)| !dropped(name.as_str()))
+        .map(kept)
+        .collect()
 }
 
 fn is_hop(name: &str) -> bool {
@@ -360,7 +392,10 @@ fn waits(options: Option<RequestOptions>) -> Waits {
 fn guest_error(error: ExchangeError) -> Error {
     tracing::debug!(%error, "a request of the plugin failed");
     match error {
-        ExchangeError::Name(_) => Error::DnsError { rcode: None, info_code: None },
+        ExchangeError::Name(_) => Error::DnsError {
+            rcode: None,
+            info_code: None,
+        },
         ExchangeError::Prohibited => Error::DestinationIpProhibited,
         ExchangeError::Refused => Error::ConnectionRefused,
         ExchangeError::Tls(_) => Error::TlsCertificateError,

@@ -142,12 +142,30 @@ struct TenantShared {
 impl Host {
     /// Loads the plugin, and refuses one that does not fit.
     pub async fn new(settings: HostSettings) -> Result<Self, PluginError> {
-        let HostSettings { plugin, cache, store, limits, running_max, name, clock } = settings;
+        let HostSettings {
+            plugin,
+            cache,
+            store,
+            limits,
+            running_max,
+            name,
+            clock,
+        } = settings;
         let plugin = Plugin::load(&plugin, cache, limits).await?;
         let running = Semaphore::new(running_max);
         let (lookup, tenants) = (system_lookup(), Mutex::default());
-        let shared = Shared { plugin, store, running, name, clock, lookup, tenants };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            plugin,
+            store,
+            running,
+            name,
+            clock,
+            lookup,
+            tenants,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// A tenant with its mailboxes. Sends nothing and reads no secret.
@@ -157,13 +175,21 @@ impl Host {
             let job = settings.job(mailbox);
             let connections = self.connections(&shared, settings, mailbox)?;
             let networks = settings.networks(mailbox);
-            let core = Arc::new(Core { host: Arc::clone(&self.shared), job, networks, connections });
+            let core = Arc::new(Core {
+                host: Arc::clone(&self.shared),
+                job,
+                networks,
+                connections,
+            });
             // Found out now rather than in the middle of the night.
             core.rules(Writing::Forbidden)?;
             Ok(Mailbox { core })
         });
         let mailboxes = mailboxes.collect::<Result<_, Error>>()?;
-        Ok(Tenant { id: settings.id.clone(), mailboxes })
+        Ok(Tenant {
+            id: settings.id.clone(),
+            mailboxes,
+        })
     }
 
     fn connections(
@@ -179,8 +205,14 @@ impl Host {
                 .map_err(|error| Error::endpoint(url, &error))
         };
         let endpoints = [
-            (origin(&tenant.flowfact.base_url, networks.crm)?, networks.crm),
-            (origin(&mailbox.office365.base_url, networks.mailbox)?, networks.mailbox),
+            (
+                origin(&tenant.flowfact.base_url, networks.crm)?,
+                networks.crm,
+            ),
+            (
+                origin(&mailbox.office365.base_url, networks.mailbox)?,
+                networks.mailbox,
+            ),
         ];
         Ok(Connections {
             client: Client::new(Arc::clone(&self.shared.lookup), &endpoints),
@@ -197,7 +229,10 @@ impl Host {
         sign_in: SignIn,
         network: Network,
     ) -> Result<SharedKeeper, Error> {
-        let mut keepers = shared.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keepers = shared
+            .keepers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = keepers.iter().find(|keeper| *keeper.sign_in() == sign_in) {
             return Ok(Arc::clone(found));
         }
@@ -285,7 +320,10 @@ impl Mailbox {
         let job = self.core.job.clone();
         let opened = session
             .call(async |face, store| {
-                face.contact_sync_plugin_sync().pass().call_open(store, &job, mode).await
+                face.contact_sync_plugin_sync()
+                    .pass()
+                    .call_open(store, &job, mode)
+                    .await
             })
             .await;
         match opened.and_then(|opened| opened.map_err(|failure| session.failed(failure))) {
@@ -303,7 +341,9 @@ impl Mailbox {
         let job = &self.core.job;
         let checkup = session
             .call(async |face, store| {
-                face.contact_sync_plugin_setup().call_check(store, job).await
+                face.contact_sync_plugin_setup()
+                    .call_check(store, job)
+                    .await
             })
             .await?;
         checkup.map_err(|failure| session.failed(failure))
@@ -315,7 +355,9 @@ impl Mailbox {
         let job = &self.core.job;
         let overview = session
             .call(async |face, store| {
-                face.contact_sync_plugin_sync().call_status(store, job).await
+                face.contact_sync_plugin_sync()
+                    .call_status(store, job)
+                    .await
             })
             .await?;
         overview.map_err(|failure| session.failed(failure))
@@ -324,7 +366,12 @@ impl Mailbox {
     /// How this mailbox's passes crashed last, if they ever did. May hold personal data.
     pub async fn last_crash(&self) -> Result<Option<Crash>, Error> {
         let job = &self.core.job;
-        Ok(self.core.host.store.last_crash(&job.tenant.id, &job.mailbox.id).await?)
+        Ok(self
+            .core
+            .host
+            .store
+            .last_crash(&job.tenant.id, &job.mailbox.id)
+            .await?)
     }
 
     /// Settles who is who; the next pass acts on it.
@@ -333,7 +380,9 @@ impl Mailbox {
         let job = &self.core.job;
         let paired = session
             .call(async |face, store| {
-                face.contact_sync_plugin_contacts().call_pair(store, job, pairing).await
+                face.contact_sync_plugin_contacts()
+                    .call_pair(store, job, pairing)
+                    .await
             })
             .await;
         let result = paired.and_then(|paired| paired.map_err(|failure| session.failed(failure)));
@@ -347,7 +396,9 @@ impl Mailbox {
         let job = &self.core.job;
         let rebound = session
             .call(async |face, store| {
-                face.contact_sync_plugin_setup().call_rebind(store, job).await
+                face.contact_sync_plugin_setup()
+                    .call_rebind(store, job)
+                    .await
             })
             .await;
         let result = rebound.and_then(|rebound| rebound.map_err(|failure| session.failed(failure)));
@@ -408,15 +459,24 @@ impl Core {
     /// A session that holds the tenant's lease.
     async fn leased(self: &Arc<Self>, writing: Writing) -> Result<Session, Error> {
         let tenant = &self.job.tenant.id;
-        let acquired = self.host.store.acquire(tenant, &self.host.name, LEASE_TTL_MS).await?;
+        let acquired = self
+            .host
+            .store
+            .acquire(tenant, &self.host.name, LEASE_TTL_MS)
+            .await?;
         let lease = match acquired {
             Acquired::Lease(lease) => lease,
             Acquired::HeldBy { holder, ends_in_ms } => {
-                return Err(Error::Busy { tenant: tenant.clone(), holder, ends_in_ms });
+                return Err(Error::Busy {
+                    tenant: tenant.clone(),
+                    holder,
+                    ends_in_ms,
+                });
             }
         };
         let kept = KeptLease::new(Arc::clone(&self.host.store), lease.clone());
-        self.session(Access::Fenced(lease), writing, Some(kept)).await
+        self.session(Access::Fenced(lease), writing, Some(kept))
+            .await
     }
 
     async fn session(
@@ -425,12 +485,23 @@ impl Core {
         writing: Writing,
         lease: Option<KeptLease>,
     ) -> Result<Session, Error> {
-        let lost = lease.as_ref().map_or_else(Arc::default, |lease| Arc::clone(&lease.lost));
+        let lost = lease
+            .as_ref()
+            .map_or_else(Arc::default, |lease| Arc::clone(&lease.lost));
         let egress = Egress::new(self.rules(writing)?, self.connections.clone(), lost);
         let namespace = Namespace::new(Arc::clone(&self.host.store), access);
-        let instance = self.host.plugin.instance(Box::new(egress.clone()), namespace).await;
+        let instance = self
+            .host
+            .plugin
+            .instance(Box::new(egress.clone()), namespace)
+            .await;
         match instance {
-            Ok(instance) => Ok(Session { core: Arc::clone(self), instance, egress, lease }),
+            Ok(instance) => Ok(Session {
+                core: Arc::clone(self),
+                instance,
+                egress,
+                lease,
+            }),
             Err(crash) => Err(self.crashed(crash).await),
         }
     }
@@ -444,7 +515,12 @@ impl Core {
     async fn crashed(&self, crash: Crash) -> Error {
         let (tenant, mailbox) = (&self.job.tenant.id, &self.job.mailbox.id);
         tracing::error!(tenant, mailbox, "the plugin crashed");
-        if let Err(error) = self.host.store.keep_crash(tenant, mailbox, crash.clone()).await {
+        if let Err(error) = self
+            .host
+            .store
+            .keep_crash(tenant, mailbox, crash.clone())
+            .await
+        {
             tracing::error!(tenant, mailbox, %error, "its last words cannot be kept");
         }
         Error::Crashed(crash)
@@ -478,7 +554,11 @@ impl Session {
 
     fn failed(&self, failure: Failure) -> Error {
         let Noted { denials, sign_in } = self.egress.noted();
-        Error::Failed { failure: Box::new(failure), sign_in: sign_in.map(Box::new), denials }
+        Error::Failed {
+            failure: Box::new(failure),
+            sign_in: sign_in.map(Box::new),
+            denials,
+        }
     }
 
     async fn end(self) {
@@ -520,7 +600,10 @@ impl Pass {
         let step = self
             .session
             .call(async |face, store| {
-                face.contact_sync_plugin_sync().pass().call_advance(store, handle).await
+                face.contact_sync_plugin_sync()
+                    .pass()
+                    .call_advance(store, handle)
+                    .await
             })
             .await?;
         Ok(match step {
@@ -538,7 +621,10 @@ impl Pass {
         loop {
             match self.advance().await? {
                 Turn::Working(now) => progress(now),
-                Turn::Waiting { wait, progress: now } => {
+                Turn::Waiting {
+                    wait,
+                    progress: now,
+                } => {
                     progress(now);
                     tokio::time::sleep(wait).await;
                 }
@@ -553,7 +639,8 @@ impl Pass {
         self.session
             .call(async |face, store| {
                 let pass = face.contact_sync_plugin_sync().pass();
-                pass.call_operations(store, handle, first, PAGE_ITEMS_MAX).await
+                pass.call_operations(store, handle, first, PAGE_ITEMS_MAX)
+                    .await
             })
             .await
     }
@@ -564,7 +651,8 @@ impl Pass {
         self.session
             .call(async |face, store| {
                 let pass = face.contact_sync_plugin_sync().pass();
-                pass.call_findings(store, handle, first, PAGE_ITEMS_MAX).await
+                pass.call_findings(store, handle, first, PAGE_ITEMS_MAX)
+                    .await
             })
             .await
     }
@@ -614,7 +702,12 @@ impl KeptLease {
                 }
             }
         });
-        Self { store, lease: Some(lease), lost, heartbeat }
+        Self {
+            store,
+            lease: Some(lease),
+            lost,
+            heartbeat,
+        }
     }
 
     async fn release(mut self) {
@@ -684,7 +777,10 @@ pub enum Error {
 
 impl Error {
     fn endpoint(endpoint: &str, why: &egress::origin::OriginError) -> Self {
-        Self::Endpoint { endpoint: endpoint.to_owned(), why: why.to_string() }
+        Self::Endpoint {
+            endpoint: endpoint.to_owned(),
+            why: why.to_string(),
+        }
     }
 
     /// What to do now, if that is known.
@@ -701,7 +797,10 @@ impl Error {
                  `contact-sync status --verbose` shows"
                     .into(),
             ),
-            Self::Failed { sign_in: Some(sign_in), .. } => Some(sign_in.remedy.clone()),
+            Self::Failed {
+                sign_in: Some(sign_in),
+                ..
+            } => Some(sign_in.remedy.clone()),
             Self::Failed { failure, .. } => problem(failure).remedy.clone(),
         }
     }

@@ -79,7 +79,9 @@ pub enum PluginError {
     #[error("this component is no contact-sync plugin: it exports no `{FACE}{VERSION}`")]
     NoPlugin,
     /// Made for another version of the interface.
-    #[error("this plugin speaks version {found} of `contact-sync:plugin`; this host speaks {VERSION}")]
+    #[error(
+        "this plugin speaks version {found} of `contact-sync:plugin`; this host speaks {VERSION}"
+    )]
     Version {
         /// The version that it exports.
         found: String,
@@ -96,7 +98,9 @@ impl PluginError {
     /// What to do now.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Engine(_) => "run it on a machine that wasmtime supports, with enough address space",
+            Self::Engine(_) => {
+                "run it on a machine that wasmtime supports, with enough address space"
+            }
             Self::NotAComponent(_) | Self::NoPlugin => {
                 "give the plugin's file, or leave the option out to run the built-in one"
             }
@@ -131,7 +135,11 @@ impl Plugin {
         sandbox::link(&mut linker).map_err(misfit)?;
         let instance = linker.instantiate_pre(&component).map_err(misfit)?;
         let ready = wit::PluginPre::new(instance).map_err(misfit)?;
-        let plugin = Self { engine, ready, limits };
+        let plugin = Self {
+            engine,
+            ready,
+            limits,
+        };
         let (hooks, namespace) = sandbox::nothing();
         match plugin.instance(hooks, namespace).await {
             Ok(_) => Ok(plugin),
@@ -156,7 +164,13 @@ impl Plugin {
         let step_time_max = self.limits.step_time_max;
         let ready = self.ready.instantiate_async(&mut store);
         match tokio::time::timeout(step_time_max, ready).await {
-            Ok(Ok(face)) => Ok(Instance { face, store, last_words, step_time_max, crash: None }),
+            Ok(Ok(face)) => Ok(Instance {
+                face,
+                store,
+                last_words,
+                step_time_max,
+                crash: None,
+            }),
             Ok(Err(error)) => Err(last_words.crash(&reason(&error))),
             Err(_) => Err(last_words.crash(&too_long(step_time_max))),
         }
@@ -219,10 +233,14 @@ fn engine() -> Result<Engine, PluginError> {
 
 fn check_version(engine: &Engine, component: &Component) -> Result<(), PluginError> {
     let face = component.component_type();
-    let found = face.exports(engine).find_map(|(name, _)| name.strip_prefix(FACE));
+    let found = face
+        .exports(engine)
+        .find_map(|(name, _)| name.strip_prefix(FACE));
     match found {
         Some(VERSION) => Ok(()),
-        Some(found) => Err(PluginError::Version { found: found.into() }),
+        Some(found) => Err(PluginError::Version {
+            found: found.into(),
+        }),
         None => Err(PluginError::NoPlugin),
     }
 }

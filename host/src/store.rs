@@ -43,7 +43,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// within the limits of this module already.
 pub trait Store: Send + Sync + 'static {
     /// Takes the tenant's lease for `ttl_ms`. Fails while somebody else holds a live one.
-    fn acquire<'a>(&'a self, tenant: &'a str, holder: &'a str, ttl_ms: u64) -> Answer<'a, Acquired>;
+    fn acquire<'a>(&'a self, tenant: &'a str, holder: &'a str, ttl_ms: u64)
+    -> Answer<'a, Acquired>;
 
     /// Extends a lease by `ttl_ms` from now.
     fn renew<'a>(&'a self, lease: &'a Lease, ttl_ms: u64) -> Answer<'a, ()>;
@@ -210,7 +211,10 @@ pub struct Namespace {
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Namespace").field("access", &self.access).finish_non_exhaustive()
+        formatter
+            .debug_struct("Namespace")
+            .field("access", &self.access)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,7 +230,9 @@ impl Namespace {
         for key in &keys {
             check_key(key)?;
         }
-        self.store.get_many(&self.access, keys, CALL_BYTES_MAX).await
+        self.store
+            .get_many(&self.access, keys, CALL_BYTES_MAX)
+            .await
     }
 
     /// Entries whose key begins with `prefix`, from the first one greater than `after`.
@@ -247,14 +253,21 @@ impl Namespace {
         if let Some(after) = &after {
             check_key(after)?;
         }
-        let range = ScanRange { prefix, after, entries_max, bytes_max: CALL_BYTES_MAX };
+        let range = ScanRange {
+            prefix,
+            after,
+            entries_max,
+            bytes_max: CALL_BYTES_MAX,
+        };
         self.store.scan(&self.access, range).await
     }
 
     /// All writes or none.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let Access::Fenced(lease) = &self.access else {
-            return Err(StoreError::Refused("this call may only read the store".into()));
+            return Err(StoreError::Refused(
+                "this call may only read the store".into(),
+            ));
         };
         check_writes(&writes)?;
         self.store.commit(lease, writes).await
@@ -267,7 +280,9 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// The machine's own clock.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
 }
@@ -279,7 +294,10 @@ fn check_writes(writes: &[Write]) -> Result<(), StoreError> {
     for write in writes {
         check_key(write.key())?;
         if !keys.insert(write.key()) {
-            return Err(StoreError::Refused(format!("key `{}` occurs twice", write.key())));
+            return Err(StoreError::Refused(format!(
+                "key `{}` occurs twice",
+                write.key()
+            )));
         }
         if let Write::Set(key, value) = write
             && value.len() > VALUE_BYTES_MAX
@@ -301,7 +319,9 @@ fn check_items(what: &str, count: usize) -> Result<(), StoreError> {
     if count <= ITEMS_MAX {
         return Ok(());
     }
-    Err(StoreError::Refused(format!("{count} {what} in one call; the limit is {ITEMS_MAX}")))
+    Err(StoreError::Refused(format!(
+        "{count} {what} in one call; the limit is {ITEMS_MAX}"
+    )))
 }
 
 fn check_key(key: &str) -> Result<(), StoreError> {
@@ -315,13 +335,17 @@ fn check_key(key: &str) -> Result<(), StoreError> {
         )));
     }
     if key.chars().any(char::is_control) {
-        return Err(StoreError::Refused("a key contains a control character".into()));
+        return Err(StoreError::Refused(
+            "a key contains a control character".into(),
+        ));
     }
     Ok(())
 }
 
 fn too_many_bytes(bytes: usize) -> StoreError {
-    StoreError::Refused(format!("{bytes} bytes in one call; the limit is {CALL_BYTES_MAX}"))
+    StoreError::Refused(format!(
+        "{bytes} bytes in one call; the limit is {CALL_BYTES_MAX}"
+    ))
 }
 
 fn namespace_full(bytes_max: u64) -> StoreError {
@@ -339,7 +363,10 @@ struct AnswerBudget {
 
 impl AnswerBudget {
     fn new(bytes_max: usize) -> Self {
-        Self { bytes: 0, bytes_max }
+        Self {
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// Whether so many bytes more fit.

@@ -44,7 +44,11 @@ pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Res
         writeln!(out, "  error: a request was not let out: {denial}")?;
     }
     if !shown.operations.is_empty() {
-        let title = if shown.mode == Mode::Preview { "Operations" } else { "Not carried out" };
+        let title = if shown.mode == Mode::Preview {
+            "Operations"
+        } else {
+            "Not carried out"
+        };
         writeln!(out, "\n{title}")?;
         for operation in &shown.operations {
             one_operation(out, operation)?;
@@ -92,7 +96,10 @@ pub(super) fn checkup(out: &mut dyn Write, place: &Place, checkup: &Checkup) -> 
         match marker {
             Marker::FieldValue(value) => {
                 let (field, value) = (&value.field, &value.value);
-                writeln!(out, "    marker = {{ field = \"{field}\", value = \"{value}\" }}")?;
+                writeln!(
+                    out,
+                    "    marker = {{ field = \"{field}\", value = \"{value}\" }}"
+                )?;
             }
             Marker::SyncEntry(entry) => {
                 writeln!(out, "    marker = {{ sync-entry = \"{entry}\" }}")?;
@@ -113,9 +120,18 @@ pub(super) fn checkup(out: &mut dyn Write, place: &Place, checkup: &Checkup) -> 
 
 /// What earlier passes left behind.
 pub(super) fn overview(out: &mut dyn Write, place: &Place, overview: &Overview) -> io::Result<()> {
-    let last = overview.last_complete.map_or_else(|| "never".to_owned(), local_time);
+    let last = overview
+        .last_complete
+        .map_or_else(|| "never".to_owned(), local_time);
     writeln!(out, "{place}: last complete pass: {last}")?;
-    let Overview { links, detached, held, pending, held_back, .. } = overview;
+    let Overview {
+        links,
+        detached,
+        held,
+        pending,
+        held_back,
+        ..
+    } = overview;
     writeln!(out, "  {links} linked, {detached} detached, {held} held")?;
     writeln!(out, "  {pending} pending, {held_back} waiting for approval")
 }
@@ -139,8 +155,14 @@ fn needs_approval(out: &mut dyn Write, place: &Place, request: &ApprovalRequest)
         other => other,
     };
     writeln!(out, "{place}: waits for your approval: {why}")?;
-    let ApprovalRequest { crm_deletions, mailbox_deletions, detachings, emptied, links, .. } =
-        request;
+    let ApprovalRequest {
+        crm_deletions,
+        mailbox_deletions,
+        detachings,
+        emptied,
+        links,
+        ..
+    } = request;
     writeln!(
         out,
         "  would delete {crm_deletions} in the CRM and {mailbox_deletions} in the mailbox, detach \
@@ -157,18 +179,34 @@ fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
         writeln!(out, "  {conflicts}, {} held", counts.held)?;
     }
     for usage in &counts.usage {
-        let Usage { service, requests, retries, throttled, bytes_sent, bytes_received } = usage;
+        let Usage {
+            service,
+            requests,
+            retries,
+            throttled,
+            bytes_sent,
+            bytes_received,
+        } = usage;
         let (requests, retries) = (plural(*requests, "request"), plural_y(*retries, "retr"));
         let sent = kibibytes(*bytes_sent);
         let received = kibibytes(*bytes_received);
         write!(out, "  {}: {requests}, {retries}", service_name(*service))?;
-        writeln!(out, ", {throttled} throttled, {sent} sent, {received} received")?;
+        writeln!(
+            out,
+            ", {throttled} throttled, {sent} sent, {received} received"
+        )?;
     }
     Ok(())
 }
 
 fn side_counts(out: &mut dyn Write, side: &str, counts: &SideCounts) -> io::Result<()> {
-    let SideCounts { read, created, updated, deleted, unchanged } = counts;
+    let SideCounts {
+        read,
+        created,
+        updated,
+        deleted,
+        unchanged,
+    } = counts;
     writeln!(
         out,
         "  {side:8} {read} read, {created} created, {updated} updated, {deleted} deleted, \
@@ -177,7 +215,13 @@ fn side_counts(out: &mut dyn Write, side: &str, counts: &SideCounts) -> io::Resu
 }
 
 fn one_operation(out: &mut dyn Write, operation: &Operation) -> io::Result<()> {
-    let Operation { side, action, contact, reason, .. } = operation;
+    let Operation {
+        side,
+        action,
+        contact,
+        reason,
+        ..
+    } = operation;
     let (action, side) = (action_name(*action), side_name(*side));
     write!(out, "  {action:8} {side:8} {}  ({reason})", label(contact))?;
     match &operation.state {
@@ -200,7 +244,12 @@ fn one_change(out: &mut dyn Write, change: &Change) -> io::Result<()> {
         (None, Some(after)) => writeln!(out, "             {field}: + {}", one_line(after)),
         (Some(before), None) => writeln!(out, "             {field}: - {}", one_line(before)),
         (Some(before), Some(after)) => {
-            writeln!(out, "             {field}: {} -> {}", one_line(before), one_line(after))
+            writeln!(
+                out,
+                "             {field}: {} -> {}",
+                one_line(before),
+                one_line(after)
+            )
         }
         (None, None) => Ok(()),
     }
@@ -222,10 +271,17 @@ fn one_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
 
 /// The name, and the ids that `pair` wants.
 fn label(contact: &ContactName) -> String {
-    let ids: Vec<_> =
-        [&contact.crm_id, &contact.mailbox_id].into_iter().flatten().map(|id| one_line(id)).collect();
+    let ids: Vec<_> = [&contact.crm_id, &contact.mailbox_id]
+        .into_iter()
+        .flatten()
+        .map(|id| one_line(id))
+        .collect();
     let label = one_line(&contact.label);
-    if ids.is_empty() { label } else { format!("{label} [{}]", ids.join(" / ")) }
+    if ids.is_empty() {
+        label
+    } else {
+        format!("{label} [{}]", ids.join(" / "))
+    }
 }
 
 fn hint(out: &mut dyn Write, remedy: Option<&str>) -> io::Result<()> {
@@ -238,7 +294,11 @@ fn hint(out: &mut dyn Write, remedy: Option<&str>) -> io::Result<()> {
 /// Values come from outside: what would move a terminal's cursor is shown as what it is.
 fn one_line(text: &str) -> String {
     let visible = |character: char| {
-        if character.is_control() { character.escape_default().to_string() } else { character.into() }
+        if character.is_control() {
+            character.escape_default().to_string()
+        } else {
+            character.into()
+        }
     };
     text.chars().map(visible).collect()
 }
@@ -290,11 +350,19 @@ fn service_name(service: Service) -> &'static str {
 }
 
 fn plural(count: u32, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
 }
 
 fn plural_y(count: u32, stem: &str) -> String {
-    if count == 1 { format!("1 {stem}y") } else { format!("{count} {stem}ies") }
+    if count == 1 {
+        format!("1 {stem}y")
+    } else {
+        format!("{count} {stem}ies")
+    }
 }
 
 fn kibibytes(bytes: u64) -> String {
@@ -306,9 +374,15 @@ fn seconds(elapsed_ms: u64) -> String {
 }
 
 fn local_time(at_ms: u64) -> String {
-    let at = i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+    let at = i64::try_from(at_ms)
+        .ok()
+        .and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
     at.map_or_else(
         || "at an unknown time".to_owned(),
-        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
+        |at| {
+            at.to_zoned(TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M:%S %:z")
+                .to_string()
+        },
     )
 }

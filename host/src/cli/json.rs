@@ -50,8 +50,9 @@ pub(super) fn operation(operation: &Operation) -> Value {
 /// A checkup.
 pub(super) fn checkup(checkup: &Checkup) -> Value {
     let fields = checkup.proposal.fields.iter();
-    let fields: Map<_, _> =
-        fields.map(|field| (field_name(field.field).into(), json!(field.name))).collect();
+    let fields: Map<_, _> = fields
+        .map(|field| (field_name(field.field).into(), json!(field.name)))
+        .collect();
     json!({
         "ready": checkup.ready,
         "findings": checkup.findings.iter().map(finding).collect::<Vec<_>>(),

@@ -19,7 +19,10 @@ impl Display {
             return Self::Nothing;
         }
         if !io::stderr().is_terminal() {
-            return Self::Lines { place: place.to_owned(), phase: None };
+            return Self::Lines {
+                place: place.to_owned(),
+                phase: None,
+            };
         }
         let bar = ProgressBar::new_spinner();
         bar.set_prefix(place.to_owned());
@@ -30,7 +33,9 @@ impl Display {
     pub(super) fn show(&mut self, progress: Progress) {
         match self {
             Self::Bar(bar) => {
-                if let (Some(total), Ok(style)) = (progress.total, ProgressStyle::with_template(BAR)) {
+                if let (Some(total), Ok(style)) =
+                    (progress.total, ProgressStyle::with_template(BAR))
+                {
                     bar.set_style(style);
                     bar.set_length(total.into());
                 } else if let Ok(style) = ProgressStyle::with_template(SPINNER) {

@@ -33,7 +33,10 @@ pub(super) fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
     let parsed = reader.parse();
     let mut config = parsed.as_ref().and_then(|table| {
         let top = reader.top(table);
-        let file = File { folder: path.parent().unwrap_or(Path::new("")), top: &top };
+        let file = File {
+            folder: path.parent().unwrap_or(Path::new("")),
+            top: &top,
+        };
         file.config()
     });
     let errors = reader.into_errors();
@@ -91,13 +94,19 @@ impl File<'_> {
         let top = self.top;
         let store = top.required_text("store", "write `store = \"contact-sync.db\"`");
         let inline_secrets = top.flag("allow-inline-secrets");
-        let context = Context { folder: self.folder, inline_secrets };
+        let context = Context {
+            folder: self.folder,
+            inline_secrets,
+        };
         let mut seen = Seen::default();
         let mut tenants = Vec::new();
         let mut personals = Vec::new();
         let sections = top.sections("tenant");
         if !top.has("tenant") {
-            top.missing("tenant", "add a `[[tenant]]`; `contact-sync example-config` shows one");
+            top.missing(
+                "tenant",
+                "add a `[[tenant]]`; `contact-sync example-config` shows one",
+            );
         }
         for section in &sections {
             if let Some((tenant, personal)) = read_tenant(section, context, &mut seen) {
@@ -112,7 +121,11 @@ impl File<'_> {
                 read_personal(tenant, &personal, &mut seen, &mut set_aside);
             }
         }
-        Some(Config { store: self.folder.join(store?.value), tenants, set_aside })
+        Some(Config {
+            store: self.folder.join(store?.value),
+            tenants,
+            set_aside,
+        })
     }
 }
 
@@ -145,7 +158,11 @@ fn read_tenant(
     };
     let marker_field = marker_field.unwrap_or_else(|| "tags".into());
     let tenant_id = id.map(|id| id.value);
-    let common = Common { tenant: tenant_id.as_deref(), marker_field: &marker_field, policy };
+    let common = Common {
+        tenant: tenant_id.as_deref(),
+        marker_field: &marker_field,
+        policy,
+    };
     let mut mailboxes = Vec::new();
     for mailbox in &section.sections("mailbox") {
         mailboxes.extend(read_mailbox(mailbox, context, &common, seen));
@@ -153,20 +170,36 @@ fn read_tenant(
     let personal = section.section("personal");
     let personal = personal.and_then(|personal| read_personal_rules(&personal, context, &common));
     section.finish("");
-    let tenant = TenantSettings { id: tenant_id?, region, flowfact: flowfact?, mailboxes };
+    let tenant = TenantSettings {
+        id: tenant_id?,
+        region,
+        flowfact: flowfact?,
+        mailboxes,
+    };
     Some((tenant, personal))
 }
 
 fn read_flowfact(section: &Section<'_>, context: Context<'_>) -> Option<FlowfactSettings> {
     let network = read_network(section);
     let base_url = read_url(section, "base-url", FLOWFACT_BASE_URL, network);
-    let schema = section.text("schema").map_or_else(|| "contacts".into(), |schema| schema.value);
+    let schema = section
+        .text("schema")
+        .map_or_else(|| "contacts".into(), |schema| schema.value);
     let company = section.text("company").map(|company| company.value);
-    let fields = section.section("fields").map_or_else(Vec::new, |fields| read_fields(&fields));
+    let fields = section
+        .section("fields")
+        .map_or_else(Vec::new, |fields| read_fields(&fields));
     let token = read_secret(section, "token", context);
     section.finish("");
     let (base_url, token) = (base_url?, token?);
-    Some(FlowfactSettings { base_url, schema, company, fields, token, network })
+    Some(FlowfactSettings {
+        base_url,
+        schema,
+        company,
+        fields,
+        token,
+        network,
+    })
 }
 
 /// What a mailbox inherits from its tenant.
@@ -186,7 +219,11 @@ fn read_mailbox(
     let address = read_address(section);
     let scopes = [("company", Scope::Company), ("personal", Scope::Personal)];
     let scope = section.choice("scope", &scopes).unwrap_or(Scope::Company);
-    let marker = read_marker(section, common.marker_field, id.as_ref().map(|id| &*id.value));
+    let marker = read_marker(
+        section,
+        common.marker_field,
+        id.as_ref().map(|id| &*id.value),
+    );
     let policy = read_policy(section, common.policy, Chooser::Administrator);
     let mut office365 = None;
     match section.section("office365") {
@@ -231,9 +268,17 @@ fn read_office365(
     let trust_if_match = section.flag("trust-if-match");
     section.finish("");
     let tenant = tenant?;
-    if !tenant.value.chars().all(|part| part.is_ascii_alphanumeric() || "-.".contains(part)) {
+    if !tenant
+        .value
+        .chars()
+        .all(|part| part.is_ascii_alphanumeric() || "-.".contains(part))
+    {
         let message = "`tenant` is neither an id nor a domain";
-        section.error(&tenant.span, message, "copy the directory (tenant) id from Entra");
+        section.error(
+            &tenant.span,
+            message,
+            "copy the directory (tenant) id from Entra",
+        );
         return None;
     }
     Some(Office365Settings {
@@ -269,7 +314,11 @@ fn read_personal_rules(
         }
     };
     section.finish("");
-    let domains = domains?.value.iter().map(|domain| domain.to_lowercase()).collect();
+    let domains = domains?
+        .value
+        .iter()
+        .map(|domain| domain.to_lowercase())
+        .collect();
     Some(Personal {
         folder: context.folder.join(folder?.value),
         domains,
@@ -296,12 +345,19 @@ fn read_personal(
         Ok(found) => found,
         Err(error) => {
             let message = format!("the folder of personal mailboxes cannot be read: {error}");
-            set_aside.push(problem(&personal.folder, message, "create it, or leave it out"));
+            set_aside.push(problem(
+                &personal.folder,
+                message,
+                "create it, or leave it out",
+            ));
             return;
         }
     };
     let mut files: Vec<_> = found.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
     files.sort();
     for path in files {
         let large = fs::metadata(&path).is_ok_and(|found| found.len() > PERSONAL_FILE_BYTES_MAX);
@@ -329,7 +385,11 @@ fn read_personal_file(
     let parsed = reader.parse();
     let mailbox = parsed.as_ref().and_then(|table| {
         let section = reader.top(table);
-        let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let id = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default()
+            .to_owned();
         if !is_id(&id) {
             let message = format!("the file's name `{id}` cannot be a mailbox's id");
             section.error(&section.span(), message, ID_REMEDY);
@@ -342,15 +402,26 @@ fn read_personal_file(
             let remedy = "ask the administrator to add it to `domains`";
             section.error(&address.span, message, remedy);
         }
-        let value = section.text("marker").map_or_else(|| id.clone(), |marker| marker.value);
+        let value = section
+            .text("marker")
+            .map_or_else(|| id.clone(), |marker| marker.value);
         let policy = read_policy(&section, personal.policy, Chooser::User);
         section.finish(NOT_YOURS);
         let address = address?.value;
-        let office365 =
-            Office365Settings { user: address.clone(), ..personal.office365.clone() };
+        let office365 = Office365Settings {
+            user: address.clone(),
+            ..personal.office365.clone()
+        };
         let field = personal.marker_field.clone();
         let marker = Marker::FieldValue(FieldValue { field, value });
-        Some(MailboxSettings { id, address, scope: Scope::Personal, office365, marker, policy })
+        Some(MailboxSettings {
+            id,
+            address,
+            scope: Scope::Personal,
+            office365,
+            marker,
+            policy,
+        })
     });
     let errors = reader.into_errors();
     if !errors.is_empty() {
@@ -361,7 +432,9 @@ fn read_personal_file(
 
 impl Personal {
     fn allows(&self, address: &str) -> bool {
-        let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_lowercase());
+        let domain = address
+            .rsplit_once('@')
+            .map(|(_, domain)| domain.to_lowercase());
         domain.is_some_and(|domain| self.domains.contains(&domain))
     }
 }
@@ -387,12 +460,16 @@ impl Seen {
                     "the mailbox `{}` of tenant `{tenant}` is the same as {other}",
                     mailbox.id
                 );
-                return Err((message, "remove one of them: two passes on one mailbox fight"));
+                return Err((
+                    message,
+                    "remove one of them: two passes on one mailbox fight",
+                ));
             }
         }
         let me = format!("`{}` of tenant `{tenant}`", mailbox.id);
         for name in names {
-            self.identities.insert((service.clone(), name.to_lowercase()), me.clone());
+            self.identities
+                .insert((service.clone(), name.to_lowercase()), me.clone());
         }
         self.mailboxes.insert(key, ());
         Ok(())
@@ -424,9 +501,18 @@ fn read_region(section: &Section<'_>) -> String {
     let Some(region) = section.text("region") else {
         return "DE".into();
     };
-    if region.value.len() != 2 || !region.value.bytes().all(|letter| letter.is_ascii_uppercase()) {
+    if region.value.len() != 2
+        || !region
+            .value
+            .bytes()
+            .all(|letter| letter.is_ascii_uppercase())
+    {
         let message = format!("`{}` is no region", region.value);
-        section.error(&region.span, message, "write two capital letters, for example \"DE\"");
+        section.error(
+            &region.span,
+            message,
+            "write two capital letters, for example \"DE\"",
+        );
     }
     region.value
 }
@@ -469,10 +555,20 @@ fn read_url(
         Err(OriginError::UserInformation) => "leave it out; secrets have keys of their own".into(),
         Err(_) => format!("write it like `{usual}`"),
     };
-    let why = Origin::of_endpoint(&url.value, network).err().map(|why| why.to_string());
+    let why = Origin::of_endpoint(&url.value, network)
+        .err()
+        .map(|why| why.to_string());
     let fragment = url.value.parse::<Uri>().is_err() && url.value.contains('#');
-    let why = if fragment { Some("it has a fragment".into()) } else { why };
-    let message = format!("`{}` cannot be used: {}", section.join(key), why.unwrap_or_default());
+    let why = if fragment {
+        Some("it has a fragment".into())
+    } else {
+        why
+    };
+    let message = format!(
+        "`{}` cannot be used: {}",
+        section.join(key),
+        why.unwrap_or_default()
+    );
     section.error(&url.span, message, remedy);
     None
 }
@@ -490,7 +586,11 @@ fn read_secret(
     }
     if let Some(inline) = section.short_form(key) {
         let message = format!("`{}` holds a secret in plain sight", section.join(key));
-        section.error(&inline.span, message, format!("move it elsewhere, and {how}"));
+        section.error(
+            &inline.span,
+            message,
+            format!("move it elsewhere, and {how}"),
+        );
         return None;
     }
     let secret = section.section(key)?;
@@ -519,7 +619,10 @@ fn read_secret(
 /// A value in the tenant's marker field, or where it says.
 fn read_marker(section: &Section<'_>, field: &str, id: Option<&str>) -> Option<Marker> {
     let in_field = |field: &str, value: &str| {
-        Marker::FieldValue(FieldValue { field: field.into(), value: value.into() })
+        Marker::FieldValue(FieldValue {
+            field: field.into(),
+            value: value.into(),
+        })
     };
     if !section.has("marker") {
         return Some(in_field(field, id?));
@@ -538,7 +641,10 @@ fn read_marker(section: &Section<'_>, field: &str, id: Option<&str>) -> Option<M
             Some(in_field(&field, &value.value))
         }
         _ => {
-            let message = format!("`{}` does not say what marks a contact", section.join("marker"));
+            let message = format!(
+                "`{}` does not say what marks a contact",
+                section.join("marker")
+            );
             let remedy = "write a value, or { field = \"…\", value = \"…\" }, or \
                           { sync-entry = \"…\" }";
             section.error(&marker.span(), message, remedy);
@@ -572,9 +678,15 @@ fn read_fields(section: &Section<'_>) -> Vec<FieldName> {
         };
         match value {
             DeValue::String(text) if !text.is_empty() => {
-                fields.push(FieldName { field: *field, name: Some(text.to_string()) });
+                fields.push(FieldName {
+                    field: *field,
+                    name: Some(text.to_string()),
+                });
             }
-            DeValue::Boolean(false) => fields.push(FieldName { field: *field, name: None }),
+            DeValue::Boolean(false) => fields.push(FieldName {
+                field: *field,
+                name: None,
+            }),
             _ => {
                 let message = format!("`{}` has a value that it cannot have", section.join(name));
                 let remedy = "write the field's name in your schema, or `false`";
@@ -601,25 +713,38 @@ fn read_policy(section: &Section<'_>, inherited: Policy, chooser: Chooser) -> Po
         ("mailbox", ConflictWinner::Mailbox),
         ("newest", ConflictWinner::Newest),
     ];
-    let delete_edits = [("keep-edit", DeleteEdit::KeepEdit), ("delete", DeleteEdit::Delete)];
+    let delete_edits = [
+        ("keep-edit", DeleteEdit::KeepEdit),
+        ("delete", DeleteEdit::Delete),
+    ];
     let on_crm_deletes = [
         ("delete-in-mailbox", OnCrmDelete::DeleteInMailbox),
         ("keep-in-mailbox", OnCrmDelete::KeepInMailbox),
     ];
-    let on_mailbox_deletes =
-        [("delete-in-crm", OnMailboxDelete::DeleteInCrm), ("unmark", OnMailboxDelete::Unmark)];
-    let on_unmarks =
-        [("keep", OnUnmark::Keep), ("delete-from-mailbox", OnUnmark::DeleteFromMailbox)];
+    let on_mailbox_deletes = [
+        ("delete-in-crm", OnMailboxDelete::DeleteInCrm),
+        ("unmark", OnMailboxDelete::Unmark),
+    ];
+    let on_unmarks = [
+        ("keep", OnUnmark::Keep),
+        ("delete-from-mailbox", OnUnmark::DeleteFromMailbox),
+    ];
     let mut chosen = Policy {
-        conflict: policy.choice("conflict", &conflicts).unwrap_or(inherited.conflict),
-        delete_edit: policy.choice("delete-edit", &delete_edits).unwrap_or(inherited.delete_edit),
+        conflict: policy
+            .choice("conflict", &conflicts)
+            .unwrap_or(inherited.conflict),
+        delete_edit: policy
+            .choice("delete-edit", &delete_edits)
+            .unwrap_or(inherited.delete_edit),
         on_crm_delete: policy
             .choice("on-crm-delete", &on_crm_deletes)
             .unwrap_or(inherited.on_crm_delete),
         on_mailbox_delete: policy
             .choice("on-mailbox-delete", &on_mailbox_deletes)
             .unwrap_or(inherited.on_mailbox_delete),
-        on_unmark: policy.choice("on-unmark", &on_unmarks).unwrap_or(inherited.on_unmark),
+        on_unmark: policy
+            .choice("on-unmark", &on_unmarks)
+            .unwrap_or(inherited.on_unmark),
         ..inherited
     };
     if chooser == Chooser::Administrator {
@@ -633,18 +758,36 @@ fn read_policy(section: &Section<'_>, inherited: Policy, chooser: Chooser) -> Po
 
 /// The choices that are the administrator's alone.
 fn read_protection(policy: &Section<'_>, chosen: &mut Policy) {
-    let matchings = [("email-or-phone", Matching::EmailOrPhone), ("off", Matching::Off)];
-    chosen.matching = policy.choice("matching", &matchings).unwrap_or(chosen.matching);
+    let matchings = [
+        ("email-or-phone", Matching::EmailOrPhone),
+        ("off", Matching::Off),
+    ];
+    chosen.matching = policy
+        .choice("matching", &matchings)
+        .unwrap_or(chosen.matching);
     let native_syncs = [("ask", NativeSync::Ask), ("off", NativeSync::Off)];
-    chosen.native_sync = policy.choice("native-sync", &native_syncs).unwrap_or(chosen.native_sync);
-    let not_founds = [("hold", CrmNotFound::Hold), ("deleted", CrmNotFound::Deleted)];
-    chosen.crm_not_found = policy.choice("crm-404", &not_founds).unwrap_or(chosen.crm_not_found);
-    let days = policy.number("journal-days", 1..366).and_then(|days| u16::try_from(days).ok());
+    chosen.native_sync = policy
+        .choice("native-sync", &native_syncs)
+        .unwrap_or(chosen.native_sync);
+    let not_founds = [
+        ("hold", CrmNotFound::Hold),
+        ("deleted", CrmNotFound::Deleted),
+    ];
+    chosen.crm_not_found = policy
+        .choice("crm-404", &not_founds)
+        .unwrap_or(chosen.crm_not_found);
+    let days = policy
+        .number("journal-days", 1..366)
+        .and_then(|days| u16::try_from(days).ok());
     chosen.journal_days = days.unwrap_or(chosen.journal_days);
     if let Some(guard) = policy.section("guard") {
-        let percent = guard.number("percent", 0..101).and_then(|share| u8::try_from(share).ok());
+        let percent = guard
+            .number("percent", 0..101)
+            .and_then(|share| u8::try_from(share).ok());
         chosen.guard = Guard {
-            contacts_max: guard.number("contacts", 0..100_001).unwrap_or(chosen.guard.contacts_max),
+            contacts_max: guard
+                .number("contacts", 0..100_001)
+                .unwrap_or(chosen.guard.contacts_max),
             contacts_percent_max: percent.unwrap_or(chosen.guard.contacts_percent_max),
         };
         guard.finish("");

@@ -59,7 +59,11 @@ pub(super) struct Placed<T> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, errors: RefCell::default() }
+        Self {
+            file,
+            text,
+            errors: RefCell::default(),
+        }
     }
 
     /// The file's tables, if it is TOML at all.
@@ -67,7 +71,11 @@ impl<'a> Reader<'a> {
         DeTable::parse(self.text)
             .map_err(|error| {
                 let what = format!("this is not TOML: {}", error.message().replace('\n', "; "));
-                self.error(&error.span().unwrap_or(0..0), what, "see https://toml.io for its rules");
+                self.error(
+                    &error.span().unwrap_or(0..0),
+                    what,
+                    "see https://toml.io for its rules",
+                );
             })
             .ok()
     }
@@ -107,7 +115,13 @@ impl<'a> Reader<'a> {
     }
 
     fn section(&'a self, path: String, table: &'a DeTable<'a>, span: Range<usize>) -> Section<'a> {
-        Section { reader: self, path, table, span, asked: RefCell::default() }
+        Section {
+            reader: self,
+            path,
+            table,
+            span,
+            asked: RefCell::default(),
+        }
     }
 }
 
@@ -168,12 +182,16 @@ impl<'a> Section<'a> {
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.find(key)?;
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let names: Vec<_> = choices
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
         let wanted = names.join(" or ");
         let chosen = self.expect(key, value, &wanted, |value| match value {
-            DeValue::String(text) => {
-                choices.iter().find(|(name, _)| *name == text.as_ref()).map(|(_, choice)| *choice)
-            }
+            DeValue::String(text) => choices
+                .iter()
+                .find(|(name, _)| *name == text.as_ref())
+                .map(|(_, choice)| *choice),
             _ => None,
         });
         chosen.map(|chosen| chosen.value)
@@ -195,7 +213,11 @@ impl<'a> Section<'a> {
             return Some(self.reader.section(self.join(key), table, value.span()));
         }
         let message = format!("`{}` is not a table", self.join(key));
-        self.reader.error(&value.span(), message, format!("write it as `[{}]`", self.join(key)));
+        self.reader.error(
+            &value.span(),
+            message,
+            format!("write it as `[{}]`", self.join(key)),
+        );
         None
     }
 
@@ -219,7 +241,11 @@ impl<'a> Section<'a> {
         };
         tables.unwrap_or_else(|| {
             let message = format!("`{path}` is not a list of tables");
-            self.reader.error(&value.span(), message, format!("write each as `[[{path}]]`"));
+            self.reader.error(
+                &value.span(),
+                message,
+                format!("write each as `[[{path}]]`"),
+            );
             Vec::new()
         })
     }
@@ -228,19 +254,28 @@ impl<'a> Section<'a> {
     pub(super) fn short_form(&self, key: &'static str) -> Option<Placed<String>> {
         let value = self.find(key)?;
         let text = text_of(value.get_ref())?;
-        Some(Placed { value: text, span: value.span() })
+        Some(Placed {
+            value: text,
+            span: value.span(),
+        })
     }
 
     /// All keys of a table whose keys are names.
     pub(super) fn names(&self) -> impl Iterator<Item = (&'a str, Range<usize>, &'a DeValue<'a>)> {
         let table = self.table;
-        table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value.get_ref()))
+        table
+            .iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), key.span(), value.get_ref()))
     }
 
     /// Notes a missing key.
     pub(super) fn missing(&self, key: &'static str, remedy: &str) {
         self.asked.borrow_mut().push(key);
-        let whose = if self.path.is_empty() { "the file" } else { &self.path };
+        let whose = if self.path.is_empty() {
+            "the file"
+        } else {
+            &self.path
+        };
         let message = format!("`{key}` is missing in `{whose}`").replace("`the file`", "the file");
         self.reader.error(&self.span, message, remedy);
     }
@@ -258,7 +293,8 @@ impl<'a> Section<'a> {
                 path => format!(" in `{path}`"),
             };
             let message = format!("unknown key `{name}`{whose}");
-            self.reader.error(&key.span(), message, suggestion(name, &asked, remedy));
+            self.reader
+                .error(&key.span(), message, suggestion(name, &asked, remedy));
         }
     }
 
@@ -274,7 +310,11 @@ impl<'a> Section<'a> {
 
     /// The key with the tables in front of it.
     pub(super) fn join(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     fn find(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -295,9 +335,13 @@ impl<'a> Section<'a> {
         let read = read(value.get_ref());
         if read.is_none() {
             let message = format!("`{}` has a value that it cannot have", self.join(key));
-            self.reader.error(&value.span(), message, format!("write {wanted}"));
+            self.reader
+                .error(&value.span(), message, format!("write {wanted}"));
         }
-        read.map(|read| Placed { value: read, span: value.span() })
+        read.map(|read| Placed {
+            value: read,
+            span: value.span(),
+        })
     }
 }
 

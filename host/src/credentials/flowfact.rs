@@ -61,7 +61,11 @@ fn issued(body: &[u8]) -> Result<Issued, SignInError> {
         .filter(|_| !token.starts_with(['<', '{', '[']))
         .ok_or_else(|| no_token(None))?;
     let lifetime_ms = lifetime_ms(&token).unwrap_or(LIFETIME_MS_USUAL);
-    Ok(Issued { header: HeaderName::from_static("cognitotoken"), value, lifetime_ms })
+    Ok(Issued {
+        header: HeaderName::from_static("cognitotoken"),
+        value,
+        lifetime_ms,
+    })
 }
 
 /// How long the token lives by its own words: from when it was issued, so that neither clock needs

@@ -48,7 +48,14 @@ pub(super) async fn exchange(
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
         .body(Full::new(Bytes::from(form)))
-        .map_err(|_| problem(SignInErrorKind::Protocol, None, "the authority is no address", CHECK))?;
+        .map_err(|_| {
+            problem(
+                SignInErrorKind::Protocol,
+                None,
+                "the authority is no address",
+                CHECK,
+            )
+        })?;
     let answer = client
         .exchange(request, WAITS)
         .await
@@ -63,7 +70,11 @@ pub(super) async fn exchange(
     let answer: Answer = serde_json::from_slice(answer.body()).map_err(|_| no_token())?;
     let value = header_value("Bearer ", &answer.access_token).ok_or_else(no_token)?;
     let lifetime_ms = answer.expires_in.clamp(1, 24 * 60 * 60) * 1000;
-    Ok(Issued { header: header::AUTHORIZATION, value, lifetime_ms })
+    Ok(Issued {
+        header: header::AUTHORIZATION,
+        value,
+        lifetime_ms,
+    })
 }
 
 const CHECK: &str = "check `authority` and `tenant` of the mailbox in the configuration";
@@ -104,7 +115,9 @@ fn refused(status: StatusCode, body: &[u8]) -> SignInError {
         }
         _ => ("the sign-in is refused", CHECK),
     };
-    let trace = refusal.trace_id.map_or_else(String::new, |id| format!(", trace {}", plain(&id)));
+    let trace = refusal
+        .trace_id
+        .map_or_else(String::new, |id| format!(", trace {}", plain(&id)));
     let cause = code.clone().unwrap_or_else(|| plain(&refusal.error));
     let message = format!("Microsoft refuses the app: {message} ({status}, {cause}{trace})");
     problem(SignInErrorKind::Refused, code, &message, remedy)
@@ -112,7 +125,10 @@ fn refused(status: StatusCode, body: &[u8]) -> SignInError {
 
 /// A code or id as the service sends it, fit for a log.
 fn plain(text: &str) -> String {
-    text.chars().filter(|character| character.is_ascii_graphic()).take(64).collect()
+    text.chars()
+        .filter(|character| character.is_ascii_graphic())
+        .take(64)
+        .collect()
 }
 
 fn problem(

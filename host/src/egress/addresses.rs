@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-use super::origin::Origin;
 use super::Network;
+use super::origin::Origin;
 
 /// Looks a name up.
 pub(crate) type Lookup = Arc<dyn Fn(String) -> Found + Send + Sync>;
@@ -55,11 +55,18 @@ impl Resolver {
         let mut reaches = BTreeMap::new();
         for (origin, network) in endpoints {
             let private = network.private_addresses || origin.is_this_machine();
-            let reach = if private { Reach::Private } else { Reach::Internet };
+            let reach = if private {
+                Reach::Private
+            } else {
+                Reach::Internet
+            };
             let known = reaches.entry(origin.host().to_owned()).or_insert(reach);
             *known = reach.max(*known);
         }
-        Self { lookup, reaches: Arc::new(reaches) }
+        Self {
+            lookup,
+            reaches: Arc::new(reaches),
+        }
     }
 }
 
@@ -107,10 +114,7 @@ pub(crate) fn is_never_an_endpoint(address: IpAddr) -> bool {
             v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0
         }
         IpAddr::V6(v6) => {
-            v6.is_unicast_link_local()
-                || v6.is_multicast()
-                || v6.is_unspecified()
-                || v6 == METADATA
+            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified() || v6 == METADATA
         }
     }
 }
@@ -173,22 +177,51 @@ mod tests {
     fn addresses_are_told_apart() {
         let check = |text: &str, public: bool, private: bool| {
             let address: IpAddr = text.parse().unwrap();
-            let found = (Reach::Internet.allows(address), Reach::Private.allows(address));
+            let found = (
+                Reach::Internet.allows(address),
+                Reach::Private.allows(address),
+            );
             assert_eq!(found, (public, private), "{text}");
         };
-        for text in ["1.1.1.1", "100.63.255.255", "100.128.0.0", "172.32.0.1", "2606:4700::1111"] {
+        for text in [
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.32.0.1",
+            "2606:4700::1111",
+        ] {
             check(text, true, true);
         }
         for text in [
-            "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1",
-            "192.0.2.1", "240.0.0.1", "::1", "fc00::1", "2001:db8::1", "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:1::1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "192.0.2.1",
+            "240.0.0.1",
+            "::1",
+            "fc00::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:0:1::1",
         ] {
             check(text, false, true);
         }
         for text in [
-            "0.0.0.0", "169.254.169.254", "224.0.0.1", "255.255.255.255", "::", "fe80::1",
-            "ff02::1", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
+            "0.0.0.0",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
         ] {
             check(text, false, false);
         }

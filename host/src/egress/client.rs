@@ -183,5 +183,9 @@ fn exchange_error(error: &legacy::Error) -> ExchangeError {
         }
         cause = found.source();
     }
-    if error.is_connect() { ExchangeError::Name(last) } else { ExchangeError::Broken(last) }
+    if error.is_connect() {
+        ExchangeError::Name(last)
+    } else {
+        ExchangeError::Broken(last)
+    }
 }

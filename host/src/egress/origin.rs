@@ -56,7 +56,10 @@ impl Origin {
         if !origin.https && !network.plain_http && !origin.is_this_machine() {
             return Err(OriginError::PlainHttp);
         }
-        if origin.address().is_some_and(addresses::is_never_an_endpoint) {
+        if origin
+            .address()
+            .is_some_and(addresses::is_never_an_endpoint)
+        {
             return Err(OriginError::Prohibited);
         }
         Ok((origin, uri.path().trim_end_matches('/').to_owned()))
@@ -90,7 +93,11 @@ impl Origin {
 
     /// The host, where it is an address and no name.
     pub(crate) fn address(&self) -> Option<IpAddr> {
-        self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+        self.host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()
     }
 
     /// Whether it is this machine by name or address.
@@ -101,8 +108,16 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, usual) = if self.https { ("https", 443) } else { ("http", 80) };
+        let (scheme, usual) = if self.https {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
         write!(formatter, "{scheme}://{}", self.host)?;
-        if self.port == usual { Ok(()) } else { write!(formatter, ":{}", self.port) }
+        if self.port == usual {
+            Ok(())
+        } else {
+            write!(formatter, ":{}", self.port)
+        }
     }
 }

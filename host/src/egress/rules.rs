@@ -115,11 +115,19 @@ impl Rules {
             return Err(Denial::Purge);
         }
         let mut would_write = false;
-        for rule in self.rules.iter().filter(|rule| rule.origin == origin && rule.covers(path)) {
+        for rule in self
+            .rules
+            .iter()
+            .filter(|rule| rule.origin == origin && rule.covers(path))
+        {
             if rule.reading.contains(&method.as_str())
                 || (rule.writing.contains(&method.as_str()) && self.writing == Writing::Allowed)
             {
-                return Ok(Allowed { side: rule.side, origin, batch: rule.batch });
+                return Ok(Allowed {
+                    side: rule.side,
+                    origin,
+                    batch: rule.batch,
+                });
             }
             would_write |= rule.writing.contains(&method.as_str());
         }
@@ -144,7 +152,11 @@ impl Rules {
             if !request.url.starts_with('/') {
                 return Err(Denial::Batch("an address in it is not relative".into()));
             }
-            if request.headers.keys().any(|name| super::is_credential(name)) {
+            if request
+                .headers
+                .keys()
+                .any(|name| super::is_credential(name))
+            {
                 return Err(Denial::Batch("a request in it carries credentials".into()));
             }
             let method = Method::from_bytes(request.method.as_bytes())
@@ -154,7 +166,9 @@ impl Rules {
                 .map_err(|_| Denial::Batch("an address in it is none".into()))?;
             let allowed = self.check(&method, &inner)?;
             if allowed.batch || allowed.side != Side::Mailbox {
-                return Err(Denial::Batch("a request in it is none that a batch may hold".into()));
+                return Err(Denial::Batch(
+                    "a request in it is none that a batch may hold".into(),
+                ));
             }
         }
         Ok(())
@@ -239,15 +253,21 @@ fn leads_elsewhere(path: &str) -> bool {
     let once = decoded(path.as_bytes());
     let twice = decoded(&once);
     let hides = |bytes: &[u8]| {
-        bytes.iter().any(|byte| *byte == b'\\' || byte.is_ascii_control())
-            || bytes.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..")
+        bytes
+            .iter()
+            .any(|byte| *byte == b'\\' || byte.is_ascii_control())
+            || bytes
+                .split(|byte| *byte == b'/')
+                .any(|segment| segment == b"." || segment == b"..")
     };
     hides(&once) || hides(&twice)
 }
 
 /// <https://learn.microsoft.com/graph/api/contact-permanentdelete>
 fn purges(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case("permanentDelete"))
+    path.rsplit('/')
+        .next()
+        .is_some_and(|last| last.eq_ignore_ascii_case("permanentDelete"))
 }
 
 /// Percent escapes undone; what is no escape stays.
@@ -274,7 +294,9 @@ fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[derive(Deserialize)]

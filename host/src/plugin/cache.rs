@@ -30,7 +30,10 @@ pub(super) fn compiled(
     Ok(component)
 }
 
-#[expect(unsafe_code, reason = "machine code from a folder that only this user can write to")]
+#[expect(
+    unsafe_code,
+    reason = "machine code from a folder that only this user can write to"
+)]
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
     if !path.is_file() || !is_ours(path) {
         return None;
@@ -53,14 +56,21 @@ fn file_name(engine: &Engine, bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let digest = Sha256::digest(bytes);
-    let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{digest}-{:016x}.cwasm", hasher.finish())
 }
 
 #[cfg(unix)]
 fn create_private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 #[cfg(not(unix))]
@@ -72,9 +82,8 @@ fn create_private(folder: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn is_ours(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    let closed = |path: &Path| {
-        fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o022 == 0)
-    };
+    let closed =
+        |path: &Path| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o022 == 0);
     path.parent().is_some_and(closed) && closed(path)
 }
 

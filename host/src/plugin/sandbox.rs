@@ -81,13 +81,20 @@ pub(super) fn nothing() -> (Box<dyn WasiHttpHooks>, Namespace) {
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Sandbox {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut *self.hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView {
+            hooks: &mut *self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
     }
 }
 
@@ -119,9 +126,21 @@ impl Host for Sandbox {
 
 impl From<store::Page> for Page {
     fn from(page: store::Page) -> Self {
-        let next = page.entries.last().map(|(key, _)| key.clone()).filter(|_| page.more);
-        let entries = page.entries.into_iter().map(|(key, value)| Entry { key, value }).collect();
-        Self { entries, more: page.more, next }
+        let next = page
+            .entries
+            .last()
+            .map(|(key, _)| key.clone())
+            .filter(|_| page.more);
+        let entries = page
+            .entries
+            .into_iter()
+            .map(|(key, value)| Entry { key, value })
+            .collect();
+        Self {
+            entries,
+            more: page.more,
+            next,
+        }
     }
 }
 
@@ -174,7 +193,11 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(grow(&mut self.memory_bytes, desired.saturating_sub(current), self.memory_bytes_max))
+        Ok(grow(
+            &mut self.memory_bytes,
+            desired.saturating_sub(current),
+            self.memory_bytes_max,
+        ))
     }
 
     fn table_growing(
@@ -184,7 +207,11 @@ impl ResourceLimiter for Limiter {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
-        Ok(grow(&mut self.table_elements, more, self.table_elements_max))
+        Ok(grow(
+            &mut self.table_elements,
+            more,
+            self.table_elements_max,
+        ))
     }
 
     fn instances(&self) -> usize {
@@ -222,7 +249,10 @@ impl WasiHttpHooks for Closed {
     }
 }
 
-type Answered = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type Answered = (
+    http::Response<WasiBody>,
+    Box<dyn Future<Output = Result<(), Error>> + Send>,
+);
 
 /// The end of what a guest wrote to its standard error.
 #[derive(Clone, Default)]
@@ -238,7 +268,10 @@ impl LastWords {
             "" => reason.to_owned(),
             written => format!("{reason}\n{written}"),
         };
-        Crash { at: system_clock()(), last_words }
+        Crash {
+            at: system_clock()(),
+            last_words,
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Version 0.1.0 of the world `plugin`, as wasmtime's macro writes it from `wit/`.
-#![expect(missing_docs, reason = "what the macro writes beside the documented items of `wit/`")]
+#![expect(
+    missing_docs,
+    reason = "what the macro writes beside the documented items of `wit/`"
+)]
 
 wasmtime::component::bindgen!({
     path: "../wit",

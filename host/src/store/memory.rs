@@ -35,7 +35,11 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store whose leases run by `clock` and whose namespaces hold so many bytes.
     pub fn new(clock: Clock, namespace_bytes_max: u64) -> Self {
-        Self { tenants: Mutex::default(), clock, namespace_bytes_max }
+        Self {
+            tenants: Mutex::default(),
+            clock,
+            namespace_bytes_max,
+        }
     }
 
     fn tenants(&self) -> MutexGuard<'_, BTreeMap<String, Tenant>> {
@@ -69,7 +73,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn acquire<'a>(&'a self, tenant: &'a str, holder: &'a str, ttl_ms: u64) -> Answer<'a, Acquired> {
+    fn acquire<'a>(
+        &'a self,
+        tenant: &'a str,
+        holder: &'a str,
+        ttl_ms: u64,
+    ) -> Answer<'a, Acquired> {
         let now_ms = (self.clock)();
         let mut tenants = self.tenants();
         let found = tenants.entry(tenant.to_owned()).or_default();
@@ -82,7 +91,10 @@ impl Store for MemoryStore {
             found.epoch += 1;
             found.expires_ms = now_ms.saturating_add(ttl_ms);
             holder.clone_into(&mut found.holder);
-            Acquired::Lease(Lease { tenant: tenant.to_owned(), epoch: found.epoch })
+            Acquired::Lease(Lease {
+                tenant: tenant.to_owned(),
+                epoch: found.epoch,
+            })
         };
         answer(Ok(acquired))
     }
@@ -177,25 +189,37 @@ impl Store for MemoryStore {
 
     fn last_crash<'a>(&'a self, tenant: &'a str, mailbox: &'a str) -> Answer<'a, Option<Crash>> {
         let tenants = self.tenants();
-        answer(Ok(tenants.get(tenant).and_then(|found| found.crashes.get(mailbox)).cloned()))
+        answer(Ok(tenants
+            .get(tenant)
+            .and_then(|found| found.crashes.get(mailbox))
+            .cloned()))
     }
 }
 
 impl Tenant {
     fn check(&self, lease: &Lease) -> Result<(), StoreError> {
-        if self.epoch == lease.epoch { Ok(()) } else { Err(StoreError::LeaseLost) }
+        if self.epoch == lease.epoch {
+            Ok(())
+        } else {
+            Err(StoreError::LeaseLost)
+        }
     }
 
     fn bytes_after(&self, writes: &[Write]) -> u64 {
         let mut bytes = self.bytes;
         for write in writes {
             let key = write.key();
-            let before = self.entries.get(key).map_or(0, |value| key.len() + value.len());
+            let before = self
+                .entries
+                .get(key)
+                .map_or(0, |value| key.len() + value.len());
             let after = match write {
                 Write::Set(key, value) => key.len() + value.len(),
                 Write::Delete(_) => 0,
             };
-            bytes = bytes.saturating_sub(before as u64).saturating_add(after as u64);
+            bytes = bytes
+                .saturating_sub(before as u64)
+                .saturating_add(after as u64);
         }
         bytes
     }

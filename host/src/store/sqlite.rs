@@ -110,8 +110,14 @@ impl SqliteStore {
         clock: Clock,
         namespace_bytes_max: u64,
     ) -> Result<Self, OpenError> {
-        let create = |source| OpenError::Create { path: path.to_owned(), source };
-        let open = |source| OpenError::Open { path: path.to_owned(), source };
+        let create = |source| OpenError::Create {
+            path: path.to_owned(),
+            source,
+        };
+        let open = |source| OpenError::Open {
+            path: path.to_owned(),
+            source,
+        };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(create)?;
         }
@@ -120,10 +126,17 @@ impl SqliteStore {
         configure(&connection).map_err(open)?;
         let found = migrate(&mut connection).map_err(open)?;
         if found > SCHEMA_VERSION {
-            return Err(OpenError::Newer { path: path.to_owned(), found });
+            return Err(OpenError::Newer {
+                path: path.to_owned(),
+                found,
+            });
         }
         let connection = Arc::new(Mutex::new(connection));
-        Ok(Self { connection, clock, namespace_bytes_max })
+        Ok(Self {
+            connection,
+            clock,
+            namespace_bytes_max,
+        })
     }
 
     /// Runs `work` in one transaction on a thread that may block.
@@ -146,7 +159,9 @@ impl SqliteStore {
                 Ok(Ok(result)) => Ok(result),
                 Ok(Err(Failure::Store(error))) => Err(error),
                 Ok(Err(Failure::Sqlite(error))) => Err(store_error(&error)),
-                Err(_) => Err(StoreError::Unavailable { retry_ms: BROKEN_RETRY_MS }),
+                Err(_) => Err(StoreError::Unavailable {
+                    retry_ms: BROKEN_RETRY_MS,
+                }),
             }
         })
     }
@@ -168,7 +183,12 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn acquire<'a>(&'a self, tenant: &'a str, holder: &'a str, ttl_ms: u64) -> Answer<'a, Acquired> {
+    fn acquire<'a>(
+        &'a self,
+        tenant: &'a str,
+        holder: &'a str,
+        ttl_ms: u64,
+    ) -> Answer<'a, Acquired> {
         let (tenant, holder) = (tenant.to_owned(), holder.to_owned());
         let clock = Arc::clone(&self.clock);
         self.run(TransactionBehavior::Immediate, move |transaction| {
@@ -178,7 +198,10 @@ impl Store for SqliteStore {
             let found = lease_row(transaction, &tenant)?;
             if found.expires_ms > now_ms {
                 let ends_in_ms = found.expires_ms - now_ms;
-                return Ok(Acquired::HeldBy { holder: found.holder, ends_in_ms });
+                return Ok(Acquired::HeldBy {
+                    holder: found.holder,
+                    ends_in_ms,
+                });
             }
             let epoch = found.epoch + 1;
             transaction.prepare_cached(
@@ -232,7 +255,9 @@ impl Store for SqliteStore {
             let mut values = Vec::with_capacity(keys.len());
             for key in &keys {
                 let value = statement
-                    .query_row(params![number, key.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                    .query_row(params![number, key.as_bytes()], |row| {
+                        row.get::<_, Vec<u8>>(0)
+                    })
                     .optional()?;
                 if !budget.take(value.as_ref().map_or(0, Vec::len)) {
                     return Err(too_many_bytes(budget.bytes).into());
@@ -301,16 +326,24 @@ impl Store for SqliteStore {
 
     fn last_crash<'a>(&'a self, tenant: &'a str, mailbox: &'a str) -> Answer<'a, Option<Crash>> {
         let mailbox = mailbox.to_owned();
-        self.read(&Access::ReadOnly(tenant.to_owned()), move |transaction, number| {
-            let crash = transaction
-                .query_row(
-                    "SELECT at_ms, last_words FROM crash WHERE namespace = ?1 AND mailbox = ?2",
-                    params![number, mailbox],
-                    |row| Ok(Crash { at: loaded(row.get(0)?), last_words: row.get(1)? }),
-                )
-                .optional()?;
-            Ok(crash)
-        })
+        self.read(
+            &Access::ReadOnly(tenant.to_owned()),
+            move |transaction, number| {
+                let crash = transaction
+                    .query_row(
+                        "SELECT at_ms, last_words FROM crash WHERE namespace = ?1 AND mailbox = ?2",
+                        params![number, mailbox],
+                        |row| {
+                            Ok(Crash {
+                                at: loaded(row.get(0)?),
+                                last_words: row.get(1)?,
+                            })
+                        },
+                    )
+                    .optional()?;
+                Ok(crash)
+            },
+        )
     }
 }
 
@@ -399,7 +432,9 @@ fn write_all(
     let mut bytes = namespace.bytes;
     for write in writes {
         let key = write.key().as_bytes();
-        let before = length.query_row(params![namespace.number, key], |row| row.get(0)).optional()?;
+        let before = length
+            .query_row(params![namespace.number, key], |row| row.get(0))
+            .optional()?;
         bytes = bytes.saturating_sub(before.map_or(0, loaded));
         match write {
             Write::Set(_, value) => {
@@ -453,15 +488,17 @@ fn create_private(path: &Path) -> io::Result<()> {
 
 fn store_error(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            StoreError::Unavailable { retry_ms: BUSY_RETRY_MS }
-        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Unavailable {
+            retry_ms: BUSY_RETRY_MS,
+        },
         Some(ErrorCode::DiskFull) => StoreError::Quota(
             "the disk with the tenant's store is full; whoever runs the host can make room".into(),
         ),
         _ => {
             tracing::error!(%error, "the store failed");
-            StoreError::Unavailable { retry_ms: BROKEN_RETRY_MS }
+            StoreError::Unavailable {
+                retry_ms: BROKEN_RETRY_MS,
+            }
         }
     }
 }

@@ -25,7 +25,12 @@ impl Hosts {
     fn memory(namespace_bytes_max: u64) -> Self {
         let (clock, now_ms) = hand_clock();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock, namespace_bytes_max));
-        Self { first: Arc::clone(&store), second: store, now_ms, _folder: None }
+        Self {
+            first: Arc::clone(&store),
+            second: store,
+            now_ms,
+            _folder: None,
+        }
     }
 
     fn sqlite(namespace_bytes_max: u64) -> Self {
@@ -36,7 +41,12 @@ impl Hosts {
             let clock = Arc::clone(&clock);
             Arc::new(SqliteStore::open_with(&path, clock, namespace_bytes_max).unwrap())
         };
-        Self { first: open(), second: open(), now_ms, _folder: Some(folder) }
+        Self {
+            first: open(),
+            second: open(),
+            now_ms,
+            _folder: Some(folder),
+        }
     }
 
     fn advance(&self, ms: u64) {
@@ -73,34 +83,71 @@ fn keys(entries: &[(String, Vec<u8>)]) -> Vec<&str> {
 /// What was written is read, in the order asked for, and a delete of nothing is no error.
 async fn writes_are_read(hosts: Hosts) {
     let space = namespace(&hosts.first, "a").await;
-    space.commit(vec![set("k1", b"one"), set("k2", b""), Write::Delete("k3".into())]).await.unwrap();
-    let values = space.get_many(vec!["k2".into(), "k3".into(), "k1".into()]).await.unwrap();
+    space
+        .commit(vec![
+            set("k1", b"one"),
+            set("k2", b""),
+            Write::Delete("k3".into()),
+        ])
+        .await
+        .unwrap();
+    let values = space
+        .get_many(vec!["k2".into(), "k3".into(), "k1".into()])
+        .await
+        .unwrap();
     assert_eq!(values, [Some(vec![]), None, Some(b"one".to_vec())]);
 
-    space.commit(vec![set("k1", b"two"), Write::Delete("k2".into())]).await.unwrap();
-    let values = space.get_many(vec!["k1".into(), "k2".into()]).await.unwrap();
+    space
+        .commit(vec![set("k1", b"two"), Write::Delete("k2".into())])
+        .await
+        .unwrap();
+    let values = space
+        .get_many(vec!["k1".into(), "k2".into()])
+        .await
+        .unwrap();
     assert_eq!(values, [Some(b"two".to_vec()), None]);
 }
 
 /// Keys come in the order of their bytes, in pages, and a prefix is only a prefix.
 async fn scans_are_ordered_and_paged(hosts: Hosts) {
     let space = namespace(&hosts.first, "a").await;
-    let written = ["l/ä", "l/Z", "l/a", "l", "l0", "k/9", "l/a/b", "l/\u{10FFFF}"];
-    space.commit(written.iter().map(|key| set(key, b"v")).collect()).await.unwrap();
+    let written = [
+        "l/ä",
+        "l/Z",
+        "l/a",
+        "l",
+        "l0",
+        "k/9",
+        "l/a/b",
+        "l/\u{10FFFF}",
+    ];
+    space
+        .commit(written.iter().map(|key| set(key, b"v")).collect())
+        .await
+        .unwrap();
 
     let page = space.scan("l/".into(), None, 1024).await.unwrap();
-    assert_eq!(keys(&page.entries), ["l/Z", "l/a", "l/a/b", "l/ä", "l/\u{10FFFF}"]);
+    assert_eq!(
+        keys(&page.entries),
+        ["l/Z", "l/a", "l/a/b", "l/ä", "l/\u{10FFFF}"]
+    );
     assert!(!page.more);
 
     let page = space.scan("l/".into(), None, 2).await.unwrap();
     assert_eq!(keys(&page.entries), ["l/Z", "l/a"]);
     assert!(page.more);
-    let page = space.scan("l/".into(), Some("l/a".into()), 3).await.unwrap();
+    let page = space
+        .scan("l/".into(), Some("l/a".into()), 3)
+        .await
+        .unwrap();
     assert_eq!(keys(&page.entries), ["l/a/b", "l/ä", "l/\u{10FFFF}"]);
     assert!(!page.more, "a page that ends with the range says so");
 
     // An `after` that no longer exists, one before the range, and one behind it.
-    let page = space.scan("l/".into(), Some("l/Zz".into()), 1).await.unwrap();
+    let page = space
+        .scan("l/".into(), Some("l/Zz".into()), 1)
+        .await
+        .unwrap();
     assert_eq!(keys(&page.entries), ["l/a"]);
     let page = space.scan("l/".into(), Some("a".into()), 1).await.unwrap();
     assert_eq!(keys(&page.entries), ["l/Z"]);
@@ -116,13 +163,23 @@ async fn a_scan_stays_below_its_bytes(hosts: Hosts) {
     let space = namespace(&hosts.first, "a").await;
     let value = vec![7; VALUE_BYTES_MAX];
     for number in 0..10 {
-        space.commit(vec![set(&format!("big/{number}"), &value)]).await.unwrap();
+        space
+            .commit(vec![set(&format!("big/{number}"), &value)])
+            .await
+            .unwrap();
     }
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = space.scan("big/".into(), after.clone(), 1024).await.unwrap();
-        let bytes: usize = page.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let page = space
+            .scan("big/".into(), after.clone(), 1024)
+            .await
+            .unwrap();
+        let bytes: usize = page
+            .entries
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         assert!(bytes <= CALL_BYTES_MAX && !page.entries.is_empty());
         seen.extend(page.entries.into_iter().map(|(key, _)| key));
         after = seen.last().cloned();
@@ -130,10 +187,18 @@ async fn a_scan_stays_below_its_bytes(hosts: Hosts) {
             break;
         }
     }
-    assert_eq!(seen, (0..10).map(|number| format!("big/{number}")).collect::<Vec<_>>());
+    assert_eq!(
+        seen,
+        (0..10)
+            .map(|number| format!("big/{number}"))
+            .collect::<Vec<_>>()
+    );
 
     let wanted = (0..10).map(|number| format!("big/{number}")).collect();
-    assert!(matches!(space.get_many(wanted).await, Err(StoreError::Refused(_))));
+    assert!(matches!(
+        space.get_many(wanted).await,
+        Err(StoreError::Refused(_))
+    ));
 }
 
 /// Every limit of `wit/store.wit` is refused one beyond, and met exactly.
@@ -141,14 +206,23 @@ async fn limits_are_the_same_everywhere(hosts: Hosts) {
     let space = namespace(&hosts.first, "a").await;
     let longest = "k".repeat(KEY_BYTES_MAX);
     space.commit(vec![set(&longest, b"v")]).await.unwrap();
-    assert_eq!(space.get_many(vec![longest.clone()]).await.unwrap(), [Some(b"v".to_vec())]);
-    let full: Vec<_> = (0..ITEMS_MAX).map(|number| set(&format!("n{number}"), b"v")).collect();
+    assert_eq!(
+        space.get_many(vec![longest.clone()]).await.unwrap(),
+        [Some(b"v".to_vec())]
+    );
+    let full: Vec<_> = (0..ITEMS_MAX)
+        .map(|number| set(&format!("n{number}"), b"v"))
+        .collect();
     space.commit(full.clone()).await.unwrap();
-    space.commit(vec![set("max", &vec![0; VALUE_BYTES_MAX])]).await.unwrap();
+    space
+        .commit(vec![set("max", &vec![0; VALUE_BYTES_MAX])])
+        .await
+        .unwrap();
 
     let one_more: Vec<_> = full.into_iter().chain([set("more", b"v")]).collect();
-    let eight: Vec<_> =
-        (0..8).map(|number| set(&format!("v{number}"), &vec![0; VALUE_BYTES_MAX])).collect();
+    let eight: Vec<_> = (0..8)
+        .map(|number| set(&format!("v{number}"), &vec![0; VALUE_BYTES_MAX]))
+        .collect();
     let too_much = [
         one_more,
         eight,
@@ -159,16 +233,32 @@ async fn limits_are_the_same_everywhere(hosts: Hosts) {
         vec![set("twice", b"1"), Write::Delete("twice".into())],
     ];
     for writes in too_much {
-        let key = writes.last().map(|write| format!("{write:?}").chars().take(40).collect::<String>());
+        let key = writes
+            .last()
+            .map(|write| format!("{write:?}").chars().take(40).collect::<String>());
         let answer = space.commit(writes).await;
-        assert!(matches!(answer, Err(StoreError::Refused(_))), "{key:?}: {answer:?}");
+        assert!(
+            matches!(answer, Err(StoreError::Refused(_))),
+            "{key:?}: {answer:?}"
+        );
     }
-    assert!(space.get_many(vec!["more".into(); ITEMS_MAX + 1]).await.is_err());
+    assert!(
+        space
+            .get_many(vec!["more".into(); ITEMS_MAX + 1])
+            .await
+            .is_err()
+    );
     assert!(space.get_many(vec![String::new()]).await.is_err());
     assert!(space.scan("p".into(), None, 0).await.is_err());
     assert!(space.scan("p".into(), None, 1025).await.is_err());
     assert!(space.scan("new\nline".into(), None, 1).await.is_err());
-    assert_eq!(space.get_many(vec!["more".into(), "twice".into()]).await.unwrap(), [None, None]);
+    assert_eq!(
+        space
+            .get_many(vec!["more".into(), "twice".into()])
+            .await
+            .unwrap(),
+        [None, None]
+    );
 }
 
 /// One tenant's keys are nothing to another, and looking does not write.
@@ -177,17 +267,29 @@ async fn namespaces_are_apart(hosts: Hosts) {
     let second = namespace(&hosts.first, "b").await;
     first.commit(vec![set("k", b"a")]).await.unwrap();
     assert_eq!(second.get_many(vec!["k".into()]).await.unwrap(), [None]);
-    assert!(second.scan(String::new(), None, 10).await.unwrap().entries.is_empty());
+    assert!(
+        second
+            .scan(String::new(), None, 10)
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
 
-    let looking = |tenant: &str| {
-        Namespace::new(Arc::clone(&hosts.second), Access::ReadOnly(tenant.into()))
-    };
-    assert_eq!(looking("a").get_many(vec!["k".into()]).await.unwrap(), [Some(b"a".to_vec())]);
+    let looking =
+        |tenant: &str| Namespace::new(Arc::clone(&hosts.second), Access::ReadOnly(tenant.into()));
+    assert_eq!(
+        looking("a").get_many(vec!["k".into()]).await.unwrap(),
+        [Some(b"a".to_vec())]
+    );
     assert!(matches!(
         looking("a").commit(vec![set("k", b"x")]).await,
         Err(StoreError::Refused(_))
     ));
-    assert_eq!(looking("nobody").get_many(vec!["k".into()]).await.unwrap(), [None]);
+    assert_eq!(
+        looking("nobody").get_many(vec!["k".into()]).await.unwrap(),
+        [None]
+    );
 }
 
 /// A live lease cannot be taken; after it expires it can, and then every call of the old holder
@@ -199,7 +301,13 @@ async fn a_takeover_fences_the_old_holder(hosts: Hosts) {
 
     hosts.advance(TTL_MS - 1);
     let held = hosts.second.acquire("a", "late", TTL_MS).await.unwrap();
-    assert_eq!(held, Acquired::HeldBy { holder: "test".into(), ends_in_ms: 1 });
+    assert_eq!(
+        held,
+        Acquired::HeldBy {
+            holder: "test".into(),
+            ends_in_ms: 1
+        }
+    );
     hosts.first.renew(&old_lease, TTL_MS).await.unwrap();
     hosts.advance(TTL_MS - 1);
     assert!(matches!(
@@ -212,12 +320,27 @@ async fn a_takeover_fences_the_old_holder(hosts: Hosts) {
     old.commit(vec![set("k", b"still")]).await.unwrap();
 
     let new = namespace(&hosts.second, "a").await;
-    assert_eq!(old.commit(vec![set("k", b"late")]).await, Err(StoreError::LeaseLost));
-    assert_eq!(old.get_many(vec!["k".into()]).await, Err(StoreError::LeaseLost));
-    assert_eq!(old.scan("k".into(), None, 1).await, Err(StoreError::LeaseLost));
-    assert_eq!(hosts.first.renew(&old_lease, TTL_MS).await, Err(StoreError::LeaseLost));
+    assert_eq!(
+        old.commit(vec![set("k", b"late")]).await,
+        Err(StoreError::LeaseLost)
+    );
+    assert_eq!(
+        old.get_many(vec!["k".into()]).await,
+        Err(StoreError::LeaseLost)
+    );
+    assert_eq!(
+        old.scan("k".into(), None, 1).await,
+        Err(StoreError::LeaseLost)
+    );
+    assert_eq!(
+        hosts.first.renew(&old_lease, TTL_MS).await,
+        Err(StoreError::LeaseLost)
+    );
     hosts.first.release(&old_lease).await.unwrap();
-    assert_eq!(new.get_many(vec!["k".into()]).await.unwrap(), [Some(b"still".to_vec())]);
+    assert_eq!(
+        new.get_many(vec!["k".into()]).await.unwrap(),
+        [Some(b"still".to_vec())]
+    );
     new.commit(vec![set("k", b"new")]).await.unwrap();
 }
 
@@ -226,7 +349,10 @@ async fn a_released_lease_is_free(hosts: Hosts) {
     let lease = take(&hosts.first, "a").await;
     hosts.first.release(&lease).await.unwrap();
     let released = Namespace::new(Arc::clone(&hosts.first), Access::Fenced(lease.clone()));
-    assert_eq!(released.commit(vec![set("k", b"v")]).await, Err(StoreError::LeaseLost));
+    assert_eq!(
+        released.commit(vec![set("k", b"v")]).await,
+        Err(StoreError::LeaseLost)
+    );
     let next = take(&hosts.second, "a").await;
     assert!(next.epoch > lease.epoch);
 }
@@ -235,22 +361,48 @@ async fn a_released_lease_is_free(hosts: Hosts) {
 async fn a_full_namespace_takes_nothing(hosts: Hosts) {
     let space = namespace(&hosts.first, "a").await;
     space.commit(vec![set("k1", &[1; 600])]).await.unwrap();
-    let answer = space.commit(vec![set("k1", b"small"), set("k2", &[2; 1200])]).await;
+    let answer = space
+        .commit(vec![set("k1", b"small"), set("k2", &[2; 1200])])
+        .await;
     assert!(matches!(answer, Err(StoreError::Quota(_))), "{answer:?}");
-    let values = space.get_many(vec!["k1".into(), "k2".into()]).await.unwrap();
+    let values = space
+        .get_many(vec!["k1".into(), "k2".into()])
+        .await
+        .unwrap();
     assert_eq!(values, [Some(vec![1; 600]), None]);
     space.commit(vec![set("k2", &[2; 390])]).await.unwrap();
-    space.commit(vec![Write::Delete("k1".into())]).await.unwrap();
+    space
+        .commit(vec![Write::Delete("k1".into())])
+        .await
+        .unwrap();
     space.commit(vec![set("k3", &[3; 600])]).await.unwrap();
 }
 
 /// The last words of a crashed pass stay with the tenant, one per mailbox.
 async fn last_words_are_kept(hosts: Hosts) {
-    let crash = |at, words: &str| Crash { at, last_words: words.into() };
-    hosts.first.keep_crash("a", "m1", crash(1, "first")).await.unwrap();
-    hosts.first.keep_crash("a", "m1", crash(2, "second")).await.unwrap();
-    hosts.first.keep_crash("a", "m2", crash(3, "other")).await.unwrap();
-    assert_eq!(hosts.second.last_crash("a", "m1").await.unwrap(), Some(crash(2, "second")));
+    let crash = |at, words: &str| Crash {
+        at,
+        last_words: words.into(),
+    };
+    hosts
+        .first
+        .keep_crash("a", "m1", crash(1, "first"))
+        .await
+        .unwrap();
+    hosts
+        .first
+        .keep_crash("a", "m1", crash(2, "second"))
+        .await
+        .unwrap();
+    hosts
+        .first
+        .keep_crash("a", "m2", crash(3, "other"))
+        .await
+        .unwrap();
+    assert_eq!(
+        hosts.second.last_crash("a", "m1").await.unwrap(),
+        Some(crash(2, "second"))
+    );
     assert_eq!(hosts.second.last_crash("b", "m1").await.unwrap(), None);
 }
 
@@ -290,7 +442,10 @@ fn a_newer_file_is_not_opened() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", 7).unwrap();
     let error = SqliteStore::open(&path).err().unwrap().to_string();
-    assert!(error.contains("store.db") && error.contains("format 7"), "{error}");
+    assert!(
+        error.contains("store.db") && error.contains("format 7"),
+        "{error}"
+    );
 }
 
 /// What was committed is there after the store was closed and opened again, and only its owner can
@@ -303,10 +458,20 @@ async fn a_file_outlives_its_process_and_is_private() {
     let path = folder.path().join("store.db");
     {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
-        namespace(&store, "a").await.commit(vec![set("k", b"v")]).await.unwrap();
+        namespace(&store, "a")
+            .await
+            .commit(vec![set("k", b"v")])
+            .await
+            .unwrap();
     }
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
     let space = Namespace::new(store, Access::ReadOnly("a".into()));
-    assert_eq!(space.get_many(vec!["k".into()]).await.unwrap(), [Some(b"v".to_vec())]);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        space.get_many(vec!["k".into()]).await.unwrap(),
+        [Some(b"v".to_vec())]
+    );
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
