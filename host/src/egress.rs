@@ -1,0 +1,408 @@
+//! Every outgoing request of a pass: what may leave, signed in by whom, over which connections.
+//!
+//! The guest names an address and a body; whether it may, and with which credentials, is decided here
+//! and from the configuration alone. One pass gets the credentials of its CRM and of its own mailbox;
+//! each goes only where a rule of its own side leads, so that neither a redirect nor a link in an
+//! answer carries it elsewhere.
+//! Redirects are not followed: the guest sees them, and each hop is a decision of its own.
+//!
+//! Bodies are buffered, in both directions: a request that met a 401 can be repeated, and a guest
+//! that stops reading holds no connection.
+//!
+//! Not here yet: the cookies that Exchange Server's affinity needs, which will live in
+//! [`Connections`], per mailbox.
+
+pub(crate) mod addresses;
+pub(crate) mod client;
+pub(crate) mod origin;
+pub(crate) mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
+};
+
+use crate::credentials::{Authorization, SharedKeeper, SignInError, SignInErrorKind};
+use crate::types::Side;
+use client::{Client, ExchangeError, Waits};
+use origin::Origin;
+use rules::{Denial, Rules};
+
+/// Requests under way at once, of all passes of a tenant together, to one origin. Exchange Online
+/// allows four per mailbox
+/// (<https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits>).
+pub(crate) const IN_FLIGHT_MAX: usize = 4;
+
+/// Bytes of a request's body.
+const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Denials that are kept for the person who reads the outcome.
+const DENIALS_MAX: usize = 20;
+
+/// A guest's own wait is taken within these bounds. The longest stays far below the time after which
+/// a lost create is settled (contract, 7.3).
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(120);
+const BETWEEN_BYTES_MAX: Duration = Duration::from_secs(60);
+const WAIT_MIN: Duration = Duration::from_millis(100);
+const FIRST_BYTE_USUAL: Duration = Duration::from_secs(60);
+const BETWEEN_BYTES_USUAL: Duration = Duration::from_secs(30);
+const BODY_MAX: Duration = Duration::from_secs(120);
+
+/// What a guest may neither set nor see: whatever signs a request in, at any of the services.
+const CREDENTIAL_HEADERS: [&str; 9] = [
+    "authorization",
+    "cognitotoken",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "token",
+    "userid",
+    "x-ff-api-token",
+    "x-ff-support-token",
+];
+
+/// Headers of one connection (RFC 9110, 7.6.1), and those that the buffered body decides.
+const HOP_HEADERS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What the configuration says about the network that an endpoint is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Plain HTTP is allowed, to another machine too.
+    pub plain_http: bool,
+    /// Its name may lead to an address of a private network.
+    pub private_addresses: bool,
+}
+
+/// What outlives a pass: one mailbox's connections, and the tenant's share of requests in flight.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    pub(crate) client: Client,
+    pub(crate) permits: Permits,
+    pub(crate) crm: SharedKeeper,
+    pub(crate) mailbox: SharedKeeper,
+}
+
+/// The requests in flight of one tenant, by origin.
+#[derive(Clone, Default)]
+pub(crate) struct Permits(Arc<Mutex<HashMap<Origin, Arc<Semaphore>>>>);
+
+/// The only way out of one pass.
+#[derive(Clone)]
+pub(crate) struct Egress {
+    passage: Arc<Passage>,
+}
+
+struct Passage {
+    rules: Rules,
+    connections: Connections,
+    /// Set once another host has taken over: nothing leaves any more.
+    lease_lost: Arc<AtomicBool>,
+    noted: Mutex<Noted>,
+}
+
+/// What the host knows about a pass's requests and the guest does not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Noted {
+    pub(crate) denials: Vec<String>,
+    pub(crate) sign_in: Option<SignInError>,
+}
+
+impl Permits {
+    fn of(&self, origin: &Origin) -> Arc<Semaphore> {
+        let mut permits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = permits
+            .entry(origin.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(IN_FLIGHT_MAX)));
+        Arc::clone(found)
+    }
+}
+
+impl Egress {
+    /// The way out of a pass with these rules.
+    pub(crate) fn new(rules: Rules, connections: Connections, lease_lost: Arc<AtomicBool>) -> Self {
+        let noted = Mutex::default();
+        Self {
+            passage: Arc::new(Passage {
+                rules,
+                connections,
+                lease_lost,
+                noted,
+            }),
+        }
+    }
+
+    /// What was denied so far, and why a sign-in failed.
+    pub(crate) fn noted(&self) -> Noted {
+        self.passage
+            .noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+type Answered = (
+    Response<WasiBody>,
+    Box<dyn Future<Output = Result<(), Error>> + Send>,
+);
+
+impl WasiHttpHooks for Egress {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name) || is_credential(name.as_str()))
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
+        let passage = Arc::clone(&self.passage);
+        Box::new(async move {
+            let answer = passage.send(request, waits(options)).await?;
+            let body = Full::new(answer.body().clone()).map_err(|never| match never {});
+            let answer = answer.map(|_| body.boxed_unsync());
+            let nothing_left: Box<dyn Future<Output = Result<(), Error>> + Send> =
+                Box::new(async { Ok(()) });
+            Ok((answer, nothing_left))
+        })
+    }
+}
+
+/// Whether a header signs requests in.
+pub(crate) fn is_credential(name: &str) -> bool {
+    CREDENTIAL_HEADERS
+        .iter()
+        .any(|credential| credential.eq_ignore_ascii_case(name))
+}
+
+impl Passage {
+    async fn send(
+        &self,
+        request: Request<WasiBody>,
+        waits: Waits,
+    ) -> Result<Response<Bytes>, Error> {
+        let (head, body) = request.into_parts();
+        if self.lease_lost.load(Ordering::Relaxed) {
+            return Err(self.deny(&Denial::LeaseLost));
+        }
+        let allowed = self
+            .rules
+            .check(&head.method, &head.uri)
+            .map_err(|denial| self.deny(&denial))?;
+        let body = buffered(body, waits).await?;
+        if allowed.batch {
+            self.rules
+                .check_batch(&head.uri, &body)
+                .map_err(|denial| self.deny(&denial))?;
+        }
+        let keeper = match allowed.side {
+            Side::Crm => &self.connections.crm,
+            Side::Mailbox => &self.connections.mailbox,
+        };
+        let outgoing = Outgoing {
+            method: head.method,
+            uri: head.uri,
+            headers: without(&head.headers, |name| is_credential(name) || is_hop(name)),
+            body,
+        };
+        let permits = self.connections.permits.of(&allowed.origin);
+        let _permit = permits
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::ConfigurationError)?;
+        let answer = match self.signed_in(&outgoing, keeper, waits).await {
+            Ok(answer) => answer,
+            Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
+            Err(Trouble::Exchange(error)) => return Err(guest_error(error)),
+        };
+        let (mut head, body) = answer.into_parts();
+        head.headers = without(&head.headers, |name| is_credential(name) || is_hop(name));
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Sends, and once more with new credentials where the first are refused.
+    async fn signed_in(
+        &self,
+        outgoing: &Outgoing,
+        keeper: &SharedKeeper,
+        waits: Waits,
+    ) -> Result<Response<Bytes>, Trouble> {
+        let client = &self.connections.client;
+        let authorization = keeper.authorization().await?;
+        let answer = client
+            .exchange(outgoing.request(&authorization)?, waits)
+            .await?;
+        let status = answer.status().as_u16();
+        if status != 401 && status != 403 {
+            keeper.accepted(&authorization).await;
+            return Ok(answer);
+        }
+        let Some(renewed) = keeper.refused(&authorization, status).await? else {
+            return Ok(answer);
+        };
+        let answer = client.exchange(outgoing.request(&renewed)?, waits).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED && answer.status() != StatusCode::FORBIDDEN {
+            keeper.accepted(&renewed).await;
+        }
+        Ok(answer)
+    }
+
+    fn deny(&self, denial: &Denial) -> Error {
+        tracing::warn!(%denial, "a request of the plugin was denied");
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = denial.to_string();
+        if noted.denials.len() < DENIALS_MAX && !noted.denials.contains(&text) {
+            noted.denials.push(text);
+        }
+        Error::HttpRequestDenied
+    }
+
+    /// The guest sees the 401 that the service would have given, and with it the reason: it knows how
+    /// to end a pass that is not signed in.
+    fn not_signed_in(&self, error: SignInError) -> Result<Response<Bytes>, Error> {
+        tracing::warn!(%error, "the host cannot sign in");
+        let code = error.code.clone().unwrap_or_else(|| "SignInRefused".into());
+        let body = serde_json::json!({
+            "error": { "code": code, "message": error.message },
+            "message": error.message,
+        });
+        let unreachable = error.kind == SignInErrorKind::Unreachable;
+        self.noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .sign_in = Some(error);
+        if unreachable {
+            return Err(Error::DestinationUnavailable);
+        }
+        let mut answer = Response::new(Bytes::from(body.to_string()));
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+        let json = HeaderValue::from_static("application/json");
+        answer.headers_mut().insert(header::CONTENT_TYPE, json);
+        Ok(answer)
+    }
+}
+
+/// A request as it is sent, as often as it is sent.
+struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Outgoing {
+    fn request(&self, authorization: &Authorization) -> Result<Request<Full<Bytes>>, Trouble> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(self.uri.clone())
+            .body(Full::new(self.body.clone()))
+            .map_err(|error| ExchangeError::Broken(error.to_string()))?;
+        *request.headers_mut() = self.headers.clone();
+        request
+            .headers_mut()
+            .insert(authorization.name.clone(), authorization.value.clone());
+        Ok(request)
+    }
+}
+
+enum Trouble {
+    SignIn(SignInError),
+    Exchange(ExchangeError),
+}
+
+impl From<SignInError> for Trouble {
+    fn from(error: SignInError) -> Self {
+        Self::SignIn(error)
+    }
+}
+
+impl From<ExchangeError> for Trouble {
+    fn from(error: ExchangeError) -> Self {
+        Self::Exchange(error)
+    }
+}
+
+async fn buffered(body: WasiBody, waits: Waits) -> Result<Bytes, Error> {
+    let whole = Limited::new(body, REQUEST_BYTES_MAX).collect();
+    match tokio::time::timeout(waits.first_byte, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Error::HttpRequestBodySize(Some(REQUEST_BYTES_MAX as u64)))
+        }
+        Ok(Err(error)) => Err(error.downcast::<Error>().map_or_else(
+            |error| Error::InternalError(Some(error.to_string())),
+            |error| *error,
+        )),
+        Err(_) => Err(Error::ConnectionWriteTimeout),
+    }
+}
+
+fn without(headers: &HeaderMap, dropped: impl Fn(&str) -> bool) -> HeaderMap {
+    let kept = |(name, value): (&HeaderName, &HeaderValue)| (name.clone(), value.clone());
+    headers
+        .iter()
+        .filter(|(name, _)| !dropped(name.as_str()))
+        .map(kept)
+        .collect()
+}
+
+fn is_hop(name: &str) -> bool {
+    HOP_HEADERS.contains(&name)
+}
+
+fn waits(options: Option<RequestOptions>) -> Waits {
+    let options = options.unwrap_or_default();
+    let within = |asked: Option<Duration>, usual, max| asked.unwrap_or(usual).clamp(WAIT_MIN, max);
+    Waits {
+        first_byte: within(options.first_byte_timeout, FIRST_BYTE_USUAL, FIRST_BYTE_MAX),
+        between_bytes: within(
+            options.between_bytes_timeout,
+            BETWEEN_BYTES_USUAL,
+            BETWEEN_BYTES_MAX,
+        ),
+        body: BODY_MAX,
+    }
+}
+
+fn guest_error(error: ExchangeError) -> Error {
+    tracing::debug!(%error, "a request of the plugin failed");
+    match error {
+        ExchangeError::Name(_) => Error::DnsError {
+            rcode: None,
+            info_code: None,
+        },
+        ExchangeError::Prohibited => Error::DestinationIpProhibited,
+        ExchangeError::Refused => Error::ConnectionRefused,
+        ExchangeError::Tls(_) => Error::TlsCertificateError,
+        ExchangeError::Broken(_) => Error::ConnectionTerminated,
+        ExchangeError::Timeout => Error::HttpResponseTimeout,
+        ExchangeError::TooLarge => {
+            Error::HttpResponseBodySize(Some(client::ANSWER_BYTES_MAX as u64))
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The check after DNS: a name on the list may still lead into the machine room.
+//!
+//! Whoever controls a name's DNS chooses the address (DNS rebinding). So each address that a name
+//! resolves to is looked at again, in the one place through which every connection finds its address.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
+
+use super::Network;
+use super::origin::Origin;
+
+/// Looks a name up.
+pub(crate) type Lookup = Arc<dyn Fn(String) -> Found + Send + Sync>;
+
+type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Whom the machine's own resolver finds.
+pub(crate) fn system_lookup() -> Lookup {
+    Arc::new(|name| {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+    })
+}
+
+/// Resolves the names of configured endpoints, and drops addresses that they must not lead to.
+#[derive(Clone)]
+pub(crate) struct Resolver {
+    lookup: Lookup,
+    reaches: Arc<BTreeMap<String, Reach>>,
+}
+
+/// How far a name may lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Internet,
+    /// The configuration names it: a private network, or this machine.
+    Private,
+}
+
+/// All addresses of a name are of a kind that it must not lead to.
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to an address that is not allowed for it")]
+pub(crate) struct Prohibited;
+
+impl Resolver {
+    /// A resolver for these endpoints and no other name.
+    pub(crate) fn new(lookup: Lookup, endpoints: &[(Origin, Network)]) -> Self {
+        let mut reaches = BTreeMap::new();
+        for (origin, network) in endpoints {
+            let private = network.private_addresses || origin.is_this_machine();
+            let reach = if private {
+                Reach::Private
+            } else {
+                Reach::Internet
+            };
+            let known = reaches.entry(origin.host().to_owned()).or_insert(reach);
+            *known = reach.max(*known);
+        }
+        Self {
+            lookup,
+            reaches: Arc::new(reaches),
+        }
+    }
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
+        let reach = self.reaches.get(&host).copied();
+        let found = (self.lookup)(host);
+        Box::pin(async move {
+            let reach = reach.ok_or_else(|| io::Error::other(Prohibited))?;
+            let mut addresses = found.await?;
+            let any = !addresses.is_empty();
+            addresses.retain(|address| reach.allows(address.ip()));
+            if addresses.is_empty() && any {
+                return Err(io::Error::other(Prohibited));
+            }
+            Ok(addresses.into_iter())
+        })
+    }
+}
+
+impl Reach {
+    fn allows(self, address: IpAddr) -> bool {
+        match self {
+            Self::Private => !is_never_an_endpoint(address),
+            Self::Internet => is_public(address),
+        }
+    }
+}
+
+/// Addresses that no configuration makes right: where clouds keep their metadata and credentials
+/// (169.254.169.254, fd00:ec2::254), and what is no address of one machine.
+pub(crate) fn is_never_an_endpoint(address: IpAddr) -> bool {
+    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    match embedded(address) {
+        IpAddr::V4(v4) => {
+            v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0
+        }
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified() || v6 == METADATA
+        }
+    }
+}
+
+/// Whether an address is one of the internet's. The ranges that are not:
+/// <https://www.iana.org/assignments/iana-ipv4-special-registry> and its IPv6 sister.
+fn is_public(address: IpAddr) -> bool {
+    if is_never_an_endpoint(address) {
+        return false;
+    }
+    match embedded(address) {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let protocols = a == 192 && b == 0 && c == 0;
+            let benchmarks = a == 198 && (18..20).contains(&b);
+            let reserved = a >= 240;
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_documentation()
+                || shared
+                || protocols
+                || benchmarks
+                || reserved)
+        }
+        // Only 2000::/3 is handed out, and of it not Teredo, not the examples.
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            let teredo = first == 0x2001 && second == 0;
+            let documentation = first == 0x2001 && second == 0x0db8;
+            (0x2000..0x4000).contains(&first) && !teredo && !documentation
+        }
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped (RFC 4291), translated by NAT64
+/// (RFC 6052), or 6to4 (RFC 3056).
+fn embedded(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match (a, b, c, d, e, f) {
+        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => v4(g, h),
+        (0x2002, ..) => v4(b, c),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each range by its edges, and each way to write an IPv4 address as an IPv6 one.
+    #[test]
+    fn addresses_are_told_apart() {
+        let check = |text: &str, public: bool, private: bool| {
+            let address: IpAddr = text.parse().unwrap();
+            let found = (
+                Reach::Internet.allows(address),
+                Reach::Private.allows(address),
+            );
+            assert_eq!(found, (public, private), "{text}");
+        };
+        for text in [
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.32.0.1",
+            "2606:4700::1111",
+        ] {
+            check(text, true, true);
+        }
+        for text in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "192.0.2.1",
+            "240.0.0.1",
+            "::1",
+            "fc00::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:0:1::1",
+        ] {
+            check(text, false, true);
+        }
+        for text in [
+            "0.0.0.0",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            check(text, false, false);
+        }
+    }
+}

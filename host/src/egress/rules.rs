@@ -1,0 +1,313 @@
+//! Which requests may leave: origin, path and method, derived from the job's endpoints.
+//!
+//! Deny is the default. Token endpoints are on no list: only the host signs in. What empties a trash
+//! is on none either, because a deletion goes to the service's own trash and never past it.
+
+use std::borrow::Cow;
+
+use http::{Method, Uri};
+use serde::Deserialize;
+
+use super::Network;
+use super::origin::{Origin, OriginError};
+use crate::types::{Crm, Endpoint, Job, Side};
+
+/// Requests of one `$batch`
+/// (<https://learn.microsoft.com/graph/json-batching#batch-size-limitations>).
+const BATCH_REQUESTS_MAX: usize = 20;
+
+/// Whether a pass may change anything outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// A sync.
+    Allowed,
+    /// A preview, a check-up, an export.
+    Forbidden,
+}
+
+/// The allow-list of one pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    writing: Writing,
+}
+
+/// Requests of one kind.
+#[derive(Clone, Debug)]
+struct Rule {
+    /// Whose credentials go along.
+    side: Side,
+    origin: Origin,
+    /// Matches itself and whatever lies below it.
+    path: String,
+    /// Methods that read.
+    reading: &'static [&'static str],
+    /// Methods that write.
+    writing: &'static [&'static str],
+    /// Whether the body holds requests of its own, to be checked like any other.
+    batch: bool,
+}
+
+/// What a request turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    /// Whose credentials go along.
+    pub(crate) side: Side,
+    /// Where it goes.
+    pub(crate) origin: Origin,
+    /// Whether the body must pass [`Rules::check_batch`].
+    pub(crate) batch: bool,
+}
+
+/// Why a request may not leave.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denial {
+    #[error("the address is not one: {0}")]
+    Address(#[from] OriginError),
+    #[error("{0} is no endpoint of this tenant and mailbox")]
+    Origin(Origin),
+    #[error("the path leaves its folder or hides where it leads")]
+    Path,
+    #[error("a pass deletes into the service's own trash, never past it")]
+    Purge,
+    #[error("{method} is not among what a pass asks {origin} for there")]
+    Rule { method: Method, origin: Origin },
+    #[error("{method} would write at {origin}, and this call only reads")]
+    ReadOnly { method: Method, origin: Origin },
+    #[error("the batch is not one: {0}")]
+    Batch(String),
+    #[error("another host has taken over this tenant")]
+    LeaseLost,
+}
+
+impl Rules {
+    /// What a pass for `job` may ask for.
+    pub(crate) fn new(
+        job: &Job,
+        networks: &Networks,
+        writing: Writing,
+    ) -> Result<Self, OriginError> {
+        let Crm::Flowfact(flowfact) = &job.crm;
+        let (crm, base) = Origin::of_endpoint(&flowfact.base_url, networks.crm)?;
+        let mut rules = flowfact_rules(&crm, &base, &flowfact.schema);
+        match &job.mailbox.endpoint {
+            Endpoint::Graph(graph) => {
+                let (origin, base) = Origin::of_endpoint(&graph.base_url, networks.mailbox)?;
+                rules.extend(graph_rules(&origin, &base));
+            }
+            // No adapter speaks EWS yet: nothing is allowed to leave for it.
+            Endpoint::Ews(_) => {}
+        }
+        Ok(Self { rules, writing })
+    }
+
+    /// Whether a request of this method may go to this address.
+    pub(crate) fn check(&self, method: &Method, uri: &Uri) -> Result<Allowed, Denial> {
+        let origin = Origin::of_uri(uri)?;
+        if self.rules.iter().all(|rule| rule.origin != origin) {
+            return Err(Denial::Origin(origin));
+        }
+        let path = uri.path();
+        if leads_elsewhere(path) {
+            return Err(Denial::Path);
+        }
+        if purges(path) {
+            return Err(Denial::Purge);
+        }
+        let mut would_write = false;
+        for rule in self
+            .rules
+            .iter()
+            .filter(|rule| rule.origin == origin && rule.covers(path))
+        {
+            if rule.reading.contains(&method.as_str())
+                || (rule.writing.contains(&method.as_str()) && self.writing == Writing::Allowed)
+            {
+                return Ok(Allowed {
+                    side: rule.side,
+                    origin,
+                    batch: rule.batch,
+                });
+            }
+            would_write |= rule.writing.contains(&method.as_str());
+        }
+        let method = method.clone();
+        if would_write {
+            return Err(Denial::ReadOnly { method, origin });
+        }
+        Err(Denial::Rule { method, origin })
+    }
+
+    /// Whether each request in a `$batch` sent to `uri` may be sent by itself. Without this check a
+    /// batch would be a way around the list.
+    pub(crate) fn check_batch(&self, uri: &Uri, body: &[u8]) -> Result<(), Denial> {
+        let batch: Batch =
+            serde_json::from_slice(body).map_err(|error| Denial::Batch(error.to_string()))?;
+        if batch.requests.len() > BATCH_REQUESTS_MAX {
+            return Err(Denial::Batch(format!("{} requests", batch.requests.len())));
+        }
+        let base = uri.path().strip_suffix("/$batch").unwrap_or_default();
+        let origin = Origin::of_uri(uri)?;
+        for request in batch.requests {
+            if !request.url.starts_with('/') {
+                return Err(Denial::Batch("an address in it is not relative".into()));
+            }
+            if request
+                .headers
+                .keys()
+                .any(|name| super::is_credential(name))
+            {
+                return Err(Denial::Batch("a request in it carries credentials".into()));
+            }
+            let method = Method::from_bytes(request.method.as_bytes())
+                .map_err(|_| Denial::Batch("a method in it is none".into()))?;
+            let inner: Uri = format!("{origin}{base}{}", request.url)
+                .parse()
+                .map_err(|_| Denial::Batch("an address in it is none".into()))?;
+            let allowed = self.check(&method, &inner)?;
+            if allowed.batch || allowed.side != Side::Mailbox {
+                return Err(Denial::Batch(
+                    "a request in it is none that a batch may hold".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the configuration says about the networks of the two endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Networks {
+    pub(crate) crm: Network,
+    pub(crate) mailbox: Network,
+}
+
+impl Rule {
+    /// Graph writes keys both ways, `/users/x` and `/users('x')`, and its links come in either case.
+    fn covers(&self, path: &str) -> bool {
+        let Some(start) = path.get(..self.path.len()) else {
+            return false;
+        };
+        let rest = path.get(self.path.len()..).unwrap_or_default();
+        start.eq_ignore_ascii_case(&self.path)
+            && (rest.is_empty() || rest.starts_with('/') || rest.starts_with('('))
+    }
+}
+
+/// FLOWFACT, by service. Not among them: `admin-token-service`, which signs in; `DELETE` on
+/// `recovery`, which purges; the bulk deletion of `entity-service/entities`.
+fn flowfact_rules(origin: &Origin, base: &str, schema: &str) -> Vec<Rule> {
+    let rule = |path: &str, reading, writing| Rule {
+        side: Side::Crm,
+        origin: origin.clone(),
+        path: format!("{base}{path}"),
+        reading,
+        writing,
+        batch: false,
+    };
+    vec![
+        rule(
+            &format!("/entity-service/schemas/{schema}"),
+            &["GET"],
+            &["POST", "PATCH", "DELETE"],
+        ),
+        rule("/entity-service/entities", &["GET"], &[]),
+        rule("/entity-service/recovery/entities", &["GET"], &["POST"]),
+        rule(&format!("/search-service/schemas/{schema}"), &["POST"], &[]),
+        rule("/schema-service", &["GET"], &[]),
+        rule("/user-service/users", &["GET"], &[]),
+        rule("/company-service/company", &["GET"], &[]),
+        rule("/nylas-service", &["GET"], &[]),
+        rule(
+            "/nylas-contact-sync-service/syncEntries",
+            &["GET"],
+            &["POST", "DELETE"],
+        ),
+    ]
+}
+
+/// Microsoft Graph: one user's or the signed-in user's resources, alone or in a batch.
+fn graph_rules(origin: &Origin, base: &str) -> Vec<Rule> {
+    let resource = |path: &str| Rule {
+        side: Side::Mailbox,
+        origin: origin.clone(),
+        path: format!("{base}{path}"),
+        reading: &["GET"],
+        writing: &["POST", "PATCH", "DELETE"],
+        batch: false,
+    };
+    let batch = Rule {
+        side: Side::Mailbox,
+        origin: origin.clone(),
+        path: format!("{base}/$batch"),
+        reading: &["POST"],
+        writing: &[],
+        batch: true,
+    };
+    vec![resource("/users"), resource("/me"), batch]
+}
+
+/// Whether a server could read another path than the one that was compared: `..` in any spelling,
+/// backslashes, control characters.
+fn leads_elsewhere(path: &str) -> bool {
+    let once = decoded(path.as_bytes());
+    let twice = decoded(&once);
+    let hides = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .any(|byte| *byte == b'\\' || byte.is_ascii_control())
+            || bytes
+                .split(|byte| *byte == b'/')
+                .any(|segment| segment == b"." || segment == b"..")
+    };
+    hides(&once) || hides(&twice)
+}
+
+/// <https://learn.microsoft.com/graph/api/contact-permanentdelete>
+fn purges(path: &str) -> bool {
+    path.rsplit('/')
+        .next()
+        .is_some_and(|last| last.eq_ignore_ascii_case("permanentDelete"))
+}
+
+/// Percent escapes undone; what is no escape stays.
+fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !bytes.contains(&b'%') {
+        return Cow::Borrowed(bytes);
+    }
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        let escaped = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => hex(*high).zip(hex(*low)).map(|pair| (pair, after)),
+            _ => None,
+        };
+        if let Some(((high, low), after)) = escaped {
+            plain.push(high * 16 + low);
+            rest = after;
+        } else {
+            plain.push(*first);
+            rest = tail;
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    requests: Vec<BatchRequest>,
+}
+
+#[derive(Deserialize)]
+struct BatchRequest {
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: serde_json::Map<String, serde_json::Value>,
+}

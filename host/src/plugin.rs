@@ -1,0 +1,266 @@
+//! The plugin: loaded and checked once, and one fresh sandbox for each call or pass.
+//!
+//! A component that does not fit is refused here, before any tenant runs: it must export the version
+//! of the package that this host speaks, import nothing but WASI 0.2 without files and sockets and the
+//! store, and come to life once.
+//!
+//! Each version of the package that a host speaks is a module of its own beside `wit`; the newest one
+//! gives the types, and the version in the exports' names picks.
+//!
+//! Not here yet: running `lifecycle.prepare` under Wizer when a component is first compiled. Its place
+//! is [`cache::compiled`].
+
+mod cache;
+mod sandbox;
+pub(crate) mod wit;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline};
+use wasmtime_wasi_http::WasiHttpHooks;
+
+use crate::store::{Crash, Namespace};
+use sandbox::LastWords;
+pub(crate) use sandbox::Sandbox;
+
+/// The interface whose version stands for the package's.
+const FACE: &str = "contact-sync:plugin/sync@";
+
+/// The version of the package that this host speaks.
+const VERSION: &str = "0.1.0";
+
+/// How often running code looks up: how evenly passes share a core, and how soon one can be stopped.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What one sandbox may use. A host that runs few large tenants raises them, one that runs many small
+/// ones lowers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// All of its memories together.
+    pub memory_bytes_max: usize,
+    /// All of its tables together.
+    pub table_elements_max: usize,
+    /// Core instances, memories and tables, each.
+    pub instances_max: usize,
+    /// Open handles: requests, answers, streams, pollables.
+    pub handles_max: usize,
+    /// What one call may carry from the guest to the host.
+    pub call_bytes_max: usize,
+    /// One step of a pass, or one other call: computing and waiting for answers together.
+    pub step_time_max: Duration,
+}
+
+impl Limits {
+    /// For up to 100,000 contacts. A step has at most 100 requests, four of them at once.
+    pub fn usual() -> Self {
+        Self {
+            memory_bytes_max: 256 * 1024 * 1024,
+            table_elements_max: 100_000,
+            instances_max: 64,
+            handles_max: 1_024,
+            call_bytes_max: 16 * 1024 * 1024,
+            step_time_max: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// Why a component cannot be the plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The engine does not start on this machine.
+    #[error("the engine does not start: {0}")]
+    Engine(String),
+    /// Not a component, or a damaged one.
+    #[error("this is no WebAssembly component: {0}")]
+    NotAComponent(String),
+    /// A component of another kind.
+    #[error("this component is no contact-sync plugin: it exports no `{FACE}{VERSION}`")]
+    NoPlugin,
+    /// Made for another version of the interface.
+    #[error(
+        "this plugin speaks version {found} of `contact-sync:plugin`; this host speaks {VERSION}"
+    )]
+    Version {
+        /// The version that it exports.
+        found: String,
+    },
+    /// It wants what no plugin gets, or its interface differs in a detail.
+    #[error("this plugin does not fit this host: {0}")]
+    Misfit(String),
+    /// It fails before it is asked anything.
+    #[error("this plugin does not start: {0}")]
+    Start(String),
+}
+
+impl PluginError {
+    /// What to do now.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Engine(_) => {
+                "run it on a machine that wasmtime supports, with enough address space"
+            }
+            Self::NotAComponent(_) | Self::NoPlugin => {
+                "give the plugin's file, or leave the option out to run the built-in one"
+            }
+            Self::Version { .. } => "take the plugin and the host from the same release",
+            Self::Misfit(_) | Self::Start(_) => {
+                "take the plugin and the host from the same release; if they are, report this"
+            }
+        }
+    }
+}
+
+/// A plugin that fits, ready to be instantiated.
+pub(crate) struct Plugin {
+    engine: Engine,
+    ready: wit::PluginPre<Sandbox>,
+    limits: Limits,
+}
+
+impl Plugin {
+    /// Compiles a component, or takes it from `cache`, and brings it to life once.
+    pub(crate) async fn load(
+        bytes: &[u8],
+        cache: Option<PathBuf>,
+        limits: Limits,
+    ) -> Result<Self, PluginError> {
+        let engine = engine()?;
+        let component = cache::compiled(&engine, bytes, cache.as_deref())
+            .map_err(|error| PluginError::NotAComponent(short(&error)))?;
+        check_version(&engine, &component)?;
+        let misfit = |error: wasmtime::Error| PluginError::Misfit(short(&error));
+        let mut linker = Linker::new(&engine);
+        sandbox::link(&mut linker).map_err(misfit)?;
+        let instance = linker.instantiate_pre(&component).map_err(misfit)?;
+        let ready = wit::PluginPre::new(instance).map_err(misfit)?;
+        let plugin = Self {
+            engine,
+            ready,
+            limits,
+        };
+        let (hooks, namespace) = sandbox::nothing();
+        match plugin.instance(hooks, namespace).await {
+            Ok(_) => Ok(plugin),
+            Err(crash) => Err(PluginError::Start(crash.last_words)),
+        }
+    }
+
+    /// A fresh sandbox with this way out and this memory.
+    pub(crate) async fn instance(
+        &self,
+        hooks: Box<dyn WasiHttpHooks>,
+        namespace: Namespace,
+    ) -> Result<Instance, Crash> {
+        let last_words = LastWords::default();
+        let sandbox = Sandbox::new(hooks, namespace, last_words.clone(), &self.limits);
+        let mut store = Store::new(&self.engine, sandbox);
+        store.limiter(|sandbox| &mut sandbox.limiter);
+        store.set_hostcall_fuel(self.limits.call_bytes_max);
+        store.set_max_component_handles(self.limits.handles_max);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let step_time_max = self.limits.step_time_max;
+        let ready = self.ready.instantiate_async(&mut store);
+        match tokio::time::timeout(step_time_max, ready).await {
+            Ok(Ok(face)) => Ok(Instance {
+                face,
+                store,
+                last_words,
+                step_time_max,
+                crash: None,
+            }),
+            Ok(Err(error)) => Err(last_words.crash(&reason(&error))),
+            Err(_) => Err(last_words.crash(&too_long(step_time_max))),
+        }
+    }
+}
+
+/// One sandbox. After a crash it is never entered again.
+pub(crate) struct Instance {
+    face: wit::Plugin,
+    store: Store<Sandbox>,
+    last_words: LastWords,
+    step_time_max: Duration,
+    crash: Option<Crash>,
+}
+
+impl Instance {
+    /// Calls into the sandbox, within the time that a step may take.
+    pub(crate) async fn call<T>(
+        &mut self,
+        call: impl AsyncFnOnce(&wit::Plugin, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+    ) -> Result<T, Crash> {
+        if let Some(crash) = &self.crash {
+            return Err(crash.clone());
+        }
+        // Until it has come back: whoever drops the call midway leaves a sandbox that is half-way
+        // through something.
+        self.crash = Some(self.last_words.crash("a call into it was given up midway"));
+        let called = call(&self.face, &mut self.store);
+        let reason = match tokio::time::timeout(self.step_time_max, called).await {
+            Ok(Ok(result)) => {
+                self.crash = None;
+                return Ok(result);
+            }
+            Ok(Err(error)) => reason(&error),
+            Err(_) => too_long(self.step_time_max),
+        };
+        let crash = self.last_words.crash(&reason);
+        self.crash = Some(crash.clone());
+        Err(crash)
+    }
+}
+
+fn engine() -> Result<Engine, PluginError> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    let engine = Engine::new(&config).map_err(|error| PluginError::Engine(short(&error)))?;
+    let weak = engine.weak();
+    let ticker = std::thread::Builder::new().name("contact-sync-ticker".into());
+    ticker
+        .spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })
+        .map_err(|error| PluginError::Engine(error.to_string()))?;
+    Ok(engine)
+}
+
+fn check_version(engine: &Engine, component: &Component) -> Result<(), PluginError> {
+    let face = component.component_type();
+    let found = face
+        .exports(engine)
+        .find_map(|(name, _)| name.strip_prefix(FACE));
+    match found {
+        Some(VERSION) => Ok(()),
+        Some(found) => Err(PluginError::Version {
+            found: found.into(),
+        }),
+        None => Err(PluginError::NoPlugin),
+    }
+}
+
+/// A trap in words; the engine's own name for it behind them.
+fn reason(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => "it panicked (unreachable code reached)".into(),
+        Some(Trap::StackOverflow) => "it used up its stack".into(),
+        Some(trap) => format!("it was stopped: {trap}"),
+        None => short(error),
+    }
+}
+
+fn too_long(step_time_max: Duration) -> String {
+    format!("a step took longer than {} ms", step_time_max.as_millis())
+}
+
+/// The causes of an error in one line.
+fn short(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+    causes.join(": ")
+}
