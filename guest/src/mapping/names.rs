@@ -69,9 +69,11 @@ pub(crate) fn derive(before: &View, stood_in: bool, after: &mut View, stands_in:
     }
     let rederived = |current: &Option<String>, patterns: &[Pattern]| {
         let shown = text::canonical(current.as_deref()?);
-        let pattern = patterns
-            .iter()
-            .find(|pattern| pattern(&old_names).as_ref() == Some(&shown))?;
+        if old_names.by(patterns).as_ref() == Some(&shown) {
+            return new_names.by(patterns);
+        }
+        let composed_so = |pattern: &&Pattern| pattern(&old_names).as_ref() == Some(&shown);
+        let pattern = patterns.iter().find(composed_so)?;
         pattern(&new_names).or_else(|| new_names.by(patterns))
     };
     if let Some(name) = rederived(&before.display_name, &DISPLAY_PATTERNS) {
