@@ -6,6 +6,8 @@
 
 mod candidate;
 mod index;
+#[cfg(test)]
+mod tests;
 
 pub use candidate::{Candidate, Kind};
 use index::{Index, Known};
