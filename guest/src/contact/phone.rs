@@ -71,7 +71,7 @@ const EXTENSION_DIGITS_MAX: usize = 8;
 /// Country codes have at most three digits (ITU-T E.164).
 const COUNTRY_CODE_DIGITS_MAX: usize = 3;
 
-// ---- the text ---------------------------------------------------------------------------------------
+// ---- the text -----------------------------------------------------------------------------------
 
 /// The text in ASCII: Unicode's digits, full-width signs, dashes and blanks folded, marks that show
 /// nothing left out. `None` where something remains that is none of these.
@@ -260,7 +260,7 @@ fn slash_parts_area_code(digits: &str, before: usize, plus: bool) -> bool {
     area_code.len() <= AREA_CODE_DIGITS_MAX && tail.len() >= AFTER_SLASH_DIGITS_MIN
 }
 
-// ---- the number -------------------------------------------------------------------------------------
+// ---- the number ---------------------------------------------------------------------------------
 
 /// Where the text itself begins with a country code, a possible number is enough: an assigned code,
 /// and as many digits as a number can have.

@@ -33,12 +33,13 @@ pub(crate) fn single_of_mailbox(field: Field, view: &View, stand_in: bool) -> Si
 ///
 /// Only where a name was written: a mailbox contact that lives without one is left alone.
 pub(crate) fn put_stand_in(before: &View, stood_in: bool, after: &mut View) -> bool {
-    let field = |field| Single::of_mailbox(field, after);
+    let is_written = |field| after.texts.get(&field) != before.texts.get(&field);
+    let stood_in = stood_in && !is_written(Field::FirstName);
     let given = single_of_mailbox(Field::FirstName, after, stood_in);
-    if given != Single::Empty || field(Field::LastName) != Single::Empty {
+    if given != Single::Empty || Single::of_mailbox(Field::LastName, after) != Single::Empty {
         return false;
     }
-    let company_written = after.texts.get(&Field::Company) != before.texts.get(&Field::Company);
+    let company_written = is_written(Field::Company);
     let given_cleared = !stood_in && before.texts.contains_key(&Field::FirstName);
     let needs_one = company_written || given_cleared;
     match after.texts.get(&Field::Company).cloned() {
@@ -69,9 +70,11 @@ pub(crate) fn derive(before: &View, stood_in: bool, after: &mut View, stands_in:
     }
     let rederived = |current: &Option<String>, patterns: &[Pattern]| {
         let shown = text::canonical(current.as_deref()?);
-        let pattern = patterns
-            .iter()
-            .find(|pattern| pattern(&old_names).as_ref() == Some(&shown))?;
+        if old_names.by(patterns).as_ref() == Some(&shown) {
+            return new_names.by(patterns);
+        }
+        let composed_so = |pattern: &&Pattern| pattern(&old_names).as_ref() == Some(&shown);
+        let pattern = patterns.iter().find(composed_so)?;
         pattern(&new_names).or_else(|| new_names.by(patterns))
     };
     if let Some(name) = rederived(&before.display_name, &DISPLAY_PATTERNS) {

@@ -129,7 +129,7 @@ pub(crate) fn mailbox_changed(records: Records<'_>, view: &View) -> bool {
     ties.iter().any(Tie::mailbox_changed) || left.iter().any(|value| !value.key.is_opaque())
 }
 
-// ---- the base ---------------------------------------------------------------------------------------
+// ---- the base -----------------------------------------------------------------------------------
 
 /// The values of the base: none where the field did not take part in it.
 fn in_base(records: Records<'_>) -> Vec<Tie> {
@@ -187,7 +187,7 @@ fn equal(crm: &CrmValue, mailbox: &MailboxValue, same_room: bool) -> bool {
     right_room && !crm.key.is_opaque() && crm.key == mailbox.key
 }
 
-// ---- steps 1 and 2 ----------------------------------------------------------------------------------
+// ---- steps 1 and 2 ------------------------------------------------------------------------------
 
 fn find_equal_in_crm(ties: &mut [Tie], left: &mut Vec<CrmValue>) {
     for same_room in [true, false] {
@@ -279,7 +279,7 @@ fn unite(
     united
 }
 
-// ---- step 3 -----------------------------------------------------------------------------------------
+// ---- step 3 -------------------------------------------------------------------------------------
 
 /// What is left in the CRM is an edit of what stood at its position, or else of what is missing in
 /// its room, those with a slot first.

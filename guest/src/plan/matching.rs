@@ -6,6 +6,8 @@
 
 mod candidate;
 mod index;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -19,6 +19,8 @@ mod findings;
 mod lists;
 mod seats;
 mod singles;
+#[cfg(test)]
+mod tests;
 
 use crate::contact::{CrmFields, Field, FieldSet, Shape, View};
 use crate::mapping::{Base, LISTS, SlotTable, names};

@@ -73,7 +73,7 @@ pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
     }
 }
 
-// ---- decisions --------------------------------------------------------------------------------------
+// ---- decisions ----------------------------------------------------------------------------------
 
 fn decide(draft: &mut Draft<'_>, field: Field, tie: &Tie) -> Decision {
     let crm = tie.crm.as_ref();
@@ -219,7 +219,7 @@ fn tell_unreadable(draft: &mut Draft<'_>, field: Field, ties: &[Tie]) {
     }
 }
 
-// ---- writing the CRM --------------------------------------------------------------------------------
+// ---- writing the CRM ----------------------------------------------------------------------------
 
 /// Writes the list, and returns where each tie's value stands in it.
 fn write_crm(
@@ -378,7 +378,7 @@ impl Entry for CrmAddress {
     }
 }
 
-// ---- writing the mailbox ----------------------------------------------------------------------------
+// ---- writing the mailbox ------------------------------------------------------------------------
 
 fn write_view(view: &mut View, field: Field, taken: &BTreeMap<Slot, Seat>) {
     let language = address::language(view.addresses.values());
