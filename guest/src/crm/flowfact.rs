@@ -20,6 +20,8 @@ mod schema;
 mod search;
 mod survey;
 mod sync_entries;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use serde_json::Value;

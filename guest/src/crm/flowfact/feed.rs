@@ -429,6 +429,9 @@ fn ascending(
         let id = entry.id.as_ref().map(CrmId::as_str);
         entry.time != reading.from || id.is_none_or(|id| !reading.at_from.contains(id))
     });
+    if reading.offset > 0 && read > 0 && entries.is_empty() {
+        return Err(found.same_page);
+    }
     for entry in &entries {
         reading.note(entry);
     }
@@ -443,7 +446,7 @@ fn ascending(
             reading.offset = 0;
             reading.at_from = BTreeSet::new();
         } else {
-            reading.next_offset(read, &found.answer)?;
+            reading.next_offset(read, &found.same_page)?;
         }
         let at_from = ids.into_iter().filter(|(time, _)| *time == reading.from);
         reading.at_from.extend(at_from.map(|(_, id)| id));
@@ -497,7 +500,7 @@ fn descending(
     entries.reverse();
     let more = has_more && !passed;
     if more {
-        reading.next_offset(read, &found.answer)?;
+        reading.next_offset(read, &found.same_page)?;
     }
     Ok(Page {
         entries,
