@@ -1,10 +1,10 @@
 //! One side: the CRM, as the engine sees it.
 //!
-//! [`Crm`] is the only place where a CRM's protocol may show; [`flowfact`] implements it. The engine
-//! reads, plans and writes contacts and never learns which service keeps them.
+//! [`Crm`] is the only place where a CRM's protocol may show; [`flowfact`] implements it. The
+//! engine reads, plans and writes contacts and never learns which service keeps them.
 //!
-//! All methods that take several contacts answer in the same order, one answer each, so that one bad
-//! contact never costs another. The outer error is for what concerns the whole service.
+//! All methods that take several contacts answer in the same order, one answer each, so that one
+//! bad contact never costs another. The outer error is for what concerns the whole service.
 
 pub mod flowfact;
 
@@ -51,8 +51,8 @@ pub trait Crm {
     fn trash(&self, known: Option<&TrashMark>, page: Option<u32>)
     -> Result<TrashPage, RemoteError>;
 
-    /// Creates contacts, with this mailbox's marker where it is part of the contact. Not idempotent:
-    /// never repeated after [`WriteError::Unknown`] without looking first.
+    /// Creates contacts, with this mailbox's marker where it is part of the contact. Not
+    /// idempotent: never repeated after [`WriteError::Unknown`] without looking first.
     fn create(&self, drafts: &[CrmFields]) -> Vec<Result<CrmContact, WriteError>>;
 
     /// Writes the fields in which `after` differs from `before`, and returns the contact as the CRM
@@ -65,22 +65,22 @@ pub trait Crm {
     /// Brings contacts back from the trash under their own ids, and returns them as they then are.
     fn restore(&self, ids: &[CrmId]) -> Vec<Result<CrmContact, WriteError>>;
 
-    /// What the CRM would not take of `after` where it differs from `before`: too many values, none of
-    /// a list's, a field that cannot be written. [`Crm::update`] and [`Crm::create`] leave such fields
-    /// as they are. Pure.
+    /// What the CRM would not take of `after` where it differs from `before`: too many values, none
+    /// of a list's, a field that cannot be written. [`Crm::update`] and [`Crm::create`] leave such
+    /// fields as they are. Pure.
     fn misfits(&self, before: &CrmFields, after: &CrmFields) -> Vec<(Field, Problem)>;
 
-    /// The next page of contacts that were created since `at`, as far as that is known of them, by the
-    /// user of this connection or by one the CRM does not name: among them is what an unanswered
-    /// create may have made. `cursor` goes on where the page before it ended.
+    /// The next page of contacts that were created since `at`, as far as that is known of them, by
+    /// the user of this connection or by one the CRM does not name: among them is what an
+    /// unanswered create may have made. `cursor` goes on where the page before it ended.
     fn created_since(
         &self,
         at: Timestamp,
         cursor: Option<&CrmCursor>,
     ) -> Result<CrmPage, RemoteError>;
 
-    /// All contacts with all their values, in the order of their ids where the CRM can do that; a part
-    /// of at most `contacts_max`. `after` is what the part before it named as its next.
+    /// All contacts with all their values, in the order of their ids where the CRM can do that; a
+    /// part of at most `contacts_max`. `after` is what the part before it named as its next.
     fn export_page(
         &self,
         after: Option<&str>,
@@ -112,8 +112,8 @@ pub struct CrmPosition {
     pub newest: Timestamp,
     /// Where the next reading begins: some time before `newest`, because a change may show late.
     pub since: Timestamp,
-    /// Contacts read since `since`, with their times: read again by the next pass, and known by this
-    /// to be no news.
+    /// Contacts read since `since`, with their times: read again by the next pass, and known by
+    /// this to be no news.
     pub recent: Vec<(CrmId, Timestamp)>,
 }
 
@@ -175,8 +175,8 @@ pub struct TrashPage {
     pub entries: Vec<TrashEntry>,
     /// What to remember of the trash, if this was its newest page.
     pub mark: TrashMark,
-    /// Whether pages follow the time of deletion: from the newest page on upwards if that is page 1,
-    /// downwards if it is the last. If not, a changed total asks for all of them.
+    /// Whether pages follow the time of deletion: from the newest page on upwards if that is page
+    /// 1, downwards if it is the last. If not, a changed total asks for all of them.
     pub ordered: bool,
     /// How many pages there are; pages are counted from 1.
     pub pages: u32,

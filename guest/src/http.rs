@@ -1,9 +1,9 @@
 //! Requests: pacing, retries, back-off, per-service limits, counting.
 //!
-//! One [`Http`] serves one pass and one service. It sends what the protocols ask for through the only
-//! door out, repeats what may be repeated, obeys pauses that are short and hands long ones up, and
-//! turns answers into the two kinds of error that the engine knows: [`RemoteError`] for a service as a
-//! whole, [`WriteError`] for one contact.
+//! One [`Http`] serves one pass and one service. It sends what the protocols ask for through the
+//! only door out, repeats what may be repeated, obeys pauses that are short and hands long ones up,
+//! and turns answers into the two kinds of error that the engine knows: [`RemoteError`] for a
+//! service as a whole, [`WriteError`] for one contact.
 //!
 //! Not here: credentials, and how many requests are in flight. The host has the first, the
 //! [`Outside`] keeps the second.
@@ -87,7 +87,8 @@ pub enum WriteError {
     Refused(Problem),
     /// Whether it happened is not known: a lost answer.
     Unknown(Problem),
-    /// It did not happen, and nothing is wrong with the contact: throttled, unreachable, signed out.
+    /// It did not happen, and nothing is wrong with the contact: throttled, unreachable, signed
+    /// out.
     NotDone(RemoteError),
 }
 
@@ -103,8 +104,8 @@ pub const SLEEP_MS_MAX: u64 = 2_000;
 /// fourth.
 pub const RETRY_WAITS_MS: [u64; 3] = [250, 1_000, 2_000];
 
-/// Requests handed to the outside at once. Bounds what is sent to a service that meanwhile asks for a
-/// pause: the rest of the list is not sent at all.
+/// Requests handed to the outside at once. Bounds what is sent to a service that meanwhile asks for
+/// a pause: the rest of the list is not sent at all.
 pub const CALLS_AT_ONCE_MAX: usize = 4 * IN_FLIGHT_MAX;
 
 /// The largest answer about one contact that is read. Real ones have a few kilobytes.
@@ -121,8 +122,8 @@ const _: () = assert!(RETRY_WAITS_MS[2] <= SLEEP_MS_MAX);
 pub enum Repeat {
     /// It reads, or it sets a state that may be set twice.
     Safe,
-    /// It creates something: after a lost answer somebody has to look first. A 429 is still repeated,
-    /// because it says that nothing happened.
+    /// It creates something: after a lost answer somebody has to look first. A 429 is still
+    /// repeated, because it says that nothing happened.
     Never,
 }
 
@@ -467,8 +468,8 @@ impl Http {
         }
     }
 
-    /// A 5xx: repeated where that does no harm. A long `Retry-After` on it is a pause like any other
-    /// (<https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>).
+    /// A 5xx: repeated where that does no harm. A long `Retry-After` on it is a pause like any
+    /// other (<https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>).
     fn judge_broken(&self, call: &Call, answer: &Answer, attempt: usize) -> Verdict {
         let error = RemoteError::Unreachable(answer.problem());
         if call.repeat == Repeat::Never {
@@ -672,104 +673,72 @@ mod tests {
         (word, script.slept_ms(), http.usage().requests)
     }
 
+    /// Answers: a status, a status with `Retry-After`, or what went wrong. Asserts that no more is
+    /// sent than is answered.
+    fn check(repeat: Repeat, answers: &str, expected: &str, slept_ms: &[u32]) {
+        let canned = |word: &str| match word.split_once('/') {
+            Some((status, wait)) => {
+                text_answer(status.parse().unwrap(), &[("retry-after", wait)], "")
+            }
+            None => match word {
+                "reset" => no_connection(),
+                "timeout" => Err(SendError::Timeout),
+                "denied" => Err(SendError::Denied("no".into())),
+                "large" => Err(SendError::TooLarge("9 MiB".into())),
+                "busy" => text_answer(400, &[], r#"{"error":{"code":"ApplicationThrottled"}}"#),
+                status => text_answer(status.parse().unwrap(), &[], ""),
+            },
+        };
+        let answers: Vec<Canned> = answers.split(' ').map(canned).collect();
+        let count = u32::try_from(answers.len()).unwrap();
+        let shown = format!("{repeat:?} {answers:?}");
+        let expected = (expected.to_owned(), slept_ms.to_vec(), count);
+        assert_eq!(outcome(repeat, answers), expected, "{shown}");
+    }
+
     #[test]
     fn what_may_be_repeated_is_repeated_and_nothing_else() {
-        let plain = |status| text_answer(status, &[], "");
-        let after = |status, wait| text_answer(status, &[("retry-after", wait)], "");
-        let denied = || Err(SendError::Denied("no".into()));
-        let large = || Err(SendError::TooLarge("9 MiB".into()));
-        let code = r#"{"error":{"code":"ErrorTooManyObjectsOpened","message":""}}"#;
-        for (repeat, answers, expected, slept) in [
-            (Safe, vec![plain(200)], "200", vec![]),
-            (Safe, vec![plain(404)], "404", vec![]),
-            (
-                Safe,
-                vec![plain(503), plain(200)],
-                "200 repeated",
-                vec![250],
-            ),
-            (
-                Safe,
-                vec![no_connection(), plain(404)],
-                "404 repeated",
-                vec![250],
-            ),
-            (
-                Safe,
-                vec![Err(SendError::Timeout), plain(200)],
-                "200 repeated",
-                vec![250],
-            ),
-            (
-                Safe,
-                vec![plain(500), plain(502), plain(504), plain(408)],
-                "unreachable maybe",
-                vec![250, 1_000, 2_000],
-            ),
-            (
-                Safe,
-                vec![after(503, "2"), plain(200)],
-                "200 repeated",
-                vec![2_000],
-            ),
-            (
-                Safe,
-                vec![after(503, "30")],
-                "throttled 30000 maybe",
-                vec![],
-            ),
-            (Safe, vec![large()], "protocol maybe", vec![]),
-            (Safe, vec![denied()], "denied", vec![]),
-            (
-                Safe,
-                vec![no_connection(), denied()],
-                "denied maybe",
-                vec![250],
-            ),
-            (Safe, vec![after(429, "2"), plain(200)], "200", vec![2_000]),
-            (Safe, vec![after(429, "3")], "throttled 3000", vec![]),
-            (
-                Safe,
-                vec![text_answer(400, &[], code), plain(200)],
-                "200",
-                vec![250],
-            ),
-            (
-                Safe,
-                vec![plain(429), plain(429), plain(429), plain(429)],
-                "throttled 5000",
-                vec![250, 1_000, 2_000],
-            ),
-            (
-                Safe,
-                vec![
-                    after(429, "1"),
-                    after(429, "1"),
-                    after(429, "1"),
-                    after(429, "1"),
-                ],
-                "throttled 5000",
-                vec![1_000, 1_000, 1_000],
-            ),
-            (
-                Safe,
-                vec![no_connection(), after(429, "60")],
-                "throttled 60000 maybe",
-                vec![250],
-            ),
-            (Never, vec![no_connection()], "unreachable maybe", vec![]),
-            (Never, vec![plain(500)], "unreachable maybe", vec![]),
-            (Never, vec![after(503, "1")], "unreachable maybe", vec![]),
-            (Never, vec![after(429, "1"), plain(201)], "201", vec![1_000]),
-        ] {
-            let count = u32::try_from(answers.len()).unwrap();
-            let shown = format!("{repeat:?} {answers:?}");
-            assert_eq!(
-                outcome(repeat, answers),
-                (expected.into(), slept, count),
-                "{shown}"
-            );
-        }
+        check(Safe, "200", "200", &[]);
+        check(Safe, "404", "404", &[]);
+        check(Safe, "503 200", "200 repeated", &[250]);
+        check(Safe, "reset 404", "404 repeated", &[250]);
+        check(Safe, "timeout 200", "200 repeated", &[250]);
+        check(
+            Safe,
+            "500 502 504 408",
+            "unreachable maybe",
+            &[250, 1_000, 2_000],
+        );
+        check(Safe, "large", "protocol maybe", &[]);
+        check(Safe, "denied", "denied", &[]);
+        check(Safe, "reset denied", "denied maybe", &[250]);
+        check(Never, "reset", "unreachable maybe", &[]);
+        check(Never, "500", "unreachable maybe", &[]);
+        check(Never, "503/1", "unreachable maybe", &[]);
+        // Nothing happened, so nothing happens twice.
+        check(Never, "429/1 201", "201", &[1_000]);
+    }
+
+    #[test]
+    fn short_pauses_are_slept_and_long_ones_handed_up() {
+        check(Safe, "503/2 200", "200 repeated", &[2_000]);
+        check(Safe, "503/30", "throttled 30000 maybe", &[]);
+        check(Safe, "429/2 200", "200", &[2_000]);
+        check(Safe, "429/3", "throttled 3000", &[]);
+        check(Safe, "busy 200", "200", &[250]);
+        check(
+            Safe,
+            "429 429 429 429",
+            "throttled 5000",
+            &[250, 1_000, 2_000],
+        );
+        check(
+            Safe,
+            "429/1 429/1 429/1 429/1",
+            "throttled 5000",
+            &[1_000, 1_000, 1_000],
+        );
+        check(Safe, "reset 429/60", "throttled 60000 maybe", &[250]);
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub trait Mailbox {
     /// What a contact of this mailbox can hold.
     fn shape(&self) -> Shape;
 
-    /// Who this is. `remembered` is what an earlier [`Mailbox::connect`] returned; with it nothing is
-    /// sent.
+    /// Who this is. `remembered` is what an earlier [`Mailbox::connect`] returned; with it nothing
+    /// is sent.
     fn connect(
         &mut self,
         remembered: Option<&MailboxIdentity>,

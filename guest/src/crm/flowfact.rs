@@ -1,11 +1,11 @@
 //! FLOWFACT (`api.production.cloudios.flowfact-prod.cloud/<service>/…`).
 //!
 //! FLOWFACT does not document its interface. What its own published packages send
-//! (`@flowfact/api-services`, `@flowfact/types`) is taken as fact; of the answers every form that is
-//! recorded, typed or plausible is read. One module per remote service or operation: [`users`],
-//! [`schema`], [`search`] with [`feed`] and [`export`] on it, [`entity`], [`recovery`],
-//! [`sync_entries`], [`accounts`]; [`record`] knows how a contact looks on the wire, [`marker`] where
-//! the marker is, and [`survey`] asks all of them before the first pass.
+//! (`@flowfact/api-services`, `@flowfact/types`) is taken as fact; of the answers every form that
+//! is recorded, typed or plausible is read. One module per remote service or operation: `users`,
+//! `schema`, `search` with `feed` and `export` on it, `entity`, `recovery`, `sync_entries`,
+//! `accounts`; `record` knows how a contact looks on the wire, `marker` where the marker is, and
+//! `survey` asks all of them before the first pass.
 //!
 //! Not here: the exchange of tokens (the host's), and what a value means (`contact`).
 
@@ -20,6 +20,8 @@ mod schema;
 mod search;
 mod survey;
 mod sync_entries;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use serde_json::Value;

@@ -16,8 +16,8 @@ const REQUEST_ID_HEADERS: [&str; 5] = [
     "x-correlation-id",
 ];
 
-/// Codes that ask for a pause whatever the status: Exchange Online says some of them with others than
-/// 429 (`ErrorTooManyObjectsOpened`: microsoft-graph-explorer, issue 4056).
+/// Codes that ask for a pause whatever the status: Exchange Online says some of them with others
+/// than 429 (`ErrorTooManyObjectsOpened`: microsoft-graph-explorer, issue 4056).
 const THROTTLING_CODES: [&str; 4] = [
     "TooManyRequests",
     "ApplicationThrottled",
@@ -122,7 +122,8 @@ impl Answer {
         self.said.as_ref().and_then(|said| said.code.as_deref())
     }
 
-    /// Whether the service's code is one of these, without case: documents and servers differ in it.
+    /// Whether the service's code is one of these, without case: documents and servers differ in
+    /// it.
     pub fn has_code(&self, codes: &[&str]) -> bool {
         self.code()
             .is_some_and(|code| codes.iter().any(|known| known.eq_ignore_ascii_case(code)))
@@ -282,8 +283,9 @@ impl Said {
         }
     }
 
-    /// Graph: `{"error":{"code","message","innerError":{"request-id"}}}`. FLOWFACT's error bodies are
-    /// not documented; its own clients look for `message`, `error`, `detail`, `description`, `errors`.
+    /// Graph: `{"error":{"code","message","innerError":{"request-id"}}}`. FLOWFACT's error bodies
+    /// are not documented; its own clients look for `message`, `error`, `detail`, `description`,
+    /// `errors`.
     fn read_json(body: &Value, sent: Option<&Value>) -> Self {
         let error = body
             .get("error")
@@ -331,8 +333,8 @@ fn truncated(text: &str, bytes_max: usize) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
-/// A service's own words, fit for a log: without what was sent to it, without quotations that are no
-/// plain name of a property, without addresses and longer numbers, cut short.
+/// A service's own words, fit for a log: without what was sent to it, without quotations that are
+/// no plain name of a property, without addresses and longer numbers, cut short.
 fn scrubbed(text: &str, sent: Option<&Value>) -> Option<String> {
     let mut secret = BTreeSet::new();
     if let Some(sent) = sent {

@@ -1,9 +1,9 @@
 //! Office 365 over Microsoft Graph v1.0
 //! (<https://learn.microsoft.com/graph/api/resources/contact?view=graph-rest-1.0>).
 //!
-//! One module per remote operation: [`identity`], [`delta`], [`read`], [`find`], [`create`],
-//! [`update`], [`delete`], [`folders`], and [`batch`], in which most of them travel. [`record`] knows
-//! how a contact looks on the wire, [`errors`] what Exchange's codes mean.
+//! One module per remote operation: `identity`, `delta`, `read`, `find`, `create`,
+//! `update`, `delete`, `folders`, and `batch`, in which most of them travel. `record` knows
+//! how a contact looks on the wire, `errors` what Exchange's codes mean.
 //!
 //! Not here: signing in (the host's), notes (never asked for), and what a value means (`contact`).
 

@@ -1,5 +1,5 @@
-//! FLOWFACT's own mail accounts and its own contact sync: `GET /nylas-service/config` (FLOWFACT SDK;
-//! types, `Nylas.d.ts` and `Enums.d.ts`).
+//! FLOWFACT's own mail accounts and its own contact sync: `GET /nylas-service/config` (FLOWFACT
+//! SDK; types, `Nylas.d.ts` and `Enums.d.ts`).
 
 use serde_json::Value;
 

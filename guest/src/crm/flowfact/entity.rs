@@ -2,7 +2,8 @@
 //! `EntityService.ts`).
 //!
 //! There is no version and no conditional write: the last writer of a field wins, which is why only
-//! changed fields are sent and why the engine reads each contact immediately before (contract, 7.5).
+//! changed fields are sent and why the engine reads each contact immediately before (contract,
+//! 7.5).
 
 use serde_json::{Map, Value, json};
 
@@ -51,8 +52,8 @@ pub(super) fn read(flowfact: &Flowfact, ids: &[CrmId]) -> Result<Vec<CrmRead>, R
         .collect())
 }
 
-/// Creates contacts. `x-ff-version: 2` asks for the whole entity as the answer; older servers answer
-/// with the bare id all the same (FLOWFACT SDK 70 and 85).
+/// Creates contacts. `x-ff-version: 2` asks for the whole entity as the answer; older servers
+/// answer with the bare id all the same (FLOWFACT SDK 70 and 85).
 pub(super) fn create(
     flowfact: &Flowfact,
     drafts: &[CrmFields],
@@ -181,8 +182,8 @@ enum Written {
     Id(CrmId),
 }
 
-/// A create is answered in one of four forms: the entity, an object with the id, the id as JSON, the
-/// id as text.
+/// A create is answered in one of four forms: the entity, an object with the id, the id as JSON,
+/// the id as text.
 fn created(flowfact: &Flowfact, answer: Result<Answer, CallError>) -> Result<Written, WriteError> {
     let answer = answer.map_err(CallError::into_write_error)?;
     if !answer.is_success() {

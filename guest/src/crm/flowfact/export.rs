@@ -1,8 +1,8 @@
 //! All contacts with all their values, a part at a time.
 //!
-//! The order is that of the ids, if the search can sort and filter by them, which is not documented and
-//! therefore tried on the first two pages. Otherwise it is the order of the last change: a contact
-//! that is changed during the export may then come twice, but none is left out.
+//! The order is that of the ids, if the search can sort and filter by them, which is not documented
+//! and therefore tried on the first two pages. Otherwise it is the order of the last change: a
+//! contact that is changed during the export may then come twice, but none is left out.
 
 use serde_json::{Value, json};
 

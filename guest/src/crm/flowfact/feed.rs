@@ -1,12 +1,12 @@
 //! What changed: searches sorted by the time of the last change.
 //!
-//! A reading goes on from the last time it has seen instead of to deeper and deeper pages, so it can
-//! be as long as it must be and loses nothing to changes meanwhile. It begins a little before the
-//! newest change that is known, because the index takes in writes late; what that brings again is
-//! known by id and time.
+//! A reading goes on from the last time it has seen instead of to deeper and deeper pages, so it
+//! can be as long as it must be and loses nothing to changes meanwhile. It begins a little before
+//! the newest change that is known, because the index takes in writes late; what that brings again
+//! is known by id and time.
 //!
-//! That a search may be filtered by `_metadata` is inferred and not proven. A server that ignores the
-//! filter answers with entries older than it: then all is read, newest first, and sifted here.
+//! That a search may be filtered by `_metadata` is inferred and not proven. A server that ignores
+//! the filter answers with entries older than it: then all is read, newest first, and sifted here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -63,9 +63,9 @@ enum Way {
     /// Entries without the time that the others are sorted by; after a full reading that found too
     /// few.
     Rest,
-    /// Everything by offsets, newest first: the server ignores the filter or the order. Newest first,
-    /// because an entry that changes meanwhile moves to the front and pushes others onto the next
-    /// page; the other way round it would pull them onto the page that was read already.
+    /// Everything by offsets, newest first: the server ignores the filter or the order. Newest
+    /// first, because an entry that changes meanwhile moves to the front and pushes others onto the
+    /// next page; the other way round it would pull them onto the page that was read already.
     Descending { sorted: bool },
 }
 
@@ -306,6 +306,21 @@ impl Reading {
         }
     }
 
+    /// The next page begins at this one's last time; in a moment longer than a page, behind it.
+    fn go_on(&mut self, page: Boundary, problem: &RemoteError) -> Result<(), RemoteError> {
+        if page.last > self.from {
+            self.from = page.last;
+            self.offset = 0;
+            self.at_from = BTreeSet::new();
+        } else {
+            self.next_offset(page.read, problem)?;
+        }
+        let from = self.from;
+        let at_from = page.ids.into_iter().filter(|(time, _)| *time == from);
+        self.at_from.extend(at_from.map(|(_, id)| id));
+        Ok(())
+    }
+
     fn next_offset(&mut self, read: usize, problem: &RemoteError) -> Result<(), RemoteError> {
         self.offset = self
             .offset
@@ -357,8 +372,8 @@ fn after(reading: &Reading, before: Option<&CrmPosition>, now: Timestamp) -> Crm
     }
 }
 
-/// After a burst of changes the overlap alone fills pages. One request tells whether it still is what
-/// it was: as many entries, and no newer one.
+/// After a burst of changes the overlap alone fills pages. One request tells whether it still is
+/// what it was: as many entries, and no newer one.
 fn unchanged(
     flowfact: &Flowfact,
     position: &CrmPosition,
@@ -420,15 +435,14 @@ fn ascending(
         let anew = reading.begin(Way::Descending { sorted: true }, flowfact.schema.time);
         return descending(flowfact, anew, true, known);
     }
-    let (read, last) = (entries.len(), times.last().copied());
-    let ids: Vec<(Option<i64>, String)> = entries
-        .iter()
-        .filter_map(|entry| Some((entry.time, entry.id.as_ref()?.as_str().to_owned())))
-        .collect();
+    let boundary = Boundary::of(&entries);
     entries.retain(|entry| {
         let id = entry.id.as_ref().map(CrmId::as_str);
         entry.time != reading.from || id.is_none_or(|id| !reading.at_from.contains(id))
     });
+    if reading.offset > 0 && boundary.read > 0 && entries.is_empty() {
+        return Err(found.same_page);
+    }
     for entry in &entries {
         reading.note(entry);
     }
@@ -438,39 +452,41 @@ fn ascending(
         !(entry.is_in(known) || (rest_only && was_read()))
     });
     if has_more {
-        if last > reading.from {
-            reading.from = last;
-            reading.offset = 0;
-            reading.at_from = BTreeSet::new();
-        } else {
-            reading.next_offset(read, &found.answer)?;
-        }
-        let at_from = ids.into_iter().filter(|(time, _)| *time == reading.from);
-        reading.at_from.extend(at_from.map(|(_, id)| id));
-        return Ok(Page {
-            entries,
-            reading,
-            more: true,
-        });
+        reading.go_on(boundary, &found.same_page)?;
     }
     // Entries without the time are behind all others or left out by the filter: those are missing.
-    let incomplete = reading.since.is_none()
+    let incomplete = !has_more
+        && reading.since.is_none()
         && reading.way == Way::Ascending
         && reading.time == TimeMember::LastModified
         && reading.total.is_some_and(|total| reading.count < total);
     if incomplete {
-        let reading = reading.begin(Way::Rest, TimeMember::Timestamp);
-        return Ok(Page {
-            entries,
-            reading,
-            more: true,
-        });
+        reading = reading.begin(Way::Rest, TimeMember::Timestamp);
     }
     Ok(Page {
         entries,
         reading,
-        more: false,
+        more: has_more || incomplete,
     })
+}
+
+/// The end of a page.
+struct Boundary {
+    read: usize,
+    last: Option<i64>,
+    /// Times and ids of the page's entries.
+    ids: Vec<(Option<i64>, String)>,
+}
+
+impl Boundary {
+    fn of(entries: &[Entry]) -> Self {
+        let id = |entry: &Entry| Some((entry.time, entry.id.as_ref()?.as_str().to_owned()));
+        Self {
+            read: entries.len(),
+            last: entries.iter().filter_map(|entry| entry.time).next_back(),
+            ids: entries.iter().filter_map(id).collect(),
+        }
+    }
 }
 
 fn descending(
@@ -497,7 +513,7 @@ fn descending(
     entries.reverse();
     let more = has_more && !passed;
     if more {
-        reading.next_offset(read, &found.answer)?;
+        reading.next_offset(read, &found.same_page)?;
     }
     Ok(Page {
         entries,

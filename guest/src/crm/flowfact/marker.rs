@@ -1,7 +1,7 @@
 //! The marker (*Synchronisations-Merkmal*), where a contact's own field holds it.
 //!
-//! A write replaces the whole list of a field, so it is read immediately before, and every other value
-//! goes along.
+//! A write replaces the whole list of a field, so it is read immediately before, and every other
+//! value goes along.
 
 use serde_json::{Value, json};
 

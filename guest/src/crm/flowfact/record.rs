@@ -1,7 +1,8 @@
 //! How a contact looks on the wire (FLOWFACT types, `Entity.d.ts`, `EntityFieldTypes.d.ts`).
 //!
 //! Every field is `{"values": […]}`, also one with a single value, and a write replaces the whole
-//! list. So whatever a value holds beyond what the sync reads is kept word for word and written back.
+//! list. So whatever a value holds beyond what the sync reads is kept word for word and written
+//! back.
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! The trash: `/entity-service/recovery/entities` (FLOWFACT SDK, `EntityService.ts`).
 //!
-//! In which order it is listed is not documented. It is found out from the dates on its first page and
-//! remembered, so that a pass has to read one page only, the newest.
+//! In which order it is listed is not documented. It is found out from the dates on its first page
+//! and remembered, so that a pass has to read one page only, the newest.
 
 use serde_json::{Value, json};
 
@@ -135,7 +135,7 @@ pub(super) fn restore(flowfact: &Flowfact, ids: &[CrmId]) -> Vec<Result<CrmConta
                          contact is not there"
                     ),
                     remedy: Some(
-                        "look for it in FLOWFACT's trash; if it is not there it was deleted for good"
+                        "look for it in FLOWFACT's trash; if it is not there it is gone for good"
                             .into(),
                     ),
                 })),

@@ -2,8 +2,8 @@
 //! types, `SchemaV2.d.ts`).
 //!
 //! Every company may change its schema. A few names are proven by FLOWFACT's own packages
-//! (`ContactUtil.js`, `Contact.d.ts`); all others are found by type and caption, or named by the job.
-//! What is not in the schema takes no part.
+//! (`ContactUtil.js`, `Contact.d.ts`); all others are found by type and caption, or named by the
+//! job. What is not in the schema takes no part.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -33,8 +33,8 @@ pub(super) struct Found {
     pub(super) entries: Vec<Value>,
     /// Of the whole query.
     pub(super) total: Option<u32>,
-    /// For problems with this answer.
-    pub(super) answer: RemoteError,
+    /// The error in case that this page was given before.
+    pub(super) same_page: RemoteError,
 }
 
 impl Found {
@@ -67,13 +67,14 @@ pub(super) fn search(
         return Err(answer.remote_error());
     }
     let misfit = answer.misfit("a search result without a list of entries");
+    let same_page = answer.misfit("a page of results that it gave before");
     let mut json = answer.into_json()?;
     let total = json.get("totalCount").and_then(Value::as_u64);
     match json.get_mut("entries").map(Value::take) {
         Some(Value::Array(entries)) => Ok(Found {
             entries,
             total: total.map(|total| u32::try_from(total).unwrap_or(u32::MAX)),
-            answer: misfit,
+            same_page,
         }),
         _ => Err(misfit),
     }

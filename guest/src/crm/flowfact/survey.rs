@@ -18,7 +18,8 @@ pub struct Survey {
     pub fields: BTreeMap<Field, String>,
     /// What could not be found, or only by guessing.
     pub findings: Vec<Finding>,
-    /// Where this mailbox's marker could be kept, the best first; empty where its value is not known.
+    /// Where this mailbox's marker could be kept, the best first; empty where its value is not
+    /// known.
     pub markers: Vec<Marker>,
     /// List fields that take several values: a new value in one of them can be the marker.
     pub lists: Vec<MarkerList>,

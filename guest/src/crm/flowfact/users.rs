@@ -1,5 +1,5 @@
-//! Who the host signs in as: `GET /user-service/users/currentUser` (FLOWFACT SDK; the best test of a
-//! connection).
+//! Who the host signs in as: `GET /user-service/users/currentUser` (FLOWFACT SDK; the best test of
+//! a connection).
 
 use serde_json::Value;
 

@@ -14,8 +14,8 @@ use crate::outside::{IN_FLIGHT_MAX, Method};
 use crate::report::Service;
 
 /// Items of one batch. Microsoft allows 20, but runs four of them at once and refuses the others of
-/// one mailbox with 429 (<https://github.com/microsoftgraph/microsoft-graph-docs/issues/2886>); so one
-/// batch at a time with as many items as may be in flight.
+/// one mailbox with 429 (<https://github.com/microsoftgraph/microsoft-graph-docs/issues/2886>); so
+/// one batch at a time with as many items as may be in flight.
 pub(super) const ITEMS_MAX: usize = 4;
 
 const _: () = assert!(ITEMS_MAX <= IN_FLIGHT_MAX && ITEMS_MAX <= 20);

@@ -1,6 +1,6 @@
 //! New contacts: `POST /contactFolders/{id}/contacts`
-//! (<https://learn.microsoft.com/graph/api/contactfolder-post-contacts>), each with our key in the same
-//! request. Nothing about a create can be repeated safely.
+//! (<https://learn.microsoft.com/graph/api/contactfolder-post-contacts>), each with our key in the
+//! same request. Nothing about a create can be repeated safely.
 
 use crate::contact::MailboxContact;
 use crate::http::{Answer, CallError, RemoteError, Repeat, WriteError, escaped};

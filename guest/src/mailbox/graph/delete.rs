@@ -1,5 +1,5 @@
-//! Deleted contacts: `DELETE /contacts/{id}` (<https://learn.microsoft.com/graph/api/contact-delete>),
-//! which moves them to Deleted Items.
+//! Deleted contacts: `DELETE /contacts/{id}`
+//! (<https://learn.microsoft.com/graph/api/contact-delete>), which moves them to Deleted Items.
 //!
 //! Of a contact that is in Deleted Items already it would be the end, so its place is read before,
 //! even where `If-Match` can be trusted: a move need not change the version.

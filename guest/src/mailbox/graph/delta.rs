@@ -15,8 +15,8 @@ use crate::mailbox::graph::read::{self, State};
 use crate::mailbox::graph::{Client, IMMUTABLE_IDS, errors, record};
 use crate::mailbox::{MailboxEntry, MailboxNext, MailboxPage, MailboxPosition};
 
-/// Contacts asked for in one page; Graph caps delta's pages at 500. With fewer, an entry that has to
-/// be read again by id still fits into the requests that one step of a pass may send.
+/// Contacts asked for in one page; Graph caps delta's pages at 500. With fewer, an entry that has
+/// to be read again by id still fits into the requests that one step of a pass may send.
 const PAGE_CONTACTS_MAX: u32 = 200;
 
 const _: () = assert!(PAGE_CONTACTS_MAX <= 500);

@@ -1,5 +1,5 @@
-//! What Exchange Online's codes mean (<https://learn.microsoft.com/graph/errors>). Branches on status
-//! and code, never on a message.
+//! What Exchange Online's codes mean (<https://learn.microsoft.com/graph/errors>). Branches on
+//! status and code, never on a message.
 
 use crate::http::{Answer, RemoteError, WriteError};
 use crate::report::RemoteProblem;
@@ -7,8 +7,9 @@ use crate::report::RemoteProblem;
 /// The item itself is not there. Any other 404 says nothing about the item.
 const ITEM_NOT_FOUND: [&str; 2] = ["ErrorItemNotFound", "itemNotFound"];
 
-/// The mailbox, the user or the folder is not there, or not in Exchange Online; the same user may flip
-/// between them (<https://github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/4341>).
+/// The mailbox, the user or the folder is not there, or not in Exchange Online; the same user may
+/// flip between them
+/// (<https://github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/4341>).
 const MAILBOX_NOT_FOUND: [&str; 8] = [
     "MailboxNotEnabledForRESTAPI",
     "MailboxNotSupportedForRESTAPI",

@@ -1,7 +1,7 @@
 //! Whose mailbox this is: `GET /me` or `GET /users/{id}`
 //! (<https://learn.microsoft.com/graph/api/user-get>), and the id of its default contacts folder by
-//! the well-known name `contacts`. The list of contact folders leaves the default folder out, and its
-//! display name is translated; the well-known name is what shipping clients use
+//! the well-known name `contacts`. The list of contact folders leaves the default folder out, and
+//! its display name is translated; the well-known name is what shipping clients use
 //! (<https://github.com/microsoftgraph/microsoft-graph-docs/issues/6273>).
 
 use serde_json::Value;

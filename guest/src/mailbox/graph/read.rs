@@ -1,9 +1,9 @@
-//! Contacts by id: `GET /contacts/{id}` (<https://learn.microsoft.com/graph/api/contact-get>), and what
-//! it means that one is not there (contract, section 3).
+//! Contacts by id: `GET /contacts/{id}` (<https://learn.microsoft.com/graph/api/contact-get>), and
+//! what it means that one is not there (contract, section 3).
 //!
-//! An id that survives moves also survives the move to Deleted Items: such a contact can be read and
-//! is deleted all the same. And only "this item is not there", while the mailbox itself can be read,
-//! says that it is gone.
+//! An id that survives moves also survives the move to Deleted Items: such a contact can be read
+//! and is deleted all the same. And only "this item is not there", while the mailbox itself can be
+//! read, says that it is gone.
 
 use std::cell::RefCell;
 

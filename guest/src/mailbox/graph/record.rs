@@ -14,9 +14,10 @@ use crate::report::Problem;
 
 /// Properties that every read asks for: those that are mapped, and what identifies a version. Never
 /// the notes.
-pub(super) const SELECT: &str = "id,changeKey,lastModifiedDateTime,parentFolderId,displayName,fileAs,\
-    givenName,surname,title,companyName,department,jobTitle,businessHomePage,businessPhones,\
-    homePhones,mobilePhone,emailAddresses,businessAddress,homeAddress,otherAddress,birthday";
+pub(super) const SELECT: &str = "id,changeKey,lastModifiedDateTime,parentFolderId,displayName,\
+    fileAs,givenName,surname,title,companyName,department,jobTitle,businessHomePage,\
+    businessPhones,homePhones,mobilePhone,emailAddresses,businessAddress,homeAddress,otherAddress,\
+    birthday";
 
 /// The MAPI named property that holds our key: name and GUID are ours and never vary, because a
 /// mailbox has room for a limited number of names
@@ -362,8 +363,8 @@ fn address(json: &Value, name: &str, id: &MailboxId) -> Result<Option<PostalAddr
     Ok((address != PostalAddress::default()).then_some(address))
 }
 
-/// Each value with its slot; `None` if there are more values than slots: written back, the list would
-/// lose the rest.
+/// Each value with its slot; `None` if there are more values than slots: written back, the list
+/// would lose the rest.
 fn into_slots<T>(slots: &[Slot], values: Vec<T>) -> Option<Vec<(Slot, T)>> {
     (values.len() <= slots.len()).then(|| slots.iter().copied().zip(values).collect())
 }

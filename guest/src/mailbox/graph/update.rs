@@ -1,4 +1,5 @@
-//! Changed contacts: `PATCH /contacts/{id}` (<https://learn.microsoft.com/graph/api/contact-update>).
+//! Changed contacts: `PATCH /contacts/{id}`
+//! (<https://learn.microsoft.com/graph/api/contact-update>).
 //!
 //! Whether Exchange Online honours `If-Match` on contacts is not documented. It is always sent; and
 //! unless the job says that it can be trusted, each contact's version is read immediately before.
