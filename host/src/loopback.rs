@@ -84,7 +84,10 @@ impl Loopback {
 
     /// How many requests had this path.
     pub(crate) fn count(&self, path: &str) -> usize {
-        self.asked().iter().filter(|asked| asked.path == path).count()
+        self.asked()
+            .iter()
+            .filter(|asked| asked.path == path)
+            .count()
     }
 
     /// Its base address.
@@ -97,7 +100,10 @@ async fn read(request: Request<Incoming>) -> Result<Asked, hyper::Error> {
     let (head, body) = request.into_parts();
     Ok(Asked {
         method: head.method.to_string(),
-        path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
         headers: head.headers,
         body: body.collect().await?.to_bytes(),
     })
@@ -105,7 +111,10 @@ async fn read(request: Request<Incoming>) -> Result<Asked, hyper::Error> {
 
 /// An answer of this status and body.
 pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    Response::builder().status(status).body(Full::new(body.into())).unwrap()
+    Response::builder()
+        .status(status)
+        .body(Full::new(body.into()))
+        .unwrap()
 }
 
 /// A clock that the test turns.

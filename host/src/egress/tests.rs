@@ -26,13 +26,19 @@ const SECRETS: [&str; 3] = ["platform-token", "client-secret", "jwt-"];
 
 fn job(flowfact: &str, graph: &str) -> Job {
     Job {
-        tenant: Tenant { id: "a".into(), region: "DE".into() },
+        tenant: Tenant {
+            id: "a".into(),
+            region: "DE".into(),
+        },
         crm: Crm::Flowfact(Flowfact {
             base_url: flowfact.into(),
             schema: "contacts".into(),
             company: None,
             fields: Vec::new(),
-            marker: Marker::FieldValue(FieldValue { field: "tags".into(), value: "m".into() }),
+            marker: Marker::FieldValue(FieldValue {
+                field: "tags".into(),
+                value: "m".into(),
+            }),
         }),
         mailbox: Mailbox {
             id: "m1".into(),
@@ -72,7 +78,10 @@ async fn setup(
                 let body = String::from_utf8(asked.body.to_vec()).unwrap();
                 assert!(body.contains("client_secret=client-secret"), "{body}");
                 let token = format!("jwt-{}", number());
-                answer(200, format!(r#"{{"access_token":"{token}","expires_in":3599}}"#))
+                answer(
+                    200,
+                    format!(r#"{{"access_token":"{token}","expires_in":3599}}"#),
+                )
             }
             _ => serve(asked),
         }
@@ -89,15 +98,17 @@ fn around(server: Loopback, writing: Writing) -> Setup {
     let (origin, _) = Origin::of_endpoint(&url, Network::default()).unwrap();
     let client = Client::new(system_lookup(), &[(origin, Network::default())]);
     let secret = |text: &str| SecretSource::Value(SecretString::from(text));
-    let crm = SignIn::FlowfactToken { base_url: flowfact, token: secret("platform-token") };
+    let crm = SignIn::FlowfactToken {
+        base_url: flowfact,
+        token: secret("platform-token"),
+    };
     let mailbox = SignIn::MicrosoftClient {
         authority: format!("{url}/login/muster/oauth2/v2.0"),
         client_id: "app".into(),
         client_secret: secret("client-secret"),
         scope: "https://graph.microsoft.com/.default".into(),
     };
-    let keeper =
-        |sign_in| Arc::new(Keeper::new(sign_in, client.clone(), Arc::clone(&clock)));
+    let keeper = |sign_in| Arc::new(Keeper::new(sign_in, client.clone(), Arc::clone(&clock)));
     let connections = Connections {
         client: client.clone(),
         permits: Permits::default(),
@@ -106,7 +117,12 @@ fn around(server: Loopback, writing: Writing) -> Setup {
     };
     let lease_lost = Arc::new(AtomicBool::new(false));
     let egress = Egress::new(rules, connections, Arc::clone(&lease_lost));
-    Setup { egress, server, now_ms, lease_lost }
+    Setup {
+        egress,
+        server,
+        now_ms,
+        lease_lost,
+    }
 }
 
 impl Setup {
@@ -129,18 +145,29 @@ impl Setup {
     /// A request to a path of the server.
     fn request(&self, method: &str, path: &str, body: &str) -> Request<WasiBody> {
         let uri = format!("{}{path}", self.server.url());
-        Request::builder().method(method).uri(uri).body(wasi_body(body.to_owned())).unwrap()
+        Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(wasi_body(body.to_owned()))
+            .unwrap()
     }
 
     /// Requests beside sign-ins.
     fn served(&self) -> Vec<Asked> {
-        let sign_in = |asked: &Asked| asked.path.ends_with("/token") || asked.path.contains("admin");
-        self.server.asked().into_iter().filter(|asked| !sign_in(asked)).collect()
+        let sign_in =
+            |asked: &Asked| asked.path.ends_with("/token") || asked.path.contains("admin");
+        self.server
+            .asked()
+            .into_iter()
+            .filter(|asked| !sign_in(asked))
+            .collect()
     }
 }
 
 fn wasi_body(bytes: impl Into<Bytes>) -> WasiBody {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 const CONTACTS: &str = "/flowfact/entity-service/schemas/contacts";
@@ -154,7 +181,10 @@ fn requests_are_let_out_by_origin_path_and_method() {
     let check = |method: &str, url: &str| match url.parse() {
         Ok(uri) => rules
             .check(&Method::from_bytes(method.as_bytes()).unwrap(), &uri)
-            .map_or_else(|denial| denial.to_string(), |allowed| format!("{:?}", allowed.side)),
+            .map_or_else(
+                |denial| denial.to_string(),
+                |allowed| format!("{:?}", allowed.side),
+            ),
         Err(_) => "no address".into(),
     };
     let ff = |path: &str| format!("https://ff.example{path}");
@@ -165,9 +195,15 @@ fn requests_are_let_out_by_origin_path_and_method() {
         ("GET", "/entity-service/schemas/contacts/entities/1"),
         ("PATCH", "/entity-service/schemas/contacts/entities/1"),
         ("DELETE", "/entity-service/schemas/contacts/entities/1"),
-        ("GET", "/entity-service/recovery/entities?page=1&size=50&schema=contacts"),
+        (
+            "GET",
+            "/entity-service/recovery/entities?page=1&size=50&schema=contacts",
+        ),
         ("POST", "/entity-service/recovery/entities"),
-        ("POST", "/search-service/schemas/contacts?page=1&size=100&withCount=true"),
+        (
+            "POST",
+            "/search-service/schemas/contacts?page=1&size=100&withCount=true",
+        ),
         ("GET", "/schema-service/v2/schemas/contacts?extensions=all"),
         ("GET", "/user-service/users/currentUser"),
         ("GET", "/company-service/company"),
@@ -179,48 +215,127 @@ fn requests_are_let_out_by_origin_path_and_method() {
     }
     for (method, path) in [
         ("GET", "/v1.0/users/erika@muster.example/contacts?$top=10"),
-        ("GET", "/v1.0/users('1-2')/contactFolders('A%2FB')/contacts/delta?$deltatoken=x%2F..%2Fy"),
+        (
+            "GET",
+            "/v1.0/users('1-2')/contactFolders('A%2FB')/contacts/delta?$deltatoken=x%2F..%2Fy",
+        ),
         ("GET", "/v1.0/USERS/x/contacts"),
         ("PATCH", "/v1.0/me/contacts/AAMk="),
         ("POST", "/v1.0/$batch"),
     ] {
-        assert_eq!(check(method, &graph(path)), "Side::Mailbox", "{method} {path}");
+        assert_eq!(
+            check(method, &graph(path)),
+            "Side::Mailbox",
+            "{method} {path}"
+        );
     }
 
     let elsewhere = "is no endpoint of this tenant and mailbox";
     let hidden = "the path leaves its folder or hides where it leads";
     for (method, url, expected) in [
         // Other services of the same origin: token exchange, export, mail.
-        ("GET", ff("/admin-token-service/public/adminUser/authenticate"), "is not among"),
+        (
+            "GET",
+            ff("/admin-token-service/public/adminUser/authenticate"),
+            "is not among",
+        ),
         ("GET", ff("/email-service/emails"), "is not among"),
-        ("POST", ff("/entity-service/schemas/estates"), "is not among"),
-        ("POST", ff("/entity-service/schemas/contacts-archive"), "is not among"),
+        (
+            "POST",
+            ff("/entity-service/schemas/estates"),
+            "is not among",
+        ),
+        (
+            "POST",
+            ff("/entity-service/schemas/contacts-archive"),
+            "is not among",
+        ),
         ("GET", graph("/v1.0/groups"), "is not among"),
         ("GET", graph("/beta/users/x/contacts"), "is not among"),
         // What empties a trash or a whole system.
-        ("DELETE", ff("/entity-service/recovery/entities"), "is not among"),
+        (
+            "DELETE",
+            ff("/entity-service/recovery/entities"),
+            "is not among",
+        ),
         ("DELETE", ff("/entity-service/entities"), "is not among"),
-        ("POST", graph("/v1.0/users/x/contacts/1/permanentDelete"), "never past it"),
+        (
+            "POST",
+            graph("/v1.0/users/x/contacts/1/permanentDelete"),
+            "never past it",
+        ),
         // Methods.
-        ("PUT", ff("/entity-service/schemas/contacts"), "is not among"),
+        (
+            "PUT",
+            ff("/entity-service/schemas/contacts"),
+            "is not among",
+        ),
         ("CONNECT", graph("/v1.0/users/x"), "is not among"),
         ("GET", graph("/v1.0/$batch"), "is not among"),
         ("PATCH", ff("/nylas-service/config"), "is not among"),
         // Origins that look alike.
-        ("GET", "http://ff.example/schema-service/x".into(), elsewhere),
-        ("GET", "https://ff.example:444/schema-service/x".into(), elsewhere),
-        ("GET", "https://ff.example.evil.example/schema-service/x".into(), elsewhere),
-        ("GET", "https://169.254.169.254/schema-service/x".into(), elsewhere),
-        ("GET", "https://user:pw@ff.example/schema-service/x".into(), "user information"),
-        ("GET", "https://ff.example@evil.example/schema-service/x".into(), "user information"),
-        ("GET", "ftp://ff.example/schema-service/x".into(), "scheme is not https"),
+        (
+            "GET",
+            "http://ff.example/schema-service/x".into(),
+            elsewhere,
+        ),
+        (
+            "GET",
+            "https://ff.example:444/schema-service/x".into(),
+            elsewhere,
+        ),
+        (
+            "GET",
+            "https://ff.example.evil.example/schema-service/x".into(),
+            elsewhere,
+        ),
+        (
+            "GET",
+            "https://169.254.169.254/schema-service/x".into(),
+            elsewhere,
+        ),
+        (
+            "GET",
+            "https://user:pw@ff.example/schema-service/x".into(),
+            "user information",
+        ),
+        (
+            "GET",
+            "https://ff.example@evil.example/schema-service/x".into(),
+            "user information",
+        ),
+        (
+            "GET",
+            "ftp://ff.example/schema-service/x".into(),
+            "scheme is not https",
+        ),
         ("GET", "/schema-service/x".into(), "not an absolute URL"),
         // Paths that a server may read otherwise.
-        ("GET", ff("/schema-service/../admin-token-service/public/adminUser"), hidden),
-        ("GET", ff("/schema-service/%2e%2e/admin-token-service"), hidden),
-        ("GET", ff("/schema-service/%252e%252e/admin-token-service"), hidden),
-        ("GET", ff("/schema-service/..%2fadmin-token-service"), hidden),
-        ("GET", ff("/schema-service/..%5cadmin-token-service"), hidden),
+        (
+            "GET",
+            ff("/schema-service/../admin-token-service/public/adminUser"),
+            hidden,
+        ),
+        (
+            "GET",
+            ff("/schema-service/%2e%2e/admin-token-service"),
+            hidden,
+        ),
+        (
+            "GET",
+            ff("/schema-service/%252e%252e/admin-token-service"),
+            hidden,
+        ),
+        (
+            "GET",
+            ff("/schema-service/..%2fadmin-token-service"),
+            hidden,
+        ),
+        (
+            "GET",
+            ff("/schema-service/..%5cadmin-token-service"),
+            hidden,
+        ),
         ("GET", ff("/schema-service/x%00"), hidden),
         ("GET", ff("/schema-service/x%0d%0aHost:%20evil"), hidden),
     ] {
@@ -228,7 +343,10 @@ fn requests_are_let_out_by_origin_path_and_method() {
         assert!(found.contains(expected), "{method} {url}: {found}");
     }
     // The same origin written otherwise is the same.
-    assert_eq!(check("GET", "https://FF.example.:443/schema-service/x"), "Side::Crm");
+    assert_eq!(
+        check("GET", "https://FF.example.:443/schema-service/x"),
+        "Side::Crm"
+    );
 }
 
 /// A batch is no way around the list, and carries no credentials of its own.
@@ -248,16 +366,25 @@ fn batches_obey_the_list() {
     };
     let write = item("PATCH", "/users/x/contacts/1");
     assert_eq!(check(Writing::Allowed, &write), "fine");
-    assert_eq!(check(Writing::Forbidden, &item("GET", "/users/x/contacts/1")), "fine");
+    assert_eq!(
+        check(Writing::Forbidden, &item("GET", "/users/x/contacts/1")),
+        "fine"
+    );
     assert!(check(Writing::Forbidden, &write).contains("only reads"));
     let forged = r#"{"id":"1","method":"GET","url":"/me","headers":{"Authorization":"Bearer x"}}"#;
     for (requests, expected) in [
         (item("GET", "/groups"), "is not among"),
         (item("GET", "https://evil.example/me"), "not relative"),
         (item("GET", "//evil.example/me"), "is not among"),
-        (item("GET", "/../ff/schema-service/x"), "hides where it leads"),
+        (
+            item("GET", "/../ff/schema-service/x"),
+            "hides where it leads",
+        ),
         (item("POST", "/$batch"), "none that a batch may hold"),
-        (item("POST", "/users/x/contacts/1/permanentDelete"), "never past it"),
+        (
+            item("POST", "/users/x/contacts/1/permanentDelete"),
+            "never past it",
+        ),
         (forged.to_owned(), "carries credentials"),
         ("7".to_owned(), "the batch is not one"),
         (vec![item("GET", "/me"); 21].join(","), "21 requests"),
@@ -274,10 +401,16 @@ async fn each_side_is_signed_in_by_its_own_credentials() {
     for path in [CONTACTS, USER] {
         let mut request = setup.request("POST", path, "{}");
         for name in CREDENTIAL_HEADERS {
-            request.headers_mut().append(name, HeaderValue::from_static("forged"));
+            request
+                .headers_mut()
+                .append(name, HeaderValue::from_static("forged"));
         }
-        request.headers_mut().insert("transfer-encoding", HeaderValue::from_static("chunked"));
-        request.headers_mut().insert("if-match", HeaderValue::from_static("W/1"));
+        request
+            .headers_mut()
+            .insert("transfer-encoding", HeaderValue::from_static("chunked"));
+        request
+            .headers_mut()
+            .insert("if-match", HeaderValue::from_static("W/1"));
         setup.send(request).await.unwrap();
     }
     let [crm, mailbox] = setup.served().try_into().unwrap();
@@ -286,11 +419,20 @@ async fn each_side_is_signed_in_by_its_own_credentials() {
     assert_eq!(mailbox.header("authorization"), Some("Bearer jwt-2"));
     assert_eq!(mailbox.header("cognitotoken"), None);
     for asked in [crm, mailbox] {
-        assert!(asked.headers.values().all(|value| value != "forged"), "{asked:?}");
+        assert!(
+            asked.headers.values().all(|value| value != "forged"),
+            "{asked:?}"
+        );
         assert_eq!(asked.header("if-match"), Some("W/1"));
         assert_eq!(asked.header("content-length"), Some("2"));
-        assert_eq!(asked.header("host"), Some(setup.server.address.to_string().as_str()));
-        assert_eq!((asked.method.as_str(), &asked.body[..]), ("POST", &b"{}"[..]));
+        assert_eq!(
+            asked.header("host"),
+            Some(setup.server.address.to_string().as_str())
+        );
+        assert_eq!(
+            (asked.method.as_str(), &asked.body[..]),
+            ("POST", &b"{}"[..])
+        );
     }
 }
 
@@ -299,19 +441,33 @@ async fn each_side_is_signed_in_by_its_own_credentials() {
 async fn credentials_are_no_headers_for_a_guest() {
     let setup = setup(Writing::Allowed, |_| {
         let mut answer = answer(200, "{}");
-        for name in ["set-cookie", "authorization", "cognitotoken", "keep-alive", "etag"] {
-            answer.headers_mut().insert(name, HeaderValue::from_static("x"));
+        for name in [
+            "set-cookie",
+            "authorization",
+            "cognitotoken",
+            "keep-alive",
+            "etag",
+        ] {
+            answer
+                .headers_mut()
+                .insert(name, HeaderValue::from_static("x"));
         }
         answer
     })
     .await;
     let filter = setup.egress.clone().forbidden_header_filter();
-    for name in CREDENTIAL_HEADERS.iter().chain(&["host", "connection", "transfer-encoding"]) {
+    for name in CREDENTIAL_HEADERS
+        .iter()
+        .chain(&["host", "connection", "transfer-encoding"])
+    {
         assert!(filter(&HeaderName::from_static(name)), "{name}");
     }
     assert!(!filter(&HeaderName::from_static("prefer")));
 
-    let answer = setup.send(setup.request("GET", CONTACTS, "")).await.unwrap();
+    let answer = setup
+        .send(setup.request("GET", CONTACTS, ""))
+        .await
+        .unwrap();
     let mut names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["date", "etag"]);
@@ -324,12 +480,20 @@ async fn redirects_are_not_followed() {
     let target = elsewhere.url();
     let setup = setup(Writing::Allowed, move |_| {
         let mut answer = answer(302, "");
-        answer.headers_mut().insert("location", HeaderValue::from_str(&target).unwrap());
+        answer
+            .headers_mut()
+            .insert("location", HeaderValue::from_str(&target).unwrap());
         answer
     })
     .await;
-    let answer = setup.send(setup.request("GET", CONTACTS, "")).await.unwrap();
-    assert_eq!((answer.status().as_u16(), elsewhere.asked().len()), (302, 0));
+    let answer = setup
+        .send(setup.request("GET", CONTACTS, ""))
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), elsewhere.asked().len()),
+        (302, 0)
+    );
     let hop = Request::get(answer.headers()["location"].to_str().unwrap());
     let denied = setup.send(hop.body(wasi_body("")).unwrap()).await;
     assert!(matches!(denied, Err(Error::HttpRequestDenied)));
@@ -347,7 +511,10 @@ async fn denied_requests_reach_nobody() {
         setup.request("PATCH", USER, "{}"),
     ];
     for request in requests {
-        assert!(matches!(setup.send(request).await, Err(Error::HttpRequestDenied)));
+        assert!(matches!(
+            setup.send(request).await,
+            Err(Error::HttpRequestDenied)
+        ));
     }
     assert_eq!(setup.server.asked().len(), 0);
     let noted = setup.egress.noted();
@@ -375,10 +542,15 @@ async fn bodies_are_limited() {
     })
     .await;
     for announced in ["yes", "no"] {
-        for (length, fits) in [(client::ANSWER_BYTES_MAX, true), (client::ANSWER_BYTES_MAX + 1, false)] {
+        for (length, fits) in [
+            (client::ANSWER_BYTES_MAX, true),
+            (client::ANSWER_BYTES_MAX + 1, false),
+        ] {
             let mut request = setup.request("GET", CONTACTS, "");
             request.headers_mut().insert("x-length", length.into());
-            request.headers_mut().insert("x-announced", HeaderValue::from_static(announced));
+            request
+                .headers_mut()
+                .insert("x-announced", HeaderValue::from_static(announced));
             match setup.send(request).await {
                 Ok(answer) => assert!(fits && answer.body().len() == length),
                 Err(Error::HttpResponseBodySize(Some(_))) => assert!(!fits),
@@ -412,14 +584,25 @@ async fn nobody_waits_for_ever() {
         between_bytes_timeout: Some(Duration::ZERO),
         connect_timeout: Some(Duration::ZERO),
     };
-    let answer = setup.send_with(setup.request("GET", CONTACTS, ""), Some(short)).await;
-    assert!(matches!(answer, Err(Error::HttpResponseTimeout)), "{answer:?}");
+    let answer = setup
+        .send_with(setup.request("GET", CONTACTS, ""), Some(short))
+        .await;
+    assert!(
+        matches!(answer, Err(Error::HttpResponseTimeout)),
+        "{answer:?}"
+    );
     let mut request = setup.request("POST", CONTACTS, "");
     let endless = tokio_stream_pending();
     *request.body_mut() = StreamBody::new(endless).boxed_unsync();
     let answer = setup.send_with(request, Some(short)).await;
-    assert!(matches!(answer, Err(Error::ConnectionWriteTimeout)), "{answer:?}");
-    let long = RequestOptions { first_byte_timeout: Some(Duration::MAX), ..short };
+    assert!(
+        matches!(answer, Err(Error::ConnectionWriteTimeout)),
+        "{answer:?}"
+    );
+    let long = RequestOptions {
+        first_byte_timeout: Some(Duration::MAX),
+        ..short
+    };
     assert_eq!(waits(Some(long)).first_byte, FIRST_BYTE_MAX);
 }
 
@@ -483,15 +666,27 @@ async fn a_401_is_repeated_once() {
         }
     })
     .await;
-    let answer = setup.send(setup.request("POST", USER, "contact")).await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &b"contact"[..]));
+    let answer = setup
+        .send(setup.request("POST", USER, "contact"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.body()[..]),
+        (200, &b"contact"[..])
+    );
     let token = "/login/muster/oauth2/v2.0/token";
     assert_eq!(setup.server.count(token), 2);
 
     // A token that has worked is suspected once per refusal, an unproven one not again.
     for _ in 0..3 {
-        let answer = setup.send(setup.request("GET", &format!("{USER}/locked"), "")).await.unwrap();
-        assert_eq!((answer.status().as_u16(), &answer.body()[..]), (401, &b"locked"[..]));
+        let answer = setup
+            .send(setup.request("GET", &format!("{USER}/locked"), ""))
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.body()[..]),
+            (401, &b"locked"[..])
+        );
     }
     assert_eq!(setup.server.count(token), 3);
 }
@@ -504,13 +699,20 @@ async fn a_403_of_flowfact_is_suspected_once_a_minute() {
     let exchange = "/flowfact/admin-token-service/public/adminUser/authenticate";
     for (later_ms, exchanges) in [(0, 1), (0, 1), (61_000, 2), (0, 2)] {
         setup.now_ms.fetch_add(later_ms, Ordering::SeqCst);
-        let answer = setup.send(setup.request("GET", CONTACTS, "")).await.unwrap();
+        let answer = setup
+            .send(setup.request("GET", CONTACTS, ""))
+            .await
+            .unwrap();
         assert_eq!(answer.status().as_u16(), 403);
         assert_eq!(setup.server.count(exchange), exchanges);
     }
     let answer = setup.send(setup.request("GET", USER, "")).await.unwrap();
     assert_eq!(answer.status().as_u16(), 403);
-    assert_eq!(setup.server.count("/login/muster/oauth2/v2.0/token"), 1, "not so Microsoft");
+    assert_eq!(
+        setup.server.count("/login/muster/oauth2/v2.0/token"),
+        1,
+        "not so Microsoft"
+    );
 }
 
 /// Where the host cannot sign in, the guest sees a 401 that says why, without any secret.
@@ -527,10 +729,20 @@ async fn a_failed_sign_in_is_a_401_with_its_reason() {
         let answer = setup.send(setup.request("GET", USER, "")).await.unwrap();
         assert_eq!(answer.status().as_u16(), 401);
         let body = String::from_utf8(answer.body().to_vec()).unwrap();
-        assert!(body.contains("AADSTS7000222") && body.contains("has expired"), "{body}");
-        assert!(SECRETS.iter().all(|secret| !body.contains(secret)), "{body}");
+        assert!(
+            body.contains("AADSTS7000222") && body.contains("has expired"),
+            "{body}"
+        );
+        assert!(
+            SECRETS.iter().all(|secret| !body.contains(secret)),
+            "{body}"
+        );
     }
-    assert_eq!(setup.server.asked().len(), 1, "a refused sign-in is not repeated at once");
+    assert_eq!(
+        setup.server.asked().len(),
+        1,
+        "a refused sign-in is not repeated at once"
+    );
     let noted = setup.egress.noted().sign_in.unwrap();
     assert!(noted.remedy.contains("Certificates & secrets"), "{noted:?}");
 }
@@ -540,8 +752,14 @@ async fn a_failed_sign_in_is_a_401_with_its_reason() {
 async fn a_dead_port_is_a_refused_connection() {
     let server = Loopback::start(|_| answer(200, "jwt-1")).await;
     let setup = around(server, Writing::Allowed);
-    setup.send(setup.request("GET", CONTACTS, "")).await.unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    setup
+        .send(setup.request("GET", CONTACTS, ""))
+        .await
+        .unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let url = format!("http://{closed}");
     let (origin, _) = Origin::of_endpoint(&url, Network::default()).unwrap();
     let client = Client::new(system_lookup(), &[(origin, Network::default())]);
@@ -564,20 +782,42 @@ async fn addresses_are_checked_after_dns() {
     };
     let ask = async |found, network| {
         let url = format!("http://crm.example:{port}");
-        let (origin, _) =
-            Origin::of_endpoint(&url, Network { plain_http: true, ..network }).unwrap();
+        let (origin, _) = Origin::of_endpoint(
+            &url,
+            Network {
+                plain_http: true,
+                ..network
+            },
+        )
+        .unwrap();
         let client = Client::new(lookup(found), &[(origin, network)]);
         let request = Request::get(url).body(Full::default()).unwrap();
         client.exchange(request, waits(None)).await
     };
     let public = Network::default();
-    let private = Network { private_addresses: true, ..public };
-    for found in ["127.0.0.1:0", "[::ffff:127.0.0.1]:0 10.0.0.1:0", "169.254.169.254:0"] {
+    let private = Network {
+        private_addresses: true,
+        ..public
+    };
+    for found in [
+        "127.0.0.1:0",
+        "[::ffff:127.0.0.1]:0 10.0.0.1:0",
+        "169.254.169.254:0",
+    ] {
         let error = ask(found, public).await.unwrap_err();
-        assert!(matches!(error, ExchangeError::Prohibited), "{found}: {error:?}");
+        assert!(
+            matches!(error, ExchangeError::Prohibited),
+            "{found}: {error:?}"
+        );
     }
     let error = ask("169.254.169.254:0", private).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Prohibited), "{error:?}");
     assert_eq!(server.asked().len(), 0);
-    assert_eq!(ask("169.254.169.254:0 127.0.0.1:0", private).await.unwrap().body(), "inside");
+    assert_eq!(
+        ask("169.254.169.254:0 127.0.0.1:0", private)
+            .await
+            .unwrap()
+            .body(),
+        "inside"
+    );
 }
