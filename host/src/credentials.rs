@@ -8,6 +8,8 @@
 
 mod flowfact;
 mod microsoft;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs;

@@ -48,6 +48,8 @@
 pub mod config;
 pub mod credentials;
 mod egress;
+#[cfg(test)]
+mod loopback;
 mod plugin;
 pub mod store;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use http::Uri;
 use secrecy::SecretString;
 use toml::de::DeValue;
 
@@ -547,28 +546,16 @@ fn read_url(
     let Some(url) = section.text(key) else {
         return (!section.has(key)).then(|| usual.to_owned());
     };
-    let remedy = match Origin::of_endpoint(&url.value, network) {
+    let why = match Origin::of_endpoint(&url.value, network) {
         Ok(_) => return Some(url.value.trim_end_matches('/').to_owned()),
-        Err(OriginError::PlainHttp) => {
-            "use https, or set `plain-http = true` for a test server".to_owned()
-        }
-        Err(OriginError::UserInformation) => "leave it out; secrets have keys of their own".into(),
-        Err(_) => format!("write it like `{usual}`"),
+        Err(why) => why,
     };
-    let why = Origin::of_endpoint(&url.value, network)
-        .err()
-        .map(|why| why.to_string());
-    let fragment = url.value.parse::<Uri>().is_err() && url.value.contains('#');
-    let why = if fragment {
-        Some("it has a fragment".into())
-    } else {
-        why
+    let remedy = match why {
+        OriginError::PlainHttp => "use https, or set `plain-http = true` for a test server".into(),
+        OriginError::UserInformation => "leave it out; secrets have keys of their own".into(),
+        _ => format!("write it like `{usual}`"),
     };
-    let message = format!(
-        "`{}` cannot be used: {}",
-        section.join(key),
-        why.unwrap_or_default()
-    );
+    let message = format!("`{}` cannot be used: {why}", section.join(key));
     section.error(&url.span, message, remedy);
     None
 }

@@ -33,8 +33,8 @@ pub(crate) enum OriginError {
     /// Nothing after the scheme.
     #[error("it names no host")]
     NoHost,
-    /// A query or a fragment, where a base address is wanted.
-    #[error("it has a query")]
+    /// More than a base address.
+    #[error("it has a query or a fragment")]
     Query,
     /// Plain HTTP to another machine.
     #[error("http without TLS is for this machine only")]
@@ -50,7 +50,8 @@ impl Origin {
     pub(crate) fn of_endpoint(url: &str, network: Network) -> Result<(Self, String), OriginError> {
         let uri: Uri = url.parse().map_err(|_| OriginError::NotAbsolute)?;
         let origin = Self::of_uri(&uri)?;
-        if uri.query().is_some() {
+        // `Uri` drops a fragment in silence.
+        if uri.query().is_some() || url.contains('#') {
             return Err(OriginError::Query);
         }
         if !origin.https && !network.plain_http && !origin.is_this_machine() {

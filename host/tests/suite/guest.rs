@@ -30,7 +30,10 @@ impl Guest {
 
     /// As [`Guest::new`], with further imports.
     pub(super) fn with_imports(imports: &[&str]) -> Self {
-        let imports: String = imports.iter().map(|import| format!("import {import};")).collect();
+        let imports: String = imports
+            .iter()
+            .map(|import| format!("import {import};"))
+            .collect();
         let world = format!(
             "package test:guest; world guest {{ include contact-sync:plugin/plugin@0.1.0; {imports} }}"
         );
@@ -52,7 +55,12 @@ impl Guest {
         let world = resolve.select_world(&[package], Some(name)).unwrap();
         let module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
         let module = wasmprinter::print_bytes(module).unwrap();
-        let guest = Self { resolve, world, module, texts: String::new() };
+        let guest = Self {
+            resolve,
+            world,
+            module,
+            texts: String::new(),
+        };
         guest.with_allocator()
     }
 
@@ -78,7 +86,12 @@ impl Guest {
         let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let utf8 = StringEncoding::UTF8;
         embed_component_metadata(&mut module, &self.resolve, self.world, utf8, false).unwrap();
-        ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+        ComponentEncoder::default()
+            .module(&module)
+            .unwrap()
+            .validate(true)
+            .encode()
+            .unwrap()
     }
 
     /// Never frees, and starts behind the texts.
@@ -86,7 +99,8 @@ impl Guest {
         self.module = self.module.replace("(memory (;0;) 0)", "(memory (;0;) 4)");
         let number = between(&self.module, "(export \"cm32p2_realloc\" (func ", ")").to_owned();
         let end = self.module.rfind(')').unwrap();
-        self.module.insert_str(end, "(global $free (mut i32) (i32.const 65536))\n");
+        self.module
+            .insert_str(end, "(global $free (mut i32) (i32.const 65536))\n");
         self.set_body(
             &number,
             "(global.set $free (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
@@ -107,13 +121,17 @@ impl Guest {
 
     fn with_imports_resolved(&self, body: &str) -> String {
         let resolve = |word: &str| {
-            let (prefix, name) = word.split_once('$').filter(|(_, name)| name.contains('@'))?;
+            let (prefix, name) = word
+                .split_once('$')
+                .filter(|(_, name)| name.contains('@'))?;
             let (interface, function) = name.split_once("/").unwrap();
             let interface = interface.replace('~', "/");
             let import = format!("(import \"cm32p2|{interface}\" \"{function}\" (func (;");
             Some(format!("{prefix}{}", between(&self.module, &import, ";")))
         };
-        let words = body.split_whitespace().map(|word| resolve(word).unwrap_or_else(|| word.to_owned()));
+        let words = body
+            .split_whitespace()
+            .map(|word| resolve(word).unwrap_or_else(|| word.to_owned()));
         words.collect::<Vec<_>>().join(" ")
     }
 }

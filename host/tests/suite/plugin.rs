@@ -41,11 +41,18 @@ fn limits() -> Limits {
 
 fn settings(plugin: Vec<u8>) -> HostSettings {
     let store = Arc::new(MemoryStore::default());
-    HostSettings { limits: limits(), ..HostSettings::usual(plugin, store) }
+    HostSettings {
+        limits: limits(),
+        ..HostSettings::usual(plugin, store)
+    }
 }
 
 async fn refused(plugin: Vec<u8>) -> String {
-    Host::new(settings(plugin)).await.err().expect("it fits").to_string()
+    Host::new(settings(plugin))
+        .await
+        .err()
+        .expect("it fits")
+        .to_string()
 }
 
 fn tenant_settings(id: &str) -> TenantSettings {
@@ -63,7 +70,10 @@ fn tenant_settings(id: &str) -> TenantSettings {
         address: "erika@muster.example".into(),
         scope: Scope::Company,
         office365,
-        marker: Marker::FieldValue(FieldValue { field: "tags".into(), value: "m1".into() }),
+        marker: Marker::FieldValue(FieldValue {
+            field: "tags".into(),
+            value: "m1".into(),
+        }),
         policy: usual_policy(),
     };
     let flowfact = FlowfactSettings {
@@ -74,7 +84,12 @@ fn tenant_settings(id: &str) -> TenantSettings {
         token: SecretSource::Environment("UNSET".into()),
         network: Network::default(),
     };
-    TenantSettings { id: id.into(), region: "DE".into(), flowfact, mailboxes: vec![mailbox] }
+    TenantSettings {
+        id: id.into(),
+        region: "DE".into(),
+        flowfact,
+        mailboxes: vec![mailbox],
+    }
 }
 
 fn mailbox(host: &Host, tenant: &str) -> Mailbox {
@@ -106,9 +121,21 @@ async fn a_fitting_component_loads_and_its_trap_is_a_failed_call() {
 async fn other_files_are_refused() {
     let module = wat::parse_str("(module)").unwrap();
     let component = wat::parse_str("(component)").unwrap();
-    assert!(refused(b"#!/bin/sh".to_vec()).await.starts_with("this is no WebAssembly component"));
-    assert!(refused(Vec::new()).await.starts_with("this is no WebAssembly component"));
-    assert!(refused(module).await.starts_with("this is no WebAssembly component"));
+    assert!(
+        refused(b"#!/bin/sh".to_vec())
+            .await
+            .starts_with("this is no WebAssembly component")
+    );
+    assert!(
+        refused(Vec::new())
+            .await
+            .starts_with("this is no WebAssembly component")
+    );
+    assert!(
+        refused(module)
+            .await
+            .starts_with("this is no WebAssembly component")
+    );
     assert_eq!(
         refused(component).await,
         "this component is no contact-sync plugin: it exports no `contact-sync:plugin/sync@0.1.0`"
@@ -126,7 +153,10 @@ async fn another_version_is_named() {
         error.to_string(),
         "this plugin speaks version 0.2.0 of `contact-sync:plugin`; this host speaks 0.1.0"
     );
-    assert_eq!(error.remedy(), "take the plugin and the host from the same release");
+    assert_eq!(
+        error.remedy(),
+        "take the plugin and the host from the same release"
+    );
 }
 
 fn copy_as_next_version(from: &Path, to: &Path) {
@@ -155,7 +185,10 @@ async fn files_and_sockets_are_not_linked() {
             _ => "wasi:filesystem/types@0.2.12",
         };
         let refused = refused(Guest::with_imports(&[import]).build()).await;
-        assert!(refused.contains("does not fit") && refused.contains(package), "{refused}");
+        assert!(
+            refused.contains("does not fit") && refused.contains(package),
+            "{refused}"
+        );
     }
 }
 
@@ -164,7 +197,10 @@ async fn files_and_sockets_are_not_linked() {
 async fn a_component_that_cannot_start_is_refused() {
     let text = Guest::new().build();
     let error = Host::new(HostSettings {
-        limits: Limits { memory_bytes_max: 64 * 1024, ..limits() },
+        limits: Limits {
+            memory_bytes_max: 64 * 1024,
+            ..limits()
+        },
         ..settings(text)
     });
     assert!(matches!(error.await, Err(PluginError::Start(_))));
@@ -184,7 +220,10 @@ async fn an_endless_loop_is_stopped() {
     assert_eq!(last_words(pass.advance().await.unwrap_err()), words);
     pass.close().await;
     mailbox.open(Mode::Sync).await.unwrap().close().await;
-    assert_eq!(mailbox.last_crash().await.unwrap().unwrap().last_words, words);
+    assert_eq!(
+        mailbox.last_crash().await.unwrap().unwrap().last_words,
+        words
+    );
 }
 
 /// Dropping a call in its middle leaves a sandbox that is never entered again.
@@ -195,7 +234,11 @@ async fn a_call_given_up_midway_ends_the_pass() {
         .export("sync@0.1|[method]pass.advance", ENDLESS);
     let mailbox = only_mailbox(guest).await;
     let mut pass = mailbox.open(Mode::Sync).await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_millis(30), pass.advance()).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(30), pass.advance())
+            .await
+            .is_err()
+    );
     let words = last_words(pass.advance().await.unwrap_err());
     assert_eq!(words, "a call into it was given up midway");
 }
@@ -221,7 +264,10 @@ async fn handles_are_limited() {
         "(loop (drop (call $wasi:http~types@0.2/[constructor]fields )) br 0) unreachable",
     );
     let words = last_words(only_mailbox(guest).await.status().await.unwrap_err());
-    assert!(!words.contains("longer than"), "it is not the time that stopped it: {words}");
+    assert!(
+        !words.contains("longer than"),
+        "it is not the time that stopped it: {words}"
+    );
 }
 
 /// What one call may carry to the host is limited: here a prefix of 128 KiB.
@@ -229,11 +275,16 @@ async fn handles_are_limited() {
 async fn a_call_carries_only_so_much() {
     let scan = "(call $contact-sync:plugin~store@0.1/scan (i32.const 0) (i32.const LENGTH)
          (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 128)) i32.const 16";
-    let with = |length: &str| {
-        Guest::new().export("sync@0.1|status", &scan.replace("LENGTH", length))
-    };
+    let with =
+        |length: &str| Guest::new().export("sync@0.1|status", &scan.replace("LENGTH", length));
     only_mailbox(with("32768")).await.status().await.unwrap();
-    let words = last_words(only_mailbox(with("131072")).await.status().await.unwrap_err());
+    let words = last_words(
+        only_mailbox(with("131072"))
+            .await
+            .status()
+            .await
+            .unwrap_err(),
+    );
     assert!(!words.starts_with("it panicked"), "{words}");
 }
 
@@ -254,7 +305,10 @@ async fn last_words_are_kept() {
              unreachable",
         );
     let host = HostSettings {
-        limits: Limits { handles_max: 1_000, ..limits() },
+        limits: Limits {
+            handles_max: 1_000,
+            ..limits()
+        },
         ..settings(guest.build())
     };
     let mailbox = mailbox(&Host::new(host).await.unwrap(), "a");
@@ -263,7 +317,10 @@ async fn last_words_are_kept() {
     assert!(reason.starts_with("it panicked"), "{reason}");
     assert_eq!(written.len(), 4 * 1024);
     assert!(written.ends_with("index out of boundsindex out of bounds"));
-    assert_eq!(mailbox.last_crash().await.unwrap().unwrap().last_words, words);
+    assert_eq!(
+        mailbox.last_crash().await.unwrap().unwrap().last_words,
+        words
+    );
 }
 
 /// A guest whose every call commits, and answers how that ended: 0, or the error's number plus one.
@@ -283,9 +340,15 @@ fn committing() -> String {
 /// A call that only looks cannot write, whatever the plugin tries: the store refuses it.
 #[tokio::test]
 async fn looking_does_not_write() {
-    let guest = Guest::new().text("key").export("sync@0.1|status", &committing());
+    let guest = Guest::new()
+        .text("key")
+        .export("sync@0.1|status", &committing());
     let overview = only_mailbox(guest).await.status().await.unwrap();
-    assert_eq!((overview.links, overview.detached), (1, 0), "refused, the first of the errors");
+    assert_eq!(
+        (overview.links, overview.detached),
+        (1, 0),
+        "refused, the first of the errors"
+    );
 }
 
 /// One tenant, one pass at a time; looking goes on beside it; the lease is free when the pass is
@@ -297,12 +360,22 @@ async fn a_tenant_has_one_writer() {
         .export("sync@0.1|[method]pass.advance", DONE)
         .export("sync@0.1|status", "i32.const 16");
     let host = Host::new(settings(guest.build())).await.unwrap();
-    let (first, second, other) = (mailbox(&host, "a"), mailbox(&host, "a"), mailbox(&host, "b"));
+    let (first, second, other) = (
+        mailbox(&host, "a"),
+        mailbox(&host, "a"),
+        mailbox(&host, "b"),
+    );
 
     let mut pass = first.open(Mode::Sync).await.unwrap();
     let busy = second.open(Mode::Sync).await.err().unwrap();
-    assert!(matches!(&busy, Error::Busy { tenant, .. } if tenant == "a"), "{busy:?}");
-    assert!(matches!(second.pair(&Pairing::AsNew("x".into())).await, Err(Error::Busy { .. })));
+    assert!(
+        matches!(&busy, Error::Busy { tenant, .. } if tenant == "a"),
+        "{busy:?}"
+    );
+    assert!(matches!(
+        second.pair(&Pairing::AsNew("x".into())).await,
+        Err(Error::Busy { .. })
+    ));
     second.status().await.unwrap();
     second.open(Mode::Preview).await.unwrap().close().await;
     other.open(Mode::Sync).await.unwrap().close().await;
@@ -326,7 +399,10 @@ async fn a_waiting_pass_holds_no_permit() {
     let guest = Guest::new()
         .export("sync@0.1|[static]pass.open", OPENS)
         .export("sync@0.1|[method]pass.advance", waits);
-    let host = HostSettings { running_max: 1, ..settings(guest.build()) };
+    let host = HostSettings {
+        running_max: 1,
+        ..settings(guest.build())
+    };
     let host = Host::new(host).await.unwrap();
     let mut first = mailbox(&host, "a").open(Mode::Sync).await.unwrap();
     let mut second = mailbox(&host, "b").open(Mode::Sync).await.unwrap();
@@ -341,20 +417,37 @@ async fn a_waiting_pass_holds_no_permit() {
 async fn the_cache_is_used_and_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    let plugin = Guest::new().export("sync@0.1|status", "i32.const 16").build();
+    let plugin = Guest::new()
+        .export("sync@0.1|status", "i32.const 16")
+        .build();
     let load = || {
-        let settings = HostSettings { cache: Some(cache.clone()), ..settings(plugin.clone()) };
-        async { mailbox(&Host::new(settings).await.unwrap(), "a").status().await.unwrap() }
+        let settings = HostSettings {
+            cache: Some(cache.clone()),
+            ..settings(plugin.clone())
+        };
+        async {
+            mailbox(&Host::new(settings).await.unwrap(), "a")
+                .status()
+                .await
+                .unwrap()
+        }
     };
     load().await;
     let kept = || -> Vec<_> {
-        fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect()
+        fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
     };
     let [file] = kept().try_into().expect("one file, none left aside");
     let compiled = fs::read(&file).unwrap();
     let written = fs::metadata(&file).unwrap().modified().unwrap();
     load().await;
-    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written, "taken, not made anew");
+    assert_eq!(
+        fs::metadata(&file).unwrap().modified().unwrap(),
+        written,
+        "taken, not made anew"
+    );
 
     fs::write(&file, b"half a file").unwrap();
     load().await;

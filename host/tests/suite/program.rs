@@ -1,1 +1,345 @@
+//! The program: exit codes, what goes where, and that one mailbox's trouble stops no other.
+//!
+//! Method: the real program as its own process, with guests of a few lines as its plugin.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use contact_sync_host::store::{Acquired, SqliteStore, Store};
+use serde_json::Value;
+
+use super::guest::Guest;
+
+/// A folder with a configuration and a plugin.
+struct Folder {
+    folder: tempfile::TempDir,
+}
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Folder {
+    fn new(guest: Guest) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mailbox = |id: &str| {
+            format!(
+                "[[tenant.mailbox]]\nid = \"{id}\"\naddress = \"{id}@muster.example\"\n\
+                 [tenant.mailbox.office365]\ntenant = \"t\"\nclient-id = \"app\"\n\
+                 client-secret = {{ env = \"UNSET\" }}\n"
+            )
+        };
+        let tenant = |id: &str, mailboxes: &[&str]| {
+            let mailboxes: String = mailboxes.iter().map(|id| mailbox(id)).collect();
+            format!(
+                "[[tenant]]\nid = \"{id}\"\n[tenant.flowfact]\ntoken = {{ env = \"UNSET\" }}\n{mailboxes}"
+            )
+        };
+        let config = [
+            "store = \"data/store.db\"\n".into(),
+            tenant("a", &["m1", "m2"]),
+            tenant("b", &["m3"]),
+        ];
+        fs::write(folder.path().join("contact-sync.toml"), config.concat()).unwrap();
+        fs::write(folder.path().join("plugin.wasm"), guest.build()).unwrap();
+        Self { folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let output = program(self.folder.path())
+            .args(["--plugin", "plugin.wasm"])
+            .args(arguments)
+            .output();
+        ran(output.unwrap())
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("data/store.db")
+    }
+}
+
+fn program(folder: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_contact-sync"));
+    program
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env_remove("RUST_LOG");
+    program
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A guest whose passes end with this outcome: 0 complete, 1 needs approval.
+fn passes(outcome: u8) -> Guest {
+    Guest::new()
+        .export(
+            "sync@0.1|[static]pass.open",
+            "(i32.store offset=24 (i32.const 0)
+               (call $_ex_contact-sync:plugin~sync@0.1/pass_new (i32.const 7)))
+             i32.const 16",
+        )
+        .export(
+            "sync@0.1|[method]pass.advance",
+            &format!(
+                "(i32.store8 offset=1024 (i32.const 0) (i32.const 2))
+                 (i32.store8 offset=1032 (i32.const 0) (i32.const {outcome}))
+                 i32.const 1024"
+            ),
+        )
+        .export("sync@0.1|status", "i32.const 16")
+}
+
+/// The help names every command and exit code, and is no error; a wrong option is one.
+#[test]
+fn help_and_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = ran(program(folder.path()).arg("--help").output().unwrap());
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for word in [
+        "check",
+        "preview",
+        "sync",
+        "status",
+        "pair",
+        "export-csv",
+        "Exit codes",
+        "130",
+    ] {
+        assert!(help.stdout.contains(word), "{word}");
+    }
+    let wrong = ran(program(folder.path()).arg("--tennant").output().unwrap());
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""));
+    let nobody = ran(program(folder.path()).arg("pair").output().unwrap());
+    assert_eq!(nobody.code, Some(1));
+}
+
+/// A mistake in the configuration ends everything before anything is done, with its place and hint.
+#[test]
+fn a_broken_configuration_is_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("contact-sync.toml"), "store = 7\n").unwrap();
+    let ran = ran(program(folder.path())
+        .args(["sync", "--json"])
+        .output()
+        .unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        ran.stderr,
+        "error: contact-sync.toml:1:1: `tenant` is missing in the file\n\n\
+         hint: add a `[[tenant]]`; `contact-sync example-config` shows one\n\
+         error: contact-sync.toml:1:9: `store` has a value that it cannot have\n\n\
+         hint: write a text in quotes\n"
+    );
+}
+
+/// The printed example is the documented file.
+#[test]
+fn the_example_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = ran(program(folder.path())
+        .arg("example-config")
+        .output()
+        .unwrap());
+    assert_eq!(example.code, Some(0));
+    assert_eq!(example.stdout, contact_sync_host::config::EXAMPLE);
+}
+
+/// A sync of all mailboxes: a result each, on standard output; phases on standard error.
+#[test]
+fn a_sync_does_every_mailbox() {
+    let folder = Folder::new(passes(0));
+    let ran = folder.run(&["sync"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for place in ["a/m1: complete", "a/m2: complete", "b/m3: complete"] {
+        assert!(ran.stdout.contains(place), "{}", ran.stdout);
+    }
+    let json = lines(&folder.run(&["sync", "--json", "--tenant", "a"]).stdout);
+    assert_eq!(json.len(), 2);
+    assert_eq!(
+        (&json[0]["tenant"], &json[1]["mailbox"]),
+        (&"a".into(), &"m2".into())
+    );
+    assert_eq!(json[0]["outcome"], "complete");
+    assert_eq!(json[0]["counts"]["crm"]["created"], 0);
+
+    let some = folder.run(&["status", "--mailbox", "m2", "--mailbox", "m3"]);
+    assert!(
+        some.stdout.starts_with("a/m2: last complete pass: never"),
+        "{}",
+        some.stdout
+    );
+    assert!(
+        some.stdout.contains("b/m3: ") && !some.stdout.contains("m1"),
+        "{}",
+        some.stdout
+    );
+}
+
+/// A preview writes nothing, not even an empty store.
+#[test]
+fn a_preview_leaves_nothing_behind() {
+    let folder = Folder::new(passes(0));
+    let ran = folder.run(&["preview"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .contains("a/m1: a sync would carry out 0 operations"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!folder.store().exists());
+    folder.run(&["sync"]);
+    assert!(folder.store().exists());
+}
+
+/// A pass that waits for a person is exit code 3, on all mailboxes alike.
+#[test]
+fn approval_is_exit_code_3() {
+    let folder = Folder::new(passes(1));
+    let ran = folder.run(&["sync", "--json"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert_eq!(
+        lines(&ran.stdout)[2]["outcome"]["needs-approval"]["links"],
+        0
+    );
+}
+
+/// A crash, and a tenant in which another host works, stop no other mailbox; the exit code is the
+/// gravest.
+#[tokio::test]
+async fn trouble_with_one_stops_no_other() {
+    let folder = Folder::new(passes(0));
+    let store = SqliteStore::open(&folder.store()).unwrap();
+    let held = store
+        .acquire("a", "process 7 of another machine", 60_000)
+        .await
+        .unwrap();
+    assert!(matches!(held, Acquired::Lease(_)));
+    let ran = folder.run(&["sync", "--json"]);
+    assert_eq!(ran.code, Some(4));
+    let json = lines(&ran.stdout);
+    assert_eq!(
+        (&json[0]["error"]["code"], &json[1]["error"]["code"]),
+        (&"busy".into(), &"busy".into())
+    );
+    assert_eq!(json[2]["outcome"], "complete");
+    assert!(
+        ran.stderr
+            .contains("error: a/m1: another pass of tenant `a` is running, in process 7")
+    );
+
+    let crashing = Folder::new(Guest::new());
+    let ran = crashing.run(&["check"]);
+    assert_eq!(ran.code, Some(4));
+    for place in ["a/m1", "a/m2", "b/m3"] {
+        assert!(
+            ran.stderr
+                .contains(&format!("error: {place}: the plugin crashed")),
+            "{}",
+            ran.stderr
+        );
+    }
+    crashing.run(&["sync", "--mailbox", "m3"]);
+    let status = crashing.run(&["status", "--mailbox", "m3", "--verbose"]);
+    assert_eq!(
+        status.code,
+        Some(4),
+        "the status of a plugin that crashes is a crash"
+    );
+}
+
+/// What is named must be there, and be one where one is meant.
+#[test]
+fn names_are_checked() {
+    let folder = Folder::new(passes(0));
+    for (arguments, message, hint) in [
+        (
+            &["sync", "--tenant", "c"][..],
+            "there is no tenant `c`",
+            "known: a, b",
+        ),
+        (
+            &["sync", "--mailbox", "m9"],
+            "there is no mailbox `m9`",
+            "known: m1, m2, m3",
+        ),
+        (
+            &["pair", "c", "m"],
+            "`pair` is for one mailbox",
+            "name it with",
+        ),
+        (
+            &["export-csv"],
+            "`export-csv` is for one tenant",
+            "name it with",
+        ),
+    ] {
+        let ran = folder.run(arguments);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
+        let expected = format!("error: {message}\n\nhint: {hint}");
+        assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+    }
+    let missing = ran(program(folder.folder.path())
+        .args(["--plugin", "nowhere.wasm", "status"])
+        .output()
+        .unwrap());
+    assert_eq!(missing.code, Some(1));
+    assert!(
+        missing
+            .stderr
+            .starts_with("error: cannot read the plugin `nowhere.wasm`")
+    );
+    fs::write(folder.folder.path().join("text.wasm"), "text").unwrap();
+    let text = ran(program(folder.folder.path())
+        .args(["--plugin", "text.wasm", "status"])
+        .output()
+        .unwrap());
+    assert_eq!(text.code, Some(1));
+    assert!(
+        text.stderr
+            .starts_with("error: this is no WebAssembly component"),
+        "{}",
+        text.stderr
+    );
+}
+
+/// The CSV goes to standard output or a file, part by part, and nothing else goes with it.
+#[test]
+fn csv_is_data_and_nothing_else() {
+    let guest = Guest::new().text("Name\\0d\\0aErika\\0d\\0a").export(
+        "contacts@0.1|export-csv",
+        "(i32.store offset=24 (i32.const 0) (i32.const 4096))
+         (i32.store offset=28 (i32.const 0) (i32.const 13))
+         (i32.store offset=32 (i32.const 0) (i32.const 1))
+         i32.const 16",
+    );
+    let folder = Folder::new(guest);
+    let ran = folder.run(&["export-csv", "--tenant", "a"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "Name\r\nErika\r\n")
+    );
+    assert_eq!(ran.stderr, "exported 1 contacts\n");
+    folder.run(&["export-csv", "--tenant", "b", "--out", "all.csv"]);
+    let written = fs::read_to_string(folder.folder.path().join("all.csv")).unwrap();
+    assert_eq!(written, "Name\r\nErika\r\n");
+}
