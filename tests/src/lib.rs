@@ -5,5 +5,6 @@
 //! | [`simulator`] | FLOWFACT and Microsoft Graph as state machines, a world for tests |
 //! | [`people`] | realistic German contacts, the same people written differently on both sides |
 
+pub mod office;
 pub mod people;
 pub mod simulator;

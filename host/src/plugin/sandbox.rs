@@ -7,8 +7,9 @@ use bytes::Bytes;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
-use wasmtime_wasi::p2::bindings::cli;
+use wasmtime_wasi::p2::bindings::{cli, random};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, async_trait};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
@@ -65,6 +66,10 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     cli::terminal_stdin::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stdout::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stderr::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
+    // The seeds of its hash tables.
+    random::insecure_seed::add_to_linker::<Sandbox, WasiRandom>(linker, |sandbox| {
+        sandbox.wasi.random()
+    })?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     wit::contact_sync::plugin::store::add_to_linker::<Sandbox, HasSelf<Sandbox>>(
         linker,

@@ -1,0 +1,160 @@
+//! A company to try things on: the simulator on loopback, and the real component in the real host.
+//!
+//! What a new user sets up by hand is set up here: a configuration file, secrets in files, a store.
+//! Everything lies in a folder that goes with the office.
+
+use std::error::Error;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use contact_sync_guest::outside::Timestamp;
+use contact_sync_host::config::Config;
+use contact_sync_host::store::SqliteStore;
+use contact_sync_host::types::{Finding, Operation, Report};
+use contact_sync_host::{Host, HostSettings, Mailbox, Mode, Tenant};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
+
+/// What a pass came to, with all that it did and found.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended, and its counts.
+    pub report: Report,
+    /// All its operations.
+    pub operations: Vec<Operation>,
+    /// All its findings.
+    pub findings: Vec<Finding>,
+}
+
+/// A company with its two services and a host.
+pub struct Office {
+    simulator: Arc<Mutex<Simulator>>,
+    address: SocketAddr,
+    folder: TempDir,
+    tenant: Tenant,
+}
+
+/// What went wrong while an office was set up or at work.
+pub type Trouble = Box<dyn Error + Send + Sync>;
+
+impl Office {
+    /// An office with these mailboxes, named by their addresses' first parts.
+    pub async fn open(seed: u64, addresses: &[&str]) -> Result<Self, Trouble> {
+        let mut simulator = Simulator::new(
+            seed,
+            MarkerKind::AccountField,
+            FlowfactQuirks::as_documented(),
+            GraphQuirks::as_documented(),
+        );
+        for address in addresses {
+            simulator.add_mailbox(address, name_of(address));
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let folder = TempDir::new()?;
+        write_config(folder.path(), address, &simulator, addresses)?;
+        let simulator = Arc::new(Mutex::new(simulator));
+        tokio::spawn(serve(listener, Arc::clone(&simulator)));
+        let tenant = host(folder.path()).await?;
+        Ok(Self { simulator, address, folder, tenant })
+    }
+
+    /// The services, for whoever works with them. Let go of it before the next pass.
+    pub fn services(&self) -> MutexGuard<'_, Simulator> {
+        self.simulator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the services listen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The folder with the configuration, the secrets and the store.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The mailbox of this name.
+    pub fn mailbox(&self, name: &str) -> Result<&Mailbox, Trouble> {
+        self.tenant.mailbox(name).ok_or_else(|| format!("no mailbox `{name}`").into())
+    }
+
+    /// A whole pass.
+    pub async fn run(&self, name: &str, mode: Mode) -> Result<Ran, Trouble> {
+        let mut pass = self.mailbox(name)?.open(mode).await?;
+        let report = pass.run(|_| {}).await?;
+        let mut operations = Vec::new();
+        loop {
+            let first = u32::try_from(operations.len())?;
+            let page = pass.operations(first).await?;
+            if page.is_empty() {
+                break;
+            }
+            operations.extend(page);
+        }
+        let mut findings = Vec::new();
+        loop {
+            let first = u32::try_from(findings.len())?;
+            let page = pass.findings(first).await?;
+            if page.is_empty() {
+                break;
+            }
+            findings.extend(page);
+        }
+        pass.close().await;
+        Ok(Ran { report, operations, findings })
+    }
+}
+
+/// The time on the wall, as the simulator's people have it.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+async fn host(folder: &Path) -> Result<Tenant, Trouble> {
+    let store = SqliteStore::open(&folder.join("contact-sync.db"))?;
+    let plugin = contact_sync_artifact::COMPONENT.to_vec();
+    let host = Host::new(HostSettings::usual(plugin, Arc::new(store))).await?;
+    let config = Config::load(&folder.join("contact-sync.toml"))
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let tenant = config.tenants.first().ok_or("the configuration names no tenant")?;
+    Ok(host.tenant(tenant)?)
+}
+
+fn write_config(
+    folder: &Path,
+    address: SocketAddr,
+    simulator: &Simulator,
+    addresses: &[&str],
+) -> Result<(), Trouble> {
+    let (directory, client, secret) = simulator.graph.application();
+    fs::write(folder.join("flowfact-token"), simulator.flowfact.platform_token())?;
+    fs::write(folder.join("office365-secret"), secret)?;
+    let mut config = format!(
+        "store = \"contact-sync.db\"\n\n[[tenant]]\nid = \"muster-immobilien\"\n\n\
+         [tenant.flowfact]\nbase-url = \"http://{address}/flowfact\"\n\
+         token = {{ file = \"flowfact-token\" }}\nmarker-field = \"synchronisation\"\n"
+    );
+    for mailbox in addresses {
+        let name = name_of(mailbox);
+        let account = simulator.flowfact.account_id(mailbox).unwrap_or_default();
+        config.push_str(&format!(
+            "\n[[tenant.mailbox]]\nid = \"{name}\"\naddress = \"{mailbox}\"\n\
+             marker = \"{account}\"\n\n[tenant.mailbox.office365]\ntenant = \"{directory}\"\n\
+             client-id = \"{client}\"\nclient-secret = {{ file = \"office365-secret\" }}\n\
+             base-url = \"http://{address}/graph/v1.0\"\nauthority = \"http://{address}/graph\"\n"
+        ));
+    }
+    fs::write(folder.join("contact-sync.toml"), config)?;
+    Ok(())
+}
+
+fn name_of(address: &str) -> &str {
+    address.split('@').next().unwrap_or(address)
+}
