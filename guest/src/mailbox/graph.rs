@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use crate::contact::{ChangeKey, MailboxContact, MailboxId, SearchKey, Shape};
 use crate::http::{Call, Http, RemoteError, WriteError, escaped};
 use crate::job::{GraphAccess, GraphUser};
-use crate::mailbox::graph::folders::LiveFolders;
+use crate::mailbox::graph::folders::Folders;
 use crate::mailbox::{
     Mailbox, MailboxDraft, MailboxEdit, MailboxIdentity, MailboxPage, MailboxPosition, MailboxRead,
 };
@@ -41,8 +41,8 @@ pub struct Graph {
     identity: Option<MailboxIdentity>,
     /// Links of the round of delta under way: one that comes again would never end.
     followed: RefCell<BTreeSet<String>>,
-    /// Contact folders that are not in Deleted Items; read once per pass, and only when needed.
-    live_folders: RefCell<Option<LiveFolders>>,
+    /// Contact folders besides the synced one; read when needed, and remembered for this pass.
+    folders: RefCell<Option<Folders>>,
 }
 
 /// What every operation needs to ask for something.
@@ -75,7 +75,7 @@ impl Graph {
             trust_if_match: access.trust_if_match,
             identity: None,
             followed: RefCell::default(),
-            live_folders: RefCell::default(),
+            folders: RefCell::default(),
         }
     }
 
@@ -130,11 +130,11 @@ impl Mailbox for Graph {
     }
 
     fn read(&self, ids: &[MailboxId]) -> Result<Vec<MailboxRead>, RemoteError> {
-        read::read(&self.client, self.folder()?, &self.live_folders, ids)
+        read::read(&self.client, self.folder()?, &self.folders, ids)
     }
 
     fn find(&self, keys: &[SearchKey]) -> Result<Vec<Vec<MailboxContact>>, RemoteError> {
-        find::find(&self.client, self.folder()?, &self.live_folders, keys)
+        find::find(&self.client, self.folder()?, &self.folders, keys)
     }
 
     fn create(&self, drafts: &[MailboxDraft]) -> Vec<Result<MailboxContact, WriteError>> {

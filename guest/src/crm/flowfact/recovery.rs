@@ -12,7 +12,8 @@ use crate::http::{Answer, CallError, RemoteError, Repeat, WriteError, escaped};
 use crate::outside::Method;
 use crate::report::Problem;
 
-/// Entries of one page, as FLOWFACT's own client asks for them.
+/// Entries of one page, as FLOWFACT's own client asks for them. A server may give fewer; what it
+/// gives is remembered, because page numbers count by it.
 const PAGE_SIZE: u32 = 50;
 
 /// Where the newest entries are.
@@ -66,14 +67,15 @@ pub(super) fn page(
     page: Option<u32>,
 ) -> Result<TrashPage, RemoteError> {
     let remembered = known.map_or(Order::Unknown, Order::of);
+    let size = known.and_then(remembered_size).unwrap_or(PAGE_SIZE);
     if let Some(number) = page {
-        return Ok(list(client, number)?.page(number, remembered));
+        return Ok(list(client, number, size)?.page(number, remembered));
     }
     let guess = match (remembered, known) {
-        (Order::NewestLast, Some(mark)) => pages(mark.total),
+        (Order::NewestLast, Some(mark)) => pages(mark.total, size),
         _ => 1,
     };
-    let mut listed = list(client, guess)?;
+    let listed = list(client, guess, size)?;
     let shown = Order::shown_by(&listed.entries);
     let order = if shown == Order::Unknown {
         remembered
@@ -81,13 +83,18 @@ pub(super) fn page(
         shown
     };
     let newest = match order {
-        Order::NewestLast => pages(listed.total),
+        Order::NewestLast => pages(listed.total, listed.size),
         Order::NewestFirst | Order::None | Order::Unknown => 1,
     };
-    if newest != guess {
-        listed = list(client, newest)?;
+    if newest == guess {
+        return Ok(listed.page(newest, order));
     }
-    Ok(listed.page(newest, order))
+    let last = list(client, newest, listed.size)?;
+    if last.entries.is_empty() {
+        // Pages cannot be counted here, so the newest is not known.
+        return Ok(listed.page(guess, Order::None));
+    }
+    Ok(last.page(newest, order))
 }
 
 /// Brings each contact back, and looks whether it is.
@@ -156,29 +163,42 @@ fn accepted(answer: Result<Answer, CallError>) -> Result<(), WriteError> {
 struct Listed {
     entries: Vec<TrashEntry>,
     total: u32,
+    /// Entries of a full page.
+    size: u32,
 }
 
 impl Listed {
     fn page(self, page: u32, order: Order) -> TrashPage {
         let digest = digest(&self.entries);
+        let newest = format!("{}:{}:{digest:016x}", order.name(), self.size);
         TrashPage {
             mark: TrashMark {
                 total: self.total,
-                newest: format!("{}:{digest:016x}", order.name()),
+                newest,
             },
             ordered: matches!(order, Order::NewestFirst | Order::NewestLast),
-            pages: pages(self.total),
+            pages: pages(self.total, self.size),
             page,
             entries: self.entries,
         }
     }
 }
 
-fn pages(total: u32) -> u32 {
-    total.div_ceil(PAGE_SIZE).max(1)
+fn remembered_size(mark: &TrashMark) -> Option<u32> {
+    mark.newest
+        .split(':')
+        .nth(1)?
+        .parse()
+        .ok()
+        .filter(|size| (1..=PAGE_SIZE).contains(size))
 }
 
-fn list(client: &Client, page: u32) -> Result<Listed, RemoteError> {
+fn pages(total: u32, size: u32) -> u32 {
+    total.div_ceil(size.max(1)).max(1)
+}
+
+/// Reads one page; `size` is what a full page is believed to have.
+fn list(client: &Client, page: u32, size: u32) -> Result<Listed, RemoteError> {
     let schema = escaped(&client.schema);
     let path =
         format!("/entity-service/recovery/entities?page={page}&size={PAGE_SIZE}&schema={schema}");
@@ -195,12 +215,24 @@ fn list(client: &Client, page: u32) -> Result<Listed, RemoteError> {
     let Some(Value::Array(values)) = json.get("entries") else {
         return Err(misfit);
     };
-    let total = json.get("totalCount").and_then(Value::as_u64);
+    let number = |name: &str| {
+        json.get(name)
+            .and_then(Value::as_u64)
+            .and_then(|number| u32::try_from(number).ok())
+    };
+    let total = number("totalCount").ok_or(misfit)?;
+    let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
+    let size = if page == 1 && (1..size).contains(&count) && count < total {
+        // A first page that is neither full nor all there is shows how much a page really has.
+        count
+    } else {
+        size.max(count.min(PAGE_SIZE))
+    };
     let entries = values.iter().filter_map(entry).collect();
-    let total = total.ok_or(misfit)?;
     Ok(Listed {
         entries,
-        total: u32::try_from(total).unwrap_or(u32::MAX),
+        total,
+        size,
     })
 }
 

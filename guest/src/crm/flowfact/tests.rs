@@ -1264,56 +1264,81 @@ fn trash_pages(script: &Scripted) -> Vec<String> {
         .collect()
 }
 
+/// Entries deleted at these moments.
+fn deleted(moments: impl Iterator<Item = i64>) -> Vec<(String, i64)> {
+    moments
+        .map(|moment| (format!("t{moment}"), moment))
+        .collect()
+}
+
+fn trash_of(total: u32, entries: &[(String, i64)]) -> Canned {
+    let entries: Vec<(&str, i64)> = entries.iter().map(|(id, at)| (&**id, *at)).collect();
+    trash(total, &entries)
+}
+
 #[test]
 fn the_trashs_newest_page_is_found_and_then_read_alone() {
-    for (first, last, pages, newest) in [
-        (vec![("A", 9), ("B", 5)], vec![], vec!["1"], 1),
-        (
-            vec![("A", 5), ("B", 9)],
-            vec![("C", 10), ("D", 11)],
-            vec!["1", "3"],
-            3,
-        ),
-    ] {
-        let mut answers = vec![trash(120, &first)];
-        answers.extend((!last.is_empty()).then(|| trash(120, &last)));
+    let check = |first: &[(String, i64)], last: &[(String, i64)], asked: &[&str], newest: u32| {
+        let mut answers = vec![trash_of(120, first)];
+        answers.extend((!last.is_empty()).then(|| trash_of(120, last)));
         let (flowfact_1, script) = flowfact(in_field(), answers);
         let page = flowfact_1.trash(None, None).unwrap();
         assert!(page.ordered);
         assert_eq!((page.page, page.pages), (newest, 3));
-        assert_eq!(trash_pages(&script), pages);
+        assert_eq!(trash_pages(&script), asked);
         // Quiet: one request, the same mark.
         let shown = if last.is_empty() { first } else { last };
-        let (flowfact_2, script) = flowfact(in_field(), [trash(120, &shown)]);
+        let (flowfact_2, script) = flowfact(in_field(), [trash_of(120, shown)]);
         assert_eq!(flowfact_2.trash(Some(&page.mark), None).unwrap(), page);
         assert_eq!(trash_pages(&script), [newest.to_string()]);
         // An entry more: another mark.
-        let (flowfact_3, _) = flowfact(in_field(), [trash(121, &shown)]);
-        assert_ne!(
-            flowfact_3.trash(Some(&page.mark), None).unwrap().mark,
-            page.mark
-        );
-    }
+        let (flowfact_3, _) = flowfact(in_field(), [trash_of(121, shown)]);
+        let grown = flowfact_3.trash(Some(&page.mark), None).unwrap();
+        assert_ne!(grown.mark, page.mark);
+    };
+    check(&deleted((0..50).rev()), &[], &["1"], 1);
+    check(&deleted(0..50), &deleted(100..120), &["1", "3"], 3);
 }
 
 #[test]
 fn a_trash_that_grows_by_a_page_is_followed_to_its_new_end() {
-    let (flowfact_1, _) = flowfact(in_field(), [trash(50, &[("A", 5), ("B", 9)])]);
+    let full = deleted(0..50);
+    let (flowfact_1, _) = flowfact(in_field(), [trash_of(50, &full)]);
     let page = flowfact_1.trash(None, None).unwrap();
     let (flowfact_2, script) = flowfact(
         in_field(),
-        [trash(51, &[("A", 5), ("B", 9)]), trash(51, &[("C", 10)])],
+        [trash_of(51, &full), trash_of(51, &deleted(50..51))],
     );
     let grown = flowfact_2.trash(Some(&page.mark), None).unwrap();
     assert_eq!(
         grown.entries,
         [TrashEntry {
-            id: id("C"),
-            deleted: Some(Timestamp(10))
+            id: id("t50"),
+            deleted: Some(Timestamp(50))
         }]
     );
     assert_eq!((grown.page, grown.pages, grown.ordered), (2, 2, true));
     assert_eq!(trash_pages(&script), ["1", "2"]);
+}
+
+#[test]
+fn a_trash_with_smaller_pages_is_counted_by_them() {
+    let page = |moments| trash_of(75, &deleted(moments));
+    let (flowfact_1, script) = flowfact(in_field(), [page(0..30), page(60..75)]);
+    let newest = flowfact_1.trash(None, None).unwrap();
+    assert_eq!((newest.page, newest.pages), (3, 3));
+    assert_eq!(trash_pages(&script), ["1", "3"]);
+    // Remembered: the last page is met at once, and the others are counted alike.
+    let (flowfact_2, script) = flowfact(in_field(), [page(60..75), page(30..60)]);
+    assert_eq!(flowfact_2.trash(Some(&newest.mark), None).unwrap(), newest);
+    assert_eq!(
+        flowfact_2.trash(Some(&newest.mark), Some(2)).unwrap().pages,
+        3
+    );
+    assert_eq!(trash_pages(&script), ["3", "2"]);
+    // Entries that are counted and not shown: pages cannot be counted, so all have to be read.
+    let (flowfact_3, _) = flowfact(in_field(), [page(0..30), page(0..0)]);
+    assert!(!flowfact_3.trash(None, None).unwrap().ordered);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use crate::contact::{MailboxContact, SearchKey};
 use crate::http::{Answer, RemoteError, escaped};
 use crate::mailbox::graph::batch::{self, Item};
-use crate::mailbox::graph::folders::{self, LiveFolders};
+use crate::mailbox::graph::folders::{self, Folders};
 use crate::mailbox::graph::{Client, errors, record};
 
 /// More contacts than this with one key are not looked at; lists allow 1,000 and default to 10.
@@ -22,7 +22,7 @@ const _: () = assert!(FOUND_MAX <= 1_000);
 pub(super) fn find(
     client: &Client,
     default_folder: &str,
-    live_folders: &RefCell<Option<LiveFolders>>,
+    remembered: &RefCell<Option<Folders>>,
     keys: &[SearchKey],
 ) -> Result<Vec<Vec<MailboxContact>>, RemoteError> {
     let items: Vec<Item> = keys.iter().map(|key| item("/contacts", key)).collect();
@@ -36,8 +36,8 @@ pub(super) fn find(
     if missing.is_empty() {
         return Ok(found);
     }
-    let folders = folders::live(client, default_folder, live_folders)?;
-    for folder in &folders.ids {
+    let folders = folders::live(client, default_folder, remembered)?;
+    for folder in &folders {
         let path = format!("/contactFolders/{}/contacts", escaped(folder));
         let sought: Vec<SearchKey> = missing
             .iter()

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::http::{Call, RemoteError};
 use crate::mailbox::MailboxIdentity;
 use crate::mailbox::graph::{Client, errors};
+use crate::report::{Problem, RemoteProblem};
 
 /// Asks for both.
 pub(super) fn identity(client: &Client) -> Result<MailboxIdentity, RemoteError> {
@@ -27,11 +28,7 @@ pub(super) fn identity(client: &Client) -> Result<MailboxIdentity, RemoteError> 
         }
         error
     })?;
-    let folder = client.get(
-        "find the contacts folder",
-        "/contactFolders/contacts?$select=id",
-    );
-    let folder = object(client, folder)?;
+    let folder = folder(client)?;
     let address = [
         text(&user.json, "mail"),
         text(&user.json, "userPrincipalName"),
@@ -39,8 +36,35 @@ pub(super) fn identity(client: &Client) -> Result<MailboxIdentity, RemoteError> 
     Ok(MailboxIdentity {
         service: "graph".into(),
         user: text(&user.json, "id").ok_or(user.lacks_id)?,
-        folder: text(&folder.json, "id").ok_or(folder.lacks_id)?,
+        folder,
         address: address.into_iter().flatten().next(),
+    })
+}
+
+/// The id of the default contacts folder: by its well-known name; where that is not known, by a
+/// contact in it.
+fn folder(client: &Client) -> Result<String, RemoteError> {
+    let what = "find the contacts folder";
+    let known = object(
+        client,
+        client.get(what, "/contactFolders/contacts?$select=id"),
+    );
+    let refused = match known {
+        Ok(folder) => return text(&folder.json, "id").ok_or(folder.lacks_id),
+        Err(RemoteError::Protocol(remote)) if matches!(remote.status, Some(400 | 404)) => remote,
+        Err(error) => return Err(error),
+    };
+    let any = object(
+        client,
+        client.get(what, "/contacts?$top=1&$select=parentFolderId"),
+    )?;
+    let contact = any.json.get("value").and_then(|value| value.get(0));
+    contact.and_then(|contact| text(contact, "parentFolderId")).ok_or_else(|| {
+        let message = "the mailbox's contacts folder cannot be found by its well-known name, and \
+                       there is no contact in it to find it by";
+        let remedy = Some("create a contact in the mailbox, and try again".into());
+        let problem = Problem { message: message.into(), remedy };
+        RemoteError::Protocol(RemoteProblem { problem, ..refused })
     })
 }
 

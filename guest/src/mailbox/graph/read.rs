@@ -6,12 +6,13 @@
 //! read, says that it is gone.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use crate::contact::{MailboxContact, MailboxId};
 use crate::http::{Answer, RemoteError, escaped, one_by_one};
 use crate::mailbox::MailboxRead;
 use crate::mailbox::graph::batch::{self, Item};
-use crate::mailbox::graph::folders::{self, LiveFolders};
+use crate::mailbox::graph::folders::{self, Folders};
 use crate::mailbox::graph::record::{self, Found};
 use crate::mailbox::graph::{Client, errors};
 use crate::report::Problem;
@@ -28,17 +29,25 @@ pub(super) enum State {
 pub(super) fn read(
     client: &Client,
     folder: &str,
-    live_folders: &RefCell<Option<LiveFolders>>,
+    folders: &RefCell<Option<Folders>>,
     ids: &[MailboxId],
 ) -> Result<Vec<MailboxRead>, RemoteError> {
-    states(client, folder, ids)?
-        .into_iter()
-        .map(|state| match state {
-            State::Present(found) => place(client, folder, live_folders, found),
-            State::Gone => Ok(MailboxRead::Deleted),
-            State::Unreadable(problem) => Ok(MailboxRead::Unreadable(problem)),
+    let states = states(client, folder, ids)?;
+    let elsewhere: BTreeSet<&str> = states
+        .iter()
+        .filter_map(|state| match state {
+            State::Present(found) => found.folder.as_deref(),
+            State::Gone | State::Unreadable(_) => None,
         })
-        .collect()
+        .filter(|parent| *parent != folder)
+        .collect();
+    folders::learn(client, folder, folders, &elsewhere)?;
+    let read = states.into_iter().map(|state| match state {
+        State::Present(found) => place(folder, folders, found),
+        State::Gone => MailboxRead::Deleted,
+        State::Unreadable(problem) => MailboxRead::Unreadable(problem),
+    });
+    Ok(read.collect())
 }
 
 /// Each contact's own answer, after the mailbox has proven to be readable.
@@ -132,24 +141,18 @@ fn probe(client: &Client, folder: &str) -> Result<(), RemoteError> {
 }
 
 /// In the folder, in another live one, or in Deleted Items.
-fn place(
-    client: &Client,
-    folder: &str,
-    live_folders: &RefCell<Option<LiveFolders>>,
-    found: Found,
-) -> Result<MailboxRead, RemoteError> {
+fn place(folder: &str, folders: &RefCell<Option<Folders>>, found: Found) -> MailboxRead {
     let Some(parent) = found.folder else {
-        return Ok(MailboxRead::Unreadable(nowhere(&found.contact.id)));
+        return MailboxRead::Unreadable(nowhere(&found.contact.id));
     };
     if parent == folder {
-        return Ok(MailboxRead::Present(found.contact));
+        return MailboxRead::Present(found.contact);
     }
-    let live = folders::live(client, folder, live_folders)?;
-    Ok(match (live.ids.contains(&parent), live.complete) {
-        (true, _) => MailboxRead::Moved(found.contact),
-        (false, true) => MailboxRead::Deleted,
-        (false, false) => MailboxRead::Unreadable(nowhere(&found.contact.id)),
-    })
+    match folders::is_live(folders, &parent) {
+        Some(true) => MailboxRead::Moved(found.contact),
+        Some(false) => MailboxRead::Deleted,
+        None => MailboxRead::Unreadable(nowhere(&found.contact.id)),
+    }
 }
 
 fn nowhere(id: &MailboxId) -> Problem {

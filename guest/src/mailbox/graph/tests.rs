@@ -229,6 +229,36 @@ fn a_missing_permission_says_which() {
 }
 
 #[test]
+fn a_folder_without_its_well_known_name_is_found_by_a_contact() {
+    let user = || json_answer(200, &json!({"id": "u-1"}));
+    let unknown = || json_answer(400, &error("ErrorInvalidIdMalformed"));
+    let connect = |contacts: &Value| {
+        let list = json_answer(200, &json!({ "value": contacts }));
+        let script = Scripted::new([user(), unknown(), list]);
+        let user = GraphUser::Me;
+        let access = GraphAccess {
+            base_url: BASE.into(),
+            user,
+            trust_if_match: false,
+        };
+        let result = Graph::new(script.http(Service::Graph), &access).connect(None);
+        let last = format!("GET {BASE}/me/contacts?$top=1&$select=parentFolderId");
+        assert_eq!(script.lines()[2], last);
+        result
+    };
+    assert_eq!(
+        connect(&json!([{"parentFolderId": FOLDER}]))
+            .unwrap()
+            .folder,
+        FOLDER
+    );
+    let Err(RemoteError::Protocol(remote)) = connect(&json!([])) else {
+        panic!()
+    };
+    assert!(remote.problem.remedy.unwrap().contains("create a contact"));
+}
+
+#[test]
 fn every_form_of_a_contact_is_read() {
     let read = |members: Value| record::parse(&contact("A", "K", members)).unwrap().contact;
     assert_eq!(read(json!({})).view, View::default());
@@ -498,6 +528,43 @@ fn deleted_moved_and_unreadable_are_told_apart() {
 }
 
 #[test]
+fn a_contact_in_a_folder_newer_than_the_list_is_not_taken_for_deleted() {
+    let list = |ids: &[&str]| {
+        let folders: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        json_answer(200, &json!({ "value": folders }))
+    };
+    let in_folder =
+        |folder: &str| batch(&[(200, contact("A", "K", json!({"parentFolderId": folder})))]);
+    let (graph, script) = mailbox(
+        false,
+        [
+            in_folder("trash"),
+            list(&[]),
+            list(&[]),
+            in_folder("new"),
+            list(&["new"]),
+            list(&[]),
+            list(&[]),
+            // Both are known now.
+            in_folder("trash"),
+            in_folder("new"),
+        ],
+    );
+    let wanted = ids(&["A"]);
+    assert_eq!(graph.read(&wanted).unwrap(), [MailboxRead::Deleted]);
+    assert!(matches!(
+        graph.read(&wanted).unwrap()[..],
+        [MailboxRead::Moved(_)]
+    ));
+    assert_eq!(graph.read(&wanted).unwrap(), [MailboxRead::Deleted]);
+    assert!(matches!(
+        graph.read(&wanted).unwrap()[..],
+        [MailboxRead::Moved(_)]
+    ));
+    script.lines();
+}
+
+#[test]
 fn not_found_confirms_nothing_while_the_mailbox_cannot_be_read() {
     let gone = || batch(&[(404, error("ErrorItemNotFound"))]);
     let (graph, script) = mailbox(false, [gone(), json_answer(200, &json!({"id": FOLDER}))]);
@@ -740,6 +807,28 @@ fn contacts_are_found_by_their_key_in_all_live_folders() {
             query("key-2")
         )]
     );
+}
+
+#[test]
+fn a_key_is_sought_in_folders_that_no_read_had_to_ask_for() {
+    let list = |body: Value| json_answer(200, &json!({ "value": body }));
+    let carrying = json!({"singleValueExtendedProperties":
+        [{"id": record::KEY_PROPERTY, "value": "k"}]});
+    let (graph, script) = mailbox(
+        false,
+        [
+            batch(&[(200, contact("A", "K", json!({})))]),
+            batch(&[(200, json!({"value": []}))]),
+            list(json!([{"id": "F2"}])),
+            list(json!([])),
+            list(json!([])),
+            batch(&[(200, json!({"value": [contact("B", "K", carrying)]}))]),
+        ],
+    );
+    graph.read(&ids(&["A"])).unwrap();
+    let found = graph.find(&[SearchKey::new("k")]).unwrap();
+    assert_eq!(found[0][0].id.as_str(), "B");
+    script.lines();
 }
 
 /// What an update of [`full_view`] says, besides the names that go along with each.
