@@ -456,9 +456,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn decide_restored(&self, work: &mut Work) -> Decision {
         if let Half::Present(contact) = &mut work.pair.crm
             && contact.marked == Some(false)
-                && let Some(link) = &mut work.pair.link {
-                    link.marker_seen = false;
-                }
+            && let Some(link) = &mut work.pair.link
+        {
+            link.marker_seen = false;
+        }
         self.decide(&work.pair, &work.task.withheld)
     }
 

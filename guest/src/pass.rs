@@ -33,8 +33,8 @@ use crate::outside::{Outside, Timestamp};
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
 use crate::report::{
-    Action, ApprovalRequest, Counts, Failure, Finding, Operation, OperationState, Outcome, Phase,
-    Problem, Progress, Report, Service, Side,
+    Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
+    Outcome, Phase, Problem, Progress, Report, Service, Side,
 };
 
 /// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
@@ -202,6 +202,8 @@ struct Gathered {
 struct PutOff {
     reason: &'static str,
     problem: Option<Problem>,
+    /// Whom people are told about when this is news; `None` where they have been told already.
+    name: Option<ContactName>,
 }
 
 /// Why a step did not succeed.
@@ -383,14 +385,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 });
                 operations
                     .for_each(|operation| operation.state = OperationState::PutOff(told.clone()));
+                let name = task.pair.unpack().map(|pair| pair.name());
                 for source in sources(&task.pair) {
-                    self.put_off.insert(
-                        source,
-                        PutOff {
-                            reason,
-                            problem: problem.clone(),
-                        },
-                    );
+                    let put_off = PutOff {
+                        reason,
+                        problem: problem.clone(),
+                        name: name.clone(),
+                    };
+                    self.put_off.insert(source, put_off);
                 }
             }
             TaskOutcome::NotDone(_) => {}

@@ -59,9 +59,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             };
             if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link)
-                && !link.is_tombstone() {
-                    gone.insert(id.clone(), link);
-                }
+                && !link.is_tombstone()
+            {
+                gone.insert(id.clone(), link);
+            }
         }
         if gone.is_empty() {
             return Ok(());
@@ -366,6 +367,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             PutOff {
                 reason,
                 problem: None,
+                name: None,
             },
         );
     }
@@ -388,8 +390,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let put_off = PutOff {
                         reason: decision.reason,
                         problem: problem.clone(),
+                        name: Some(pair.name()),
                     };
-                    drafts.push(Draft::Held(packed, pair.name(), put_off));
+                    drafts.push(Draft::Held(packed, put_off));
                 }
                 _ => {
                     drafts.push(Draft::Task(TaskDraft {
@@ -408,6 +411,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.ask_for_approval(reason);
         }
         if self.mode == Mode::Preview {
+            self.tell_put_off();
             let outcome = self.outcome();
             self.finish(outcome);
             return Ok(std::mem::replace(&mut self.stage, Stage::Remember));
@@ -449,6 +453,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let put_off = PutOff {
                         reason: "changed-meanwhile",
                         problem: None,
+                        name: None,
                     };
                     self.put_off.insert(Source::Mailbox(mailbox_id), put_off);
                 }
@@ -486,24 +491,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn hold(&mut self, drafts: &mut Vec<Draft>) {
-        let mut held = Vec::new();
-        drafts.retain_mut(|draft| match draft {
-            Draft::Task(_) => true,
-            Draft::Held(pair, name, put_off) => {
-                held.push((pair.clone(), name.clone(), put_off.clone()));
-                false
-            }
-        });
-        for (pair, name, put_off) in held {
+        let held = drafts.extract_if(.., |draft| matches!(draft, Draft::Held(..)));
+        for draft in held {
+            let Draft::Held(pair, put_off) = draft else {
+                continue;
+            };
             for source in super::sources(&pair) {
-                let is_told = self
-                    .begun
-                    .as_ref()
-                    .and_then(|begun| begun.pending.get(&source))
-                    .is_some_and(|pending| pending.reason == put_off.reason);
-                if !is_told || self.mode == Mode::Preview {
-                    self.findings.push(held_finding(&name, &put_off));
-                }
                 self.put_off.insert(source, put_off.clone());
             }
         }
@@ -529,7 +522,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             None if begun.is_full && self.shows_nothing() => Some("side-empty"),
             None => None,
         };
-        if let Some(reason) = reason { (planned.into_keys().collect(), reason) } else {
+        if let Some(reason) = reason {
+            (planned.into_keys().collect(), reason)
+        } else {
             let now = self.outside.now();
             let limits = self.job.policy.guard;
             (
@@ -595,6 +590,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let put_off = PutOff {
                 reason: AWAITING_APPROVAL,
                 problem: None,
+                name: None,
             };
             self.put_off.insert(source, put_off);
         }
@@ -727,7 +723,7 @@ enum Draft {
     /// Something is to be done about it.
     Task(TaskDraft),
     /// Nothing may be done about it.
-    Held(PackedPair, ContactName, PutOff),
+    Held(PackedPair, PutOff),
 }
 
 /// A task on its way into the plan.
@@ -764,6 +760,7 @@ fn withhold(put_off: &mut BTreeMap<Source, PutOff>, source: Source) {
     put_off.entry(source).or_insert(PutOff {
         reason: "open-intent",
         problem: None,
+        name: None,
     });
 }
 
@@ -792,40 +789,6 @@ fn ambiguous(code: &str, name: ContactName, others: &[String]) -> Finding {
                 .to_owned(),
         ),
         contact: Some(name),
-        field: None,
-    }
-}
-
-fn held_finding(name: &ContactName, put_off: &PutOff) -> Finding {
-    let (message, remedy) = match put_off.reason {
-        "moved-in-mailbox" => (
-            "the contact was moved to another folder of the mailbox: both copies stay as they are",
-            "move it back into the contacts folder to go on syncing it, or delete it there",
-        ),
-        "vanished-in-crm" => (
-            "the CRM no longer shows this contact, and its trash does not hold it: it was purged, or \
-             it is hidden from the API user",
-            "give the API user access; if the CRM contact is gone for good, delete the mailbox contact",
-        ),
-        "cannot-be-restored" => (
-            "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
-             mailbox's poorer copy",
-            "create the contact in the CRM, or delete it in the mailbox",
-        ),
-        _ => (
-            "nothing is done about this contact until it can be read",
-            "see the message above",
-        ),
-    };
-    let told = put_off.problem.as_ref();
-    Finding {
-        severity: Severity::Warning,
-        code: put_off.reason.to_owned(),
-        message: told.map_or_else(|| message.to_owned(), |problem| problem.message.clone()),
-        remedy: told
-            .and_then(|problem| problem.remedy.clone())
-            .or_else(|| Some(remedy.to_owned())),
-        contact: Some(name.clone()),
         field: None,
     }
 }

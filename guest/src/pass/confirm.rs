@@ -50,14 +50,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(());
         };
         for (source, pending) in &begun.pending {
-            let is_due = begun.is_full || pending.not_before <= now;
+            // News of one half of a pair that waits: the other half's may be what it waits with.
+            let is_news = matches!(source, Source::Crm(id) if self.gathered.pairs.contains_key(id));
+            let is_due = begun.is_full || is_news || pending.not_before <= now;
             match source {
                 Source::Crm(id) if is_due => {
                     self.gathered.crm_queue.insert(id.clone());
                     if let Some(link) = self.memory.links(std::slice::from_ref(id))?.pop()
-                        && let Some(link) = link.found() {
-                            self.gathered.mailbox_queue.insert(link.mailbox_id);
-                        }
+                        && let Some(link) = link.found()
+                    {
+                        self.gathered.mailbox_queue.insert(link.mailbox_id);
+                    }
                 }
                 Source::Mailbox(id) if is_due => {
                     self.gathered.mailbox_queue.insert(id.clone());

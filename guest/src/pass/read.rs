@@ -335,7 +335,9 @@ impl Gathered {
     /// Sets the CRM's half of a pair.
     pub(super) fn put_crm(&mut self, link: Link, half: Half<CrmContact>) {
         let id = link.crm_id.clone();
-        if let Some(pair) = self.pairs.get_mut(&id) { pair.crm = half.pack() } else {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.crm = half.pack()
+        } else {
             let pair = Pair {
                 link: Some(link),
                 crm: half,
@@ -348,7 +350,9 @@ impl Gathered {
     /// Sets the mailbox's half of a pair.
     pub(super) fn put_mailbox(&mut self, link: Link, half: Half<MailboxContact>) {
         let id = link.crm_id.clone();
-        if let Some(pair) = self.pairs.get_mut(&id) { pair.mailbox = half.pack() } else {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.mailbox = half.pack()
+        } else {
             let pair = Pair {
                 link: Some(link),
                 crm: Half::Unread,
