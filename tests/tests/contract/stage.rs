@@ -38,6 +38,9 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
+    /// All in which a pass reads the feeds: it learns of less than by a full read.
+    pub(crate) const FEEDS: [Self; 3] = [Self::AccountField, Self::Tag, Self::SyncEntry];
+
     const ALL: [Self; 4] = [
         Self::AccountField,
         Self::Tag,
