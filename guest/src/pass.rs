@@ -190,8 +190,16 @@ struct Gathered {
     is_queued: bool,
     /// Contacts without link that are no longer there.
     gone: BTreeSet<Source>,
+    /// Answers that gave a remembered pair its new half.
+    answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.
     useless_answers: BTreeSet<MailboxId>,
+    /// Pairs whose link cannot be read, but of which it is known who is whose partner.
+    damaged: BTreeMap<MailboxId, CrmId>,
+    /// A link cannot be read: what both sides hold must be known wholly.
+    is_damaged: bool,
+    /// Contacts about which a question is open have been queued.
+    are_questions_queued: bool,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
     links_seen: u32,
@@ -347,6 +355,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         if let (false, Some(begun)) = (writes.is_empty(), &self.begun) {
             // With the counters, but the old positions: a pass that breaks off reads the same news again.
+            writes.extend(self.owner_writes(begun));
             writes.push(self.memory.set_state(&begun.state));
             self.memory.commit(writes)?;
         }

@@ -23,6 +23,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     // ---- who is the same person -----------------------------------------------------------------------------
 
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
+        self.take_answers_about_pairs();
         self.link_new_ids()?;
         self.take_answers();
         self.withhold_copies_of_open_intents();
@@ -175,10 +176,47 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// What people, or settled intents, said about contacts that are still without partner.
+    /// What people, or settled intents, said about a CRM contact whose former partner is gone: the new
+    /// one takes its place.
+    fn take_answers_about_pairs(&mut self) {
+        let Some(begun) = &self.begun else { return };
+        let mut anew = Vec::new();
+        for (mailbox_id, answer) in &begun.answers {
+            let Answer::Same(crm_id) = answer else {
+                continue;
+            };
+            let pair = self.gathered.pairs.get(crm_id).and_then(PackedPair::unpack);
+            let has_lost_partner = pair.is_some_and(|pair| match pair.mailbox {
+                Half::Deleted => true,
+                Half::Unread => pair.link.is_some_and(|link| link.is_tombstone()),
+                _ => false,
+            });
+            if has_lost_partner && self.gathered.mailbox.contains_key(mailbox_id) {
+                anew.push((crm_id.clone(), mailbox_id.clone()));
+            }
+        }
+        for (crm_id, mailbox_id) in anew {
+            self.link_anew(&crm_id, &mailbox_id);
+            self.gathered.answered.insert(mailbox_id);
+        }
+    }
+
+    /// What people, or settled intents, said about contacts that are still without partner; and pairs
+    /// whose link cannot be read, as far as both are there.
     fn take_answers(&mut self) {
+        let damaged = std::mem::take(&mut self.gathered.damaged);
+        for (mailbox_id, crm_id) in damaged {
+            let are_there = self.gathered.mailbox.contains_key(&mailbox_id)
+                && self.gathered.candidates.contains_key(&crm_id);
+            if are_there {
+                self.gathered.matched.push((crm_id, mailbox_id));
+            }
+        }
         let Some(begun) = &self.begun else { return };
         for (mailbox_id, answer) in &begun.answers {
+            if self.gathered.answered.contains(mailbox_id) {
+                continue;
+            }
             if let Answer::Same(crm_id) = answer {
                 let is_free = self.gathered.mailbox.contains_key(mailbox_id)
                     && self.gathered.crm.contains_key(crm_id);
@@ -244,11 +282,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .as_ref()
                 .is_some_and(|begun| begun.answers.contains_key(id))
         };
+        let matched = self.gathered.matched.iter();
+        let taken: BTreeSet<&MailboxId> = matched.map(|(_, id)| id).collect();
         self.gathered
             .mailbox
             .iter()
             .filter(|(id, _)| {
                 !answered(id)
+                    && !taken.contains(id)
                     && !self
                         .gathered
                         .withheld
@@ -384,8 +425,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             };
             let decision = plan::decide(&pair, &rules);
+            let is_withheld = pair.link.as_ref().is_some_and(|link| {
+                let source = Source::Crm(link.crm_id.clone());
+                self.gathered.withheld.contains(&source)
+            });
             match &decision.deed {
                 Deed::Rest => {}
+                _ if is_withheld => {
+                    for source in super::sources(&packed) {
+                        withhold(&mut self.put_off, source);
+                    }
+                }
                 Deed::Hold(problem) => {
                     let put_off = PutOff {
                         reason: decision.reason,
@@ -609,7 +659,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn add_task(&mut self, draft: TaskDraft, planned: Vec<Destruction>, withheld: FieldSet) {
         let Some(begun) = &self.begun else { return };
-        let settles = super::sources(&draft.pair)
+        let adopted = match &draft.pair.mailbox {
+            Half::Present(contact) => contact.unpack(),
+            _ => None,
+        };
+        let mut concerned = super::sources(&draft.pair);
+        concerned.extend(adopted.map(|contact| Source::Mailbox(contact.id)));
+        let concerned: BTreeSet<Source> = concerned.into_iter().collect();
+        let settles = concerned
             .into_iter()
             .filter(|source| {
                 let is_answered = matches!(source,

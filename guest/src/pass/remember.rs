@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::assemble::AWAITING_APPROVAL;
 use super::settle::SETTLE_MS;
-use super::{Mode, Pass, PutOff, Stop};
+use super::{Begun, Mode, Pass, PutOff, Stop, marker};
 use crate::crm::Crm;
 use crate::journal;
 use crate::links::{Pending, Source, State};
@@ -32,14 +32,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             writes.push(self.memory.set_answer(mailbox_id, None));
         }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
+        writes.extend(self.owner_writes(begun));
         if begun.is_full {
-            writes.extend(
-                begun
-                    .former_identity
-                    .iter()
-                    .map(|id| self.memory.delete_owner(id)),
-            );
-            writes.push(self.memory.set_owner(&begun.state.mailbox));
             writes.extend(self.expired(now)?);
         }
         let state = self.next_state(now);
@@ -63,6 +57,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let waiting = not_due.map(|(source, _)| source).filter(is_waiting).count();
         self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
+        state.marker = marker(&self.job).clone();
+        state.fields = begun.fields.clone();
         let gathered = &self.gathered;
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
         state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
@@ -127,6 +123,18 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
             self.findings.extend(held_finding(name, put_off));
         }
+    }
+
+    /// Who this mailbox belongs to: from the first thing that is remembered of it, so that a second
+    /// configuration of it is refused although the first one has only begun.
+    pub(super) fn owner_writes(&self, begun: &Begun) -> Vec<Write> {
+        if !begun.is_full {
+            return Vec::new();
+        }
+        let former = begun.former_identity.iter();
+        let mut writes: Vec<Write> = former.map(|id| self.memory.delete_owner(id)).collect();
+        writes.push(self.memory.set_owner(&begun.state.mailbox));
+        writes
     }
 
     /// What has been kept for the journal's days (contract, 7.2).
