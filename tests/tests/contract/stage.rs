@@ -825,7 +825,7 @@ pub(crate) fn writes(counters: &Counters) -> BTreeMap<RequestKind, u64> {
         .collect()
 }
 
-fn ending(outcome: &Outcome) -> Ending {
+pub(crate) fn ending(outcome: &Outcome) -> Ending {
     use contact_sync_guest::report::Failure;
     match outcome {
         Outcome::Complete => Ending::Complete,
