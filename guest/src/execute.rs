@@ -456,9 +456,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn decide_restored(&self, work: &mut Work) -> Decision {
         if let Half::Present(contact) = &mut work.pair.crm
             && contact.marked == Some(false)
-                && let Some(link) = &mut work.pair.link {
-                    link.marker_seen = false;
-                }
+            && let Some(link) = &mut work.pair.link
+        {
+            link.marker_seen = false;
+        }
         self.decide(&work.pair, &work.task.withheld)
     }
 
@@ -707,6 +708,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         if work.was_created() {
             self.close_unsent_intent(&work, writes);
+        }
+        let was_restored = work.written.contains(&(Side::Crm, Action::Restore));
+        let is_back = before.as_ref().is_some_and(Link::is_tombstone)
+            && after.as_ref().is_some_and(Link::is_linked);
+        if let (true, Some(link)) = (was_restored || is_back, &after) {
+            // Whoever deletes it next is another cause.
+            writes.push(self.memory.set_deletion(&link.crm_id, None));
         }
         for source in &work.task.settles {
             writes.push(self.memory.set_pending(source, None));

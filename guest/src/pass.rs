@@ -33,8 +33,8 @@ use crate::outside::{Outside, Timestamp};
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
 use crate::report::{
-    Action, ApprovalRequest, Counts, Failure, Finding, Operation, OperationState, Outcome, Phase,
-    Problem, Progress, Report, Service, Side,
+    Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
+    Outcome, Phase, Problem, Progress, Report, Service, Side,
 };
 
 /// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
@@ -190,8 +190,16 @@ struct Gathered {
     is_queued: bool,
     /// Contacts without link that are no longer there.
     gone: BTreeSet<Source>,
+    /// Answers that gave a remembered pair its new half.
+    answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.
     useless_answers: BTreeSet<MailboxId>,
+    /// Pairs whose link cannot be read, but of which it is known who is whose partner.
+    damaged: BTreeMap<MailboxId, CrmId>,
+    /// A link cannot be read: what both sides hold must be known wholly.
+    is_damaged: bool,
+    /// Contacts about which a question is open have been queued.
+    are_questions_queued: bool,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
     links_seen: u32,
@@ -202,6 +210,8 @@ struct Gathered {
 struct PutOff {
     reason: &'static str,
     problem: Option<Problem>,
+    /// Whom people are told about when this is news; `None` where they have been told already.
+    name: Option<ContactName>,
 }
 
 /// Why a step did not succeed.
@@ -345,6 +355,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         if let (false, Some(begun)) = (writes.is_empty(), &self.begun) {
             // With the counters, but the old positions: a pass that breaks off reads the same news again.
+            writes.extend(self.owner_writes(begun));
             writes.push(self.memory.set_state(&begun.state));
             self.memory.commit(writes)?;
         }
@@ -383,14 +394,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 });
                 operations
                     .for_each(|operation| operation.state = OperationState::PutOff(told.clone()));
+                let name = task.pair.unpack().map(|pair| pair.name());
                 for source in sources(&task.pair) {
-                    self.put_off.insert(
-                        source,
-                        PutOff {
-                            reason,
-                            problem: problem.clone(),
-                        },
-                    );
+                    let put_off = PutOff {
+                        reason,
+                        problem: problem.clone(),
+                        name: name.clone(),
+                    };
+                    self.put_off.insert(source, put_off);
                 }
             }
             TaskOutcome::NotDone(_) => {}

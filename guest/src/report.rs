@@ -28,7 +28,7 @@ pub enum Service {
 }
 
 /// One contact, as a person would name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContactName {
     /// Its id in the CRM, where it has one.
     pub crm_id: Option<CrmId>,

@@ -6,9 +6,11 @@
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|
+//! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `pairs` | section 3, row by row, and its policies |
 
 mod contract {
+    pub(crate) mod marking;
     pub(crate) mod pairs;
     pub(crate) mod stage;
 }

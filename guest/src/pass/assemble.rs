@@ -23,6 +23,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     // ---- who is the same person -----------------------------------------------------------------------------
 
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
+        self.take_answers_about_pairs();
         self.link_new_ids()?;
         self.take_answers();
         self.withhold_copies_of_open_intents();
@@ -59,9 +60,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             };
             if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link)
-                && !link.is_tombstone() {
-                    gone.insert(id.clone(), link);
-                }
+                && !link.is_tombstone()
+            {
+                gone.insert(id.clone(), link);
+            }
         }
         if gone.is_empty() {
             return Ok(());
@@ -174,10 +176,47 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// What people, or settled intents, said about contacts that are still without partner.
+    /// What people, or settled intents, said about a CRM contact whose former partner is gone: the new
+    /// one takes its place.
+    fn take_answers_about_pairs(&mut self) {
+        let Some(begun) = &self.begun else { return };
+        let mut anew = Vec::new();
+        for (mailbox_id, answer) in &begun.answers {
+            let Answer::Same(crm_id) = answer else {
+                continue;
+            };
+            let pair = self.gathered.pairs.get(crm_id).and_then(PackedPair::unpack);
+            let has_lost_partner = pair.is_some_and(|pair| match pair.mailbox {
+                Half::Deleted => true,
+                Half::Unread => pair.link.is_some_and(|link| link.is_tombstone()),
+                _ => false,
+            });
+            if has_lost_partner && self.gathered.mailbox.contains_key(mailbox_id) {
+                anew.push((crm_id.clone(), mailbox_id.clone()));
+            }
+        }
+        for (crm_id, mailbox_id) in anew {
+            self.link_anew(&crm_id, &mailbox_id);
+            self.gathered.answered.insert(mailbox_id);
+        }
+    }
+
+    /// What people, or settled intents, said about contacts that are still without partner; and pairs
+    /// whose link cannot be read, as far as both are there.
     fn take_answers(&mut self) {
+        let damaged = std::mem::take(&mut self.gathered.damaged);
+        for (mailbox_id, crm_id) in damaged {
+            let are_there = self.gathered.mailbox.contains_key(&mailbox_id)
+                && self.gathered.candidates.contains_key(&crm_id);
+            if are_there {
+                self.gathered.matched.push((crm_id, mailbox_id));
+            }
+        }
         let Some(begun) = &self.begun else { return };
         for (mailbox_id, answer) in &begun.answers {
+            if self.gathered.answered.contains(mailbox_id) {
+                continue;
+            }
             if let Answer::Same(crm_id) = answer {
                 let is_free = self.gathered.mailbox.contains_key(mailbox_id)
                     && self.gathered.crm.contains_key(crm_id);
@@ -243,11 +282,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .as_ref()
                 .is_some_and(|begun| begun.answers.contains_key(id))
         };
+        let matched = self.gathered.matched.iter();
+        let taken: BTreeSet<&MailboxId> = matched.map(|(_, id)| id).collect();
         self.gathered
             .mailbox
             .iter()
             .filter(|(id, _)| {
                 !answered(id)
+                    && !taken.contains(id)
                     && !self
                         .gathered
                         .withheld
@@ -366,6 +408,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             PutOff {
                 reason,
                 problem: None,
+                name: None,
             },
         );
     }
@@ -382,14 +425,24 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             };
             let decision = plan::decide(&pair, &rules);
+            let is_withheld = pair.link.as_ref().is_some_and(|link| {
+                let source = Source::Crm(link.crm_id.clone());
+                self.gathered.withheld.contains(&source)
+            });
             match &decision.deed {
                 Deed::Rest => {}
+                _ if is_withheld => {
+                    for source in super::sources(&packed) {
+                        withhold(&mut self.put_off, source);
+                    }
+                }
                 Deed::Hold(problem) => {
                     let put_off = PutOff {
                         reason: decision.reason,
                         problem: problem.clone(),
+                        name: Some(pair.name()),
                     };
-                    drafts.push(Draft::Held(packed, pair.name(), put_off));
+                    drafts.push(Draft::Held(packed, put_off));
                 }
                 _ => {
                     drafts.push(Draft::Task(TaskDraft {
@@ -408,6 +461,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.ask_for_approval(reason);
         }
         if self.mode == Mode::Preview {
+            self.tell_put_off();
             let outcome = self.outcome();
             self.finish(outcome);
             return Ok(std::mem::replace(&mut self.stage, Stage::Remember));
@@ -449,6 +503,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let put_off = PutOff {
                         reason: "changed-meanwhile",
                         problem: None,
+                        name: None,
                     };
                     self.put_off.insert(Source::Mailbox(mailbox_id), put_off);
                 }
@@ -486,24 +541,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn hold(&mut self, drafts: &mut Vec<Draft>) {
-        let mut held = Vec::new();
-        drafts.retain_mut(|draft| match draft {
-            Draft::Task(_) => true,
-            Draft::Held(pair, name, put_off) => {
-                held.push((pair.clone(), name.clone(), put_off.clone()));
-                false
-            }
-        });
-        for (pair, name, put_off) in held {
+        let held = drafts.extract_if(.., |draft| matches!(draft, Draft::Held(..)));
+        for draft in held {
+            let Draft::Held(pair, put_off) = draft else {
+                continue;
+            };
             for source in super::sources(&pair) {
-                let is_told = self
-                    .begun
-                    .as_ref()
-                    .and_then(|begun| begun.pending.get(&source))
-                    .is_some_and(|pending| pending.reason == put_off.reason);
-                if !is_told || self.mode == Mode::Preview {
-                    self.findings.push(held_finding(&name, &put_off));
-                }
                 self.put_off.insert(source, put_off.clone());
             }
         }
@@ -529,7 +572,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             None if begun.is_full && self.shows_nothing() => Some("side-empty"),
             None => None,
         };
-        if let Some(reason) = reason { (planned.into_keys().collect(), reason) } else {
+        if let Some(reason) = reason {
+            (planned.into_keys().collect(), reason)
+        } else {
             let now = self.outside.now();
             let limits = self.job.policy.guard;
             (
@@ -595,6 +640,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let put_off = PutOff {
                 reason: AWAITING_APPROVAL,
                 problem: None,
+                name: None,
             };
             self.put_off.insert(source, put_off);
         }
@@ -613,7 +659,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn add_task(&mut self, draft: TaskDraft, planned: Vec<Destruction>, withheld: FieldSet) {
         let Some(begun) = &self.begun else { return };
-        let settles = super::sources(&draft.pair)
+        let adopted = match &draft.pair.mailbox {
+            Half::Present(contact) => contact.unpack(),
+            _ => None,
+        };
+        let mut concerned = super::sources(&draft.pair);
+        concerned.extend(adopted.map(|contact| Source::Mailbox(contact.id)));
+        let concerned: BTreeSet<Source> = concerned.into_iter().collect();
+        let settles = concerned
             .into_iter()
             .filter(|source| {
                 let is_answered = matches!(source,
@@ -727,7 +780,7 @@ enum Draft {
     /// Something is to be done about it.
     Task(TaskDraft),
     /// Nothing may be done about it.
-    Held(PackedPair, ContactName, PutOff),
+    Held(PackedPair, PutOff),
 }
 
 /// A task on its way into the plan.
@@ -764,6 +817,7 @@ fn withhold(put_off: &mut BTreeMap<Source, PutOff>, source: Source) {
     put_off.entry(source).or_insert(PutOff {
         reason: "open-intent",
         problem: None,
+        name: None,
     });
 }
 
@@ -792,40 +846,6 @@ fn ambiguous(code: &str, name: ContactName, others: &[String]) -> Finding {
                 .to_owned(),
         ),
         contact: Some(name),
-        field: None,
-    }
-}
-
-fn held_finding(name: &ContactName, put_off: &PutOff) -> Finding {
-    let (message, remedy) = match put_off.reason {
-        "moved-in-mailbox" => (
-            "the contact was moved to another folder of the mailbox: both copies stay as they are",
-            "move it back into the contacts folder to go on syncing it, or delete it there",
-        ),
-        "vanished-in-crm" => (
-            "the CRM no longer shows this contact, and its trash does not hold it: it was purged, or \
-             it is hidden from the API user",
-            "give the API user access; if the CRM contact is gone for good, delete the mailbox contact",
-        ),
-        "cannot-be-restored" => (
-            "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
-             mailbox's poorer copy",
-            "create the contact in the CRM, or delete it in the mailbox",
-        ),
-        _ => (
-            "nothing is done about this contact until it can be read",
-            "see the message above",
-        ),
-    };
-    let told = put_off.problem.as_ref();
-    Finding {
-        severity: Severity::Warning,
-        code: put_off.reason.to_owned(),
-        message: told.map_or_else(|| message.to_owned(), |problem| problem.message.clone()),
-        remedy: told
-            .and_then(|problem| problem.remedy.clone())
-            .or_else(|| Some(remedy.to_owned())),
-        contact: Some(name.clone()),
         field: None,
     }
 }

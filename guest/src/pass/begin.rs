@@ -1,11 +1,11 @@
 //! Signs in, and makes sure that these are the two address books of the last pass.
 
-use super::{Begun, Pass, Stage, Stop, marker};
+use super::{Begun, Mode, Pass, Stage, Stop, marker};
 use crate::crm::Crm;
 use crate::job::NativeSync;
-use crate::links::{Caution, FORMAT, State};
+use crate::links::{Caution, FORMAT, Link, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
-use crate::outside::Timestamp;
+use crate::outside::{Timestamp, Write};
 use crate::plan::guard::GuardWindow;
 use crate::report::{Failure, Finding, Problem, Severity};
 
@@ -61,11 +61,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             marker_slice: 0,
         });
         let is_marker_moved = state.marker != marker;
+        if is_marker_moved && self.mode == Mode::Sync {
+            self.forget_markers_seen()?;
+        }
         state.crm = connection;
         let former = std::mem::replace(&mut state.mailbox, identity);
         let former_identity = (!is_same(&former, &state.mailbox)).then_some(former);
-        state.marker = marker;
-        state.fields = fields.clone();
+        // The marker's place and the fields are remembered when this pass has come to its end: one
+        // that breaks off has filled only a part of them.
         self.begun = Some(Begun {
             state,
             is_first,
@@ -78,6 +81,35 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             intents: self.memory.intents()?,
         });
         Ok(Stage::Settle)
+    }
+
+    /// A marker that was seen in another place has not been seen in this one. Before anything else, so
+    /// that no link that this pass does not get to is taken for unmarked by the next.
+    fn forget_markers_seen(&self) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let (links, next) = self.memory.pairs(after.as_deref())?;
+            let seen = links
+                .into_iter()
+                .filter_map(Stored::found)
+                .filter(|link| link.marker_seen);
+            let writes: Vec<Write> = seen
+                .flat_map(|link| {
+                    let unseen = Link {
+                        marker_seen: false,
+                        ..link
+                    };
+                    self.memory.set_link(None, &unseen)
+                })
+                .collect();
+            if !writes.is_empty() {
+                self.memory.commit(writes)?;
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
     }
 
     fn check_company(&self, state: &State, company: &str) -> Result<(), Failure> {

@@ -3,17 +3,21 @@
 //! Missing from a page, a feed or a full read is a hint, never a deletion. This room reads what was
 //! hinted at, until nothing is left that must be known before the plan can be made.
 
-use super::{Pass, Stage, Stop};
+use super::read::is_marker_news;
+use super::{Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
-use crate::links::{Answer, Packed, Source, Stored};
+use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::plan::{self, Half};
-use crate::report::Failure;
+use crate::report::{ContactName, Failure, Problem};
 
 /// Contacts of one side that one step reads by id.
 const READS_MAX: usize = 40;
+
+/// Reasons of pending rows that are questions to people.
+const QUESTIONS: [&str; 3] = ["ambiguous-match", "match-taken", "namesake"];
 
 /// CRM contacts whose marker is asked for in turn, a pass, where markers are kept beside the contact
 /// and cannot be listed (contract, 2.8 c).
@@ -36,8 +40,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
             self.classify_not_found()?;
         }
-        if self.queue_unknown_halves() {
+        if self.queue_unknown_halves() || self.queue_questions() {
             return Ok(Stage::Confirm);
+        }
+        if self.must_begin_anew() {
+            return Ok(self.begin_anew());
         }
         Ok(Stage::Match)
     }
@@ -50,14 +57,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(());
         };
         for (source, pending) in &begun.pending {
-            let is_due = begun.is_full || pending.not_before <= now;
+            // News of one half of a pair that waits: the other half's may be what it waits with.
+            let is_news = matches!(source, Source::Crm(id) if self.gathered.pairs.contains_key(id));
+            let is_due = begun.is_full || is_news || pending.not_before <= now;
             match source {
                 Source::Crm(id) if is_due => {
                     self.gathered.crm_queue.insert(id.clone());
                     if let Some(link) = self.memory.links(std::slice::from_ref(id))?.pop()
-                        && let Some(link) = link.found() {
-                            self.gathered.mailbox_queue.insert(link.mailbox_id);
-                        }
+                        && let Some(link) = link.found()
+                    {
+                        self.gathered.mailbox_queue.insert(link.mailbox_id);
+                    }
                 }
                 Source::Mailbox(id) if is_due => {
                     self.gathered.mailbox_queue.insert(id.clone());
@@ -136,6 +146,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for ((id, read), link) in ids.into_iter().zip(reads).zip(links) {
             self.gathered.crm_queue.remove(&id);
             self.gathered.crm_asked.insert(id.clone());
+            self.gathered.is_damaged |= link == Stored::Damaged;
             let link = link
                 .found()
                 .zip(self.begun.as_ref())
@@ -161,7 +172,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 (CrmRead::Unreadable(problem), Some(link)) => {
                     self.gathered.put_crm(link, Half::Unreadable(problem));
                 }
-                (CrmRead::Unreadable(_), None) => {}
+                (CrmRead::Unreadable(problem), None) => {
+                    self.wait_until_readable(Source::Crm(id), "crm-unreadable", problem);
+                }
             }
         }
         Ok(true)
@@ -187,6 +200,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let link = match crm_id {
                 Some(crm_id) => {
                     let link = self.memory.links(std::slice::from_ref(&crm_id))?.pop();
+                    self.gathered.is_damaged |= link == Some(Stored::Damaged);
                     link.and_then(Stored::found)
                 }
                 None => None,
@@ -199,7 +213,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 (None, MailboxRead::Present(contact)) => {
                     self.gathered.mailbox.insert(id, Packed::new(&contact));
                 }
-                (None, MailboxRead::Unreadable(_)) => {}
+                (None, MailboxRead::Unreadable(problem)) => {
+                    let source = Source::Mailbox(id);
+                    self.wait_until_readable(source, "mailbox-unreadable", problem);
+                }
                 (None, MailboxRead::Moved(_) | MailboxRead::Deleted) => {
                     self.gathered.mailbox.remove(&id);
                     self.gathered.gone.insert(Source::Mailbox(id));
@@ -238,7 +255,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(true)
     }
 
-    fn take_marker(&mut self, id: &CrmId, marked: bool, link: Option<crate::links::Link>) {
+    fn take_marker(&mut self, id: &CrmId, marked: bool, link: Option<Link>) {
         match link {
             Some(link) => {
                 let known = self
@@ -252,7 +269,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         self.gathered.put_crm(link, Half::Present(contact));
                     }
                     // Only the marker is news: the record is read, so that both come from one time.
-                    _ if marked != (link.is_linked() && link.marker_seen) => {
+                    _ if is_marker_news(marked, &link) => {
                         self.gathered.crm_queue.insert(id.clone());
                         self.gathered.marker_queue.remove(id);
                     }
@@ -274,6 +291,28 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
+    /// A contact without link that something waits for stays pending.
+    fn wait_until_readable(&mut self, source: Source, reason: &'static str, problem: Problem) {
+        let is_pending = self
+            .begun
+            .as_ref()
+            .is_some_and(|begun| begun.pending.contains_key(&source));
+        if !is_pending {
+            return;
+        }
+        let mut name = ContactName::default();
+        match &source {
+            Source::Crm(id) => name.crm_id = Some(id.clone()),
+            Source::Mailbox(id) => name.mailbox_id = Some(id.clone()),
+        }
+        let put_off = PutOff {
+            reason,
+            problem: Some(problem),
+            name: Some(name),
+        };
+        self.put_off.insert(source, put_off);
+    }
+
     // ---- what it comes to -----------------------------------------------------------------------------------
 
     fn classify_not_found(&mut self) -> Result<(), Failure> {
@@ -291,6 +330,31 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.gathered.put_crm(link, half);
         }
         Ok(())
+    }
+
+    /// Whoever is new may be the very person that a question is about: then all of them are weighed
+    /// together again.
+    fn queue_questions(&mut self) -> bool {
+        let gathered = &mut self.gathered;
+        let is_new = !gathered.marked.is_empty() || !gathered.mailbox.is_empty();
+        if gathered.are_questions_queued || !is_new {
+            return false;
+        }
+        gathered.are_questions_queued = true;
+        let Some(begun) = &self.begun else {
+            return false;
+        };
+        let questions = begun
+            .pending
+            .iter()
+            .filter(|(_, row)| QUESTIONS.contains(&row.reason.as_str()));
+        for (source, _) in questions {
+            match source {
+                Source::Crm(id) => gathered.crm_queue.insert(id.clone()),
+                Source::Mailbox(id) => gathered.mailbox_queue.insert(id.clone()),
+            };
+        }
+        true
     }
 
     /// Whether a pair needs its other half read before anything can be decided about it.

@@ -46,6 +46,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if let Some(cursor) = page.cursor {
             return Ok(Stage::ReadCrm(Some(cursor)));
         }
+        if self.must_begin_anew() {
+            return Ok(self.begin_anew());
+        }
         self.gathered.crm_position = page.position;
         Ok(Stage::ReadTrash(None))
     }
@@ -60,7 +63,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if begun.is_full {
             gathered.crm_seen.insert(contact.id.clone());
         }
-        if contact.marked.is_none() && !begun.is_full {
+        if contact.marked.is_none() && (!begun.is_full || begun.is_marker_moved) {
             gathered.marker_queue.insert(contact.id.clone());
         }
         match link {
@@ -75,7 +78,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
             damaged => {
                 if damaged == Stored::Damaged {
-                    self.findings.push(damaged_link(&contact.id));
+                    gathered.is_damaged = true;
+                    if begun.is_full {
+                        self.findings.push(damaged_link(&contact.id));
+                    }
                 }
                 gathered.put_new_crm(contact, begun.is_first || !begun.is_full);
             }
@@ -185,8 +191,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(next)
     }
 
+    /// A contact whose link cannot be read has a partner that this pass may not have read: without it,
+    /// it would be taken for new.
+    pub(super) fn must_begin_anew(&self) -> bool {
+        self.gathered.is_damaged && self.begun.as_ref().is_some_and(|begun| !begun.is_full)
+    }
+
     /// The service has forgotten the position: both sides are read wholly, from the start.
-    fn begin_anew(&mut self) -> Stage {
+    pub(super) fn begin_anew(&mut self) -> Stage {
         if let Some(begun) = &mut self.begun {
             begun.is_full = true;
         }
@@ -200,7 +212,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Stage::ReadCrm(None)
     }
 
-    fn links_of(&self, entries: &[MailboxEntry]) -> Result<BTreeMap<MailboxId, Link>, Failure> {
+    fn links_of(&mut self, entries: &[MailboxEntry]) -> Result<BTreeMap<MailboxId, Link>, Failure> {
         let ids: Vec<MailboxId> = entries
             .iter()
             .filter_map(|entry| match entry {
@@ -209,18 +221,27 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 MailboxEntry::Unreadable(id, _) => id.clone(),
             })
             .collect();
-        let crm_ids: Vec<CrmId> = self
-            .memory
-            .paired_with(&ids)?
+        let paired = self.memory.paired_with(&ids)?;
+        let pairs: Vec<(MailboxId, CrmId)> = ids
             .into_iter()
-            .flatten()
+            .zip(paired)
+            .filter_map(|(id, crm_id)| Some((id, crm_id?)))
             .collect();
-        let links = self.memory.links(&crm_ids)?;
-        Ok(links
-            .into_iter()
-            .filter_map(Stored::found)
-            .map(|link| (link.mailbox_id.clone(), link))
-            .collect())
+        let crm_ids: Vec<CrmId> = pairs.iter().map(|(_, crm_id)| crm_id.clone()).collect();
+        let mut links = BTreeMap::new();
+        for ((id, crm_id), link) in pairs.into_iter().zip(self.memory.links(&crm_ids)?) {
+            match link {
+                Stored::Found(link) => {
+                    links.insert(link.mailbox_id.clone(), link);
+                }
+                Stored::Damaged => {
+                    self.gathered.is_damaged = true;
+                    self.gathered.damaged.insert(id, crm_id);
+                }
+                Stored::Missing => {}
+            }
+        }
+        Ok(links)
     }
 
     fn take_mailbox(&mut self, entry: MailboxEntry, links: &BTreeMap<MailboxId, Link>) {
@@ -335,7 +356,9 @@ impl Gathered {
     /// Sets the CRM's half of a pair.
     pub(super) fn put_crm(&mut self, link: Link, half: Half<CrmContact>) {
         let id = link.crm_id.clone();
-        if let Some(pair) = self.pairs.get_mut(&id) { pair.crm = half.pack() } else {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.crm = half.pack()
+        } else {
             let pair = Pair {
                 link: Some(link),
                 crm: half,
@@ -348,7 +371,9 @@ impl Gathered {
     /// Sets the mailbox's half of a pair.
     pub(super) fn put_mailbox(&mut self, link: Link, half: Half<MailboxContact>) {
         let id = link.crm_id.clone();
-        if let Some(pair) = self.pairs.get_mut(&id) { pair.mailbox = half.pack() } else {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.mailbox = half.pack()
+        } else {
             let pair = Pair {
                 link: Some(link),
                 crm: Half::Unread,
@@ -390,14 +415,21 @@ fn is_stale(contact: &CrmContact, link: &Link) -> bool {
 }
 
 fn is_news_in_crm(contact: &CrmContact, link: &Link) -> bool {
-    let is_marker_news = match contact.marked {
-        None => false,
-        Some(marked) if link.is_linked() => marked != link.marker_seen,
-        Some(marked) => marked,
-    };
-    is_marker_news
+    contact
+        .marked
+        .is_some_and(|marked| is_marker_news(marked, link))
         || link.is_tombstone()
         || (link.is_linked() && !link.base.is_of_crm(&contact.fields))
+}
+
+/// Of a pair in step, a marker that is missing is either gone or was never set, and one that is there
+/// may not have been seen yet. Of any other pair, only one that is there is news.
+pub(super) fn is_marker_news(marked: bool, link: &Link) -> bool {
+    if link.is_linked() {
+        !(marked && link.marker_seen)
+    } else {
+        marked
+    }
 }
 
 fn is_news_in_mailbox(contact: &MailboxContact, link: &Link) -> bool {

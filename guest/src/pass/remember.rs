@@ -1,14 +1,16 @@
 //! Positions last, together with everything pending.
 
+use std::collections::BTreeSet;
+
 use super::assemble::AWAITING_APPROVAL;
 use super::settle::SETTLE_MS;
-use super::{Pass, Stop};
+use super::{Begun, Mode, Pass, PutOff, Stop, marker};
 use crate::crm::Crm;
 use crate::journal;
 use crate::links::{Pending, Source, State};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
-use crate::report::{Failure, Finding, Severity};
+use crate::report::{ContactName, Failure, Finding, Severity};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -21,6 +23,7 @@ const RETRY_MAX_MS: i64 = 24 * HOUR_MS;
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn remember(&mut self) -> Result<(), Stop> {
         let now = self.outside.now();
+        self.tell_put_off();
         let mut writes = self.pending_writes(now);
         for (bucket, candidates) in self.changed_buckets()? {
             writes.push(self.memory.set_candidates(bucket, &candidates));
@@ -29,14 +32,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             writes.push(self.memory.set_answer(mailbox_id, None));
         }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
+        writes.extend(self.owner_writes(begun));
         if begun.is_full {
-            writes.extend(
-                begun
-                    .former_identity
-                    .iter()
-                    .map(|id| self.memory.delete_owner(id)),
-            );
-            writes.push(self.memory.set_owner(&begun.state.mailbox));
             writes.extend(self.expired(now)?);
         }
         let state = self.next_state(now);
@@ -60,6 +57,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let waiting = not_due.map(|(source, _)| source).filter(is_waiting).count();
         self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
+        state.marker = marker(&self.job).clone();
+        state.fields = begun.fields.clone();
         let gathered = &self.gathered;
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
         state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
@@ -82,7 +81,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Vec::new();
         };
         let mut writes = Vec::new();
-        let mut findings = Vec::new();
         for (source, put_off) in &self.put_off {
             let before = begun
                 .pending
@@ -95,10 +93,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 attempts,
                 not_before: now.plus_ms(retry_wait_ms(put_off.reason, attempts)),
             };
-            if before.is_none()
-                && let Some(problem) = &put_off.problem {
-                    findings.push(refused(source, put_off.reason, problem));
-                }
             writes.push(self.memory.set_pending(source, Some(&row)));
         }
         let is_settled = |source: &Source, row: &Pending| {
@@ -110,7 +104,36 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 writes.push(self.memory.set_pending(source, None));
             }
         }
-        self.findings.extend(findings);
+        writes
+    }
+
+    /// Tells people what nothing is done about: once, not with every pass; a preview tells it again.
+    pub(super) fn tell_put_off(&mut self) {
+        let Some(begun) = &self.begun else { return };
+        let mut told = BTreeSet::new();
+        for (source, put_off) in &self.put_off {
+            let is_told = begun
+                .pending
+                .get(source)
+                .is_some_and(|before| before.reason == put_off.reason);
+            let Some(name) = &put_off.name else { continue };
+            if (is_told && self.mode == Mode::Sync) || !told.insert((name.clone(), put_off.reason))
+            {
+                continue;
+            }
+            self.findings.extend(held_finding(name, put_off));
+        }
+    }
+
+    /// Who this mailbox belongs to: from the first thing that is remembered of it, so that a second
+    /// configuration of it is refused although the first one has only begun.
+    pub(super) fn owner_writes(&self, begun: &Begun) -> Vec<Write> {
+        if !begun.is_full {
+            return Vec::new();
+        }
+        let former = begun.former_identity.iter();
+        let mut writes: Vec<Write> = former.map(|id| self.memory.delete_owner(id)).collect();
+        writes.push(self.memory.set_owner(&begun.state.mailbox));
         writes
     }
 
@@ -161,18 +184,42 @@ fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
     }
 }
 
-fn refused(source: &Source, reason: &str, problem: &crate::report::Problem) -> Finding {
-    let mut contact = crate::report::ContactName::default();
-    match source {
-        Source::Crm(id) => contact.crm_id = Some(id.clone()),
-        Source::Mailbox(id) => contact.mailbox_id = Some(id.clone()),
+/// `None` where nobody can do anything about it and the next pass will: a record that has moved on.
+fn held_finding(name: &ContactName, put_off: &PutOff) -> Option<Finding> {
+    let (message, remedy) = match put_off.reason {
+        "moved-in-mailbox" => (
+            "the contact was moved to another folder of the mailbox: both copies stay as they are",
+            "move it back into the contacts folder to go on syncing it, or delete it there",
+        ),
+        "vanished-in-crm" => (
+            "the CRM no longer shows this contact, and its trash does not hold it: it was purged, or \
+             it is hidden from the API user",
+            "give the API user access; if the CRM contact is gone for good, delete the mailbox contact",
+        ),
+        "cannot-be-restored" => (
+            "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
+             mailbox's poorer copy",
+            "create the contact in the CRM, or delete it in the mailbox",
+        ),
+        _ => ("", ""),
+    };
+    let told = put_off.problem.as_ref();
+    if told.is_none() && message.is_empty() {
+        return None;
     }
-    Finding {
-        severity: Severity::Error,
-        code: reason.to_owned(),
-        message: problem.message.clone(),
-        remedy: problem.remedy.clone(),
-        contact: Some(contact),
+    Some(Finding {
+        severity: if told.is_some() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        },
+        code: put_off.reason.to_owned(),
+        message: told.map_or_else(|| message.to_owned(), |problem| problem.message.clone()),
+        remedy: match told {
+            Some(problem) => problem.remedy.clone(),
+            None => Some(remedy.to_owned()),
+        },
+        contact: Some(name.clone()),
         field: None,
-    }
+    })
 }

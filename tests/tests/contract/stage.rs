@@ -38,6 +38,9 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
+    /// All in which a pass reads the feeds: it learns of less than by a full read.
+    pub(crate) const FEEDS: [Self; 3] = [Self::AccountField, Self::Tag, Self::SyncEntry];
+
     const ALL: [Self; 4] = [
         Self::AccountField,
         Self::Tag,
@@ -822,7 +825,7 @@ pub(crate) fn writes(counters: &Counters) -> BTreeMap<RequestKind, u64> {
         .collect()
 }
 
-fn ending(outcome: &Outcome) -> Ending {
+pub(crate) fn ending(outcome: &Outcome) -> Ending {
     use contact_sync_guest::report::Failure;
     match outcome {
         Outcome::Complete => Ending::Complete,
