@@ -8,7 +8,7 @@
 
 use clap::Parser;
 use contact_sync_guest::outside::Timestamp;
-use contact_sync_tests::people::{Sizes, population};
+use contact_sync_tests::people::Sizes;
 use contact_sync_tests::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
 use std::io;
 use std::net::SocketAddr;
@@ -96,13 +96,7 @@ fn furnished(arguments: &Arguments) -> Simulator {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let now = Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-    let people = population(arguments.seed, sizes);
-    for fields in people.crm {
-        simulator.flowfact.create(fields, now);
-    }
-    for properties in people.mailbox {
-        simulator.graph.create(ADDRESS, &properties, now);
-    }
+    simulator.populate(ADDRESS, arguments.seed, sizes, now);
     simulator
 }
 
