@@ -43,6 +43,7 @@ pub use world::{Crashed, StoreFault, World, WorldBuilder};
 use contact_sync_guest::outside::{Request, Response, SendError, Timestamp};
 use std::collections::BTreeMap;
 
+use crate::people::{Sizes, population};
 use wire::{Answer, Call, header, split_origin};
 
 /// One FLOWFACT company and the mailboxes of one Microsoft tenant.
@@ -110,6 +111,18 @@ impl Simulator {
     pub fn add_mailbox(&mut self, address: &str, display_name: &str) {
         self.graph.add_mailbox(address, display_name);
         self.flowfact.add_mail_account(address, display_name);
+    }
+
+    /// Fills the company and the mailbox of this address with invented people, the same ones for
+    /// the same seed and sizes. Nobody carries a marker.
+    pub fn populate(&mut self, address: &str, seed: u64, sizes: Sizes, now: Timestamp) {
+        let people = population(seed, sizes);
+        for fields in people.crm {
+            self.flowfact.create(fields, now);
+        }
+        for properties in people.mailbox {
+            self.graph.create(address, &properties, now);
+        }
     }
 
     /// Answers a request, with nothing else under way and nothing going wrong.

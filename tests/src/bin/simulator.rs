@@ -2,15 +2,17 @@
 
 #![expect(
     clippy::print_stdout,
-    reason = "a program that tells people where it listens"
+    clippy::print_stderr,
+    reason = "a program that tells people where it listens, and why it cannot"
 )]
 
 use clap::Parser;
 use contact_sync_guest::outside::Timestamp;
-use contact_sync_tests::people::{Sizes, population};
+use contact_sync_tests::people::Sizes;
 use contact_sync_tests::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
 use std::io;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -45,18 +47,27 @@ struct Arguments {
 const ADDRESS: &str = "anna@makler.example";
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("simulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> io::Result<()> {
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
         let listen = arguments.listen;
-        let remedy = "choose another one with --listen, port 0 takes any free one";
+        let hint = "hint: choose another one with --listen; port 0 takes any free one";
         io::Error::new(
             error.kind(),
-            format!("cannot listen on {listen}: {error}; {remedy}"),
+            format!("cannot listen on {listen}: {error}\n\n{hint}"),
         )
     })?;
     let address = listener.local_addr()?;
-    let simulator = furnished(&arguments);
+    let simulator = furnished(arguments);
     introduce(address, &simulator);
     let simulator = Arc::new(Mutex::new(simulator));
     tokio::select! {
@@ -85,13 +96,7 @@ fn furnished(arguments: &Arguments) -> Simulator {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let now = Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-    let people = population(arguments.seed, sizes);
-    for fields in people.crm {
-        simulator.flowfact.create(fields, now);
-    }
-    for properties in people.mailbox {
-        simulator.graph.create(ADDRESS, &properties, now);
-    }
+    simulator.populate(ADDRESS, arguments.seed, sizes, now);
     simulator
 }
 

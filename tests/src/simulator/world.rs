@@ -33,7 +33,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use super::chance::Chance;
-use super::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator};
+use super::{Counters, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator};
+use crate::people::Sizes;
 use store::MemoryStore;
 
 /// Where the services of a world answer.
@@ -171,6 +172,16 @@ impl World {
     /// Nothing may be sent to the world meanwhile.
     pub fn services<T>(&self, act: impl FnOnce(&mut Simulator, Timestamp) -> T) -> T {
         act(&mut self.simulator.borrow_mut(), self.now.get())
+    }
+
+    /// What was asked of the services since the beginning, or since this was last called.
+    pub fn take_counters(&self) -> Counters {
+        self.services(|services, _| services.take_counters())
+    }
+
+    /// Fills the company and a mailbox with invented people. Nobody carries a marker.
+    pub fn populate(&self, address: &str, seed: u64, sizes: Sizes) {
+        self.services(|services, now| services.populate(address, seed, sizes, now));
     }
 
     /// The addresses of the mailboxes.

@@ -182,12 +182,13 @@ fn a_user_signs_in_by_device_code_and_stays_signed_in_by_refresh_token() {
     ];
     let waiting = token_request(&mut client, &poll);
     assert_eq!(waiting.at("/error"), "authorization_pending");
-    assert!(
-        client
-            .simulator
-            .graph
-            .approve_device(&device.at("/user_code"), ANNA)
+    assert_eq!(
+        client.send("GET /graph/devicelogin?code=0&user=x").status,
+        400
     );
+    let page = device.at("/verification_uri");
+    let page = format!("GET {page}?code={}&user={ANNA}", device.at("/user_code"));
+    assert_eq!(client.send(&page).status, 200);
     let granted = token_request(&mut client, &poll);
     assert_eq!(
         token_request(&mut client, &poll).at("/error"),

@@ -3,6 +3,7 @@
 use contact_sync_guest::outside::{
     Method, Outside, Request, SendError, StoreError, Timestamp, Write,
 };
+use contact_sync_tests::people::Sizes;
 use contact_sync_tests::simulator::{
     Crashed, Fault, FaultRates, Matcher, Place, Record, RequestKind, StoreFault, World,
 };
@@ -434,4 +435,15 @@ fn a_world_starts_when_and_where_it_is_told() {
     assert_eq!(world.now(), Timestamp(1000));
     assert_eq!(world.addresses(), ["c@x.test"]);
     assert!(world.mailbox_ids("c@x.test").is_empty());
+    let sizes = Sizes {
+        crm: 5,
+        mailbox: 7,
+        shared: 2,
+    };
+    world.populate("c@x.test", 1, sizes);
+    let mailbox = world.mailbox_ids("c@x.test");
+    assert_eq!((world.crm_ids().len(), mailbox.len()), (5, 7));
+    world.send(vec![create("A")]);
+    assert_eq!(world.take_counters().writes(), 1);
+    assert_eq!(world.take_counters().requests, 0);
 }

@@ -21,6 +21,15 @@ pub(super) struct Platform {
     pub(super) broker: User,
     tokens: BTreeMap<String, Timestamp>,
     issued: u64,
+    rights: Vec<Rights>,
+}
+
+/// What the entities of one creator say about rights.
+#[derive(Clone, Debug)]
+struct Rights {
+    creator: String,
+    writes: bool,
+    members: Vec<(String, Value)>,
 }
 
 /// A user of FLOWFACT.
@@ -35,7 +44,7 @@ pub(super) struct User {
 
 impl Platform {
     pub(super) fn new(chance: &mut Chance) -> Self {
-        Self {
+        let mut platform = Self {
             company: chance.uuid(),
             group: chance.uuid(),
             document_type: chance.uuid(),
@@ -56,7 +65,45 @@ impl Platform {
             },
             tokens: BTreeMap::new(),
             issued: 0,
+            rights: Vec::new(),
+        };
+        for creator in [platform.api_user.id.clone(), platform.broker.id.clone()] {
+            for writes in [true, false] {
+                let members = platform.describe_rights(&creator, writes);
+                platform.rights.push(Rights {
+                    creator: creator.clone(),
+                    writes,
+                    members,
+                });
+            }
         }
+        platform
+    }
+
+    /// What an entity of this creator says about rights; every answer repeats it.
+    pub(super) fn rights(&self, creator: &str, writes: bool) -> &[(String, Value)] {
+        let mut rights = self.rights.iter();
+        let found = rights.find(|found| found.creator == creator && found.writes == writes);
+        found.map_or(&[], |found| found.members.as_slice())
+    }
+
+    fn describe_rights(&self, creator: &str, writes: bool) -> Vec<(String, Value)> {
+        let Self { group, company, .. } = self;
+        let level = if writes { 7 } else { 1 };
+        let groups = json!([{"groupId": group, "accessLevel": level}]);
+        let lists = json!([{
+            "id": group, "uri": format!("groups/groups/{group}"), "type": "groups",
+            "read": true, "search": true, "write": writes, "delete": writes,
+        }]);
+        let origins = json!([
+            {"id": creator, "uri": format!("users/users/{creator}"), "type": "user",
+             "relation": "creator"},
+            {"id": company, "uri": format!("companies/companies/{company}"), "type": "company",
+             "relation": "creator"},
+        ]);
+        [("_acps", groups), ("_acls", lists), ("_refs", origins)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec()
     }
 
     /// The user of this JWT, if it was issued here and is still good.

@@ -808,34 +808,13 @@ impl Flowfact {
     }
 
     fn show_rights(&self, entity: &Entity, shown: &mut Map<String, Value>) {
-        let group = &self.platform.group;
-        let company = &self.platform.company;
         let writes = entity.access == Access::Full;
-        shown.insert(
-            "_acps".to_owned(),
-            json!([{"groupId": group, "accessLevel": if writes { 7 } else { 1 }}]),
-        );
-        shown.insert(
-            "_acls".to_owned(),
-            json!([{
-                "id": group, "uri": format!("groups/groups/{group}"), "type": "groups",
-                "read": true, "search": true, "write": writes, "delete": writes,
-            }]),
-        );
-        shown.insert(
-            "_refs".to_owned(),
-            json!([
-                {"id": entity.creator, "uri": format!("users/users/{}", entity.creator),
-                 "type": "user", "relation": "creator"},
-                {"id": company, "uri": format!("companies/companies/{company}"),
-                 "type": "company", "relation": "creator"},
-            ]),
-        );
+        for (name, value) in self.platform.rights(&entity.creator, writes) {
+            shown.insert(name.clone(), value.clone());
+        }
         if !entity.locked.is_empty() {
-            let locked = entity
-                .locked
-                .iter()
-                .map(|field| (field.clone(), Value::Bool(true)));
+            let locked = entity.locked.iter();
+            let locked = locked.map(|field| (field.clone(), Value::Bool(true)));
             shown.insert("_lock".to_owned(), Value::Object(locked.collect()));
         }
     }

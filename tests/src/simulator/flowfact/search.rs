@@ -8,7 +8,7 @@ use contact_sync_guest::outside::Timestamp;
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::ops::RangeFrom;
 use std::sync::Arc;
 
 use super::entities::Entity;
@@ -55,6 +55,9 @@ impl SearchIndex {
             let page = self.by_id.values().skip(offset).take(size);
             return (page.cloned().collect(), self.by_id.len());
         }
+        if let Some((lower, direction)) = query.index_range() {
+            return self.page_of_range(lower, direction, offset, size);
+        }
         let mut found = self.candidates(query);
         if query.sorted_by_index().is_none() {
             found.sort_by(|left, right| query.compare(left, right));
@@ -62,6 +65,30 @@ impl SearchIndex {
         let total = found.len();
         let page = found.into_iter().skip(offset).take(size).cloned();
         (page.collect(), total)
+    }
+
+    /// A page of all that was modified since `lower`, in the order of the index.
+    fn page_of_range(
+        &self,
+        lower: Option<Timestamp>,
+        direction: Direction,
+        offset: usize,
+        size: usize,
+    ) -> (Vec<Arc<Entity>>, usize) {
+        let range = self.by_modified.range(since(lower));
+        let total = match lower {
+            None => self.by_modified.len(),
+            Some(_) => range.clone().count(),
+        };
+        let entity = |(_, id): &(Timestamp, String)| self.by_id.get(id).cloned();
+        let page: Vec<Arc<Entity>> = match direction {
+            Direction::Ascending => range.skip(offset).take(size).filter_map(entity).collect(),
+            Direction::Descending => {
+                let range = range.rev().skip(offset).take(size);
+                range.filter_map(entity).collect()
+            }
+        };
+        (page, total)
     }
 
     /// What `query` finds; in its order where that is the order of the index.
@@ -78,10 +105,7 @@ impl SearchIndex {
         if from.is_none() && query.sorted_by_index().is_none() {
             return self.by_id.values().filter(matches).collect();
         }
-        let lower = from.map_or(Bound::Unbounded, |from| {
-            Bound::Included((from, String::new()))
-        });
-        let range = self.by_modified.range((lower, Bound::Unbounded));
+        let range = self.by_modified.range(since(from));
         let entities = range
             .filter_map(|(_, id)| self.by_id.get(id))
             .filter(matches);
@@ -94,6 +118,11 @@ impl SearchIndex {
             _ => entities.collect(),
         }
     }
+}
+
+/// The first place of the index from this time on.
+fn since(lower: Option<Timestamp>) -> RangeFrom<(Timestamp, String)> {
+    (lower.unwrap_or(Timestamp(i64::MIN)), String::new())..
 }
 
 /// A query, understood.
@@ -238,19 +267,43 @@ impl Query {
 
     /// The time of modification that all results have reached.
     fn modified_from(&self) -> Option<Timestamp> {
-        if !self.metadata_filter {
+        let mut bounds = self
+            .conditions
+            .iter()
+            .map(|condition| self.lower_bound(condition));
+        bounds.find_map(|bound| bound)
+    }
+
+    /// The time of modification that whatever meets this condition has reached.
+    fn lower_bound(&self, condition: &Condition) -> Option<Timestamp> {
+        let Condition::HasValue {
+            field,
+            operator,
+            value,
+        } = condition
+        else {
+            return None;
+        };
+        if !self.metadata_filter || !is_modified(field) {
             return None;
         }
-        self.conditions
-            .iter()
-            .find_map(|condition| match condition {
-                Condition::HasValue {
-                    field,
-                    operator: Operator::Greater | Operator::GreaterEqual,
-                    value,
-                } if is_modified(field) => number(value).map(whole).map(Timestamp),
-                _ => None,
-            })
+        let from = whole(number(value)?);
+        match operator {
+            Operator::GreaterEqual => Some(Timestamp(from)),
+            Operator::Greater => Some(Timestamp(from.saturating_add(1))),
+            _ => None,
+        }
+    }
+
+    /// Where the query asks for nothing but what the index is ordered by: from when on, and in
+    /// which direction.
+    fn index_range(&self) -> Option<(Option<Timestamp>, Direction)> {
+        let direction = self.sorted_by_index()?;
+        match self.conditions.as_slice() {
+            [] => Some((None, direction)),
+            [condition] => Some((Some(self.lower_bound(condition)?), direction)),
+            _ => None,
+        }
     }
 
     /// The direction, where the order asked for is that of the index.

@@ -90,6 +90,7 @@ impl Graph {
             }
             (Method::Post, [_, "oauth2", "v2.0", "token"]) => self.token(call),
             (Method::Post, [_, "oauth2", "v2.0", "devicecode"]) => self.device_code(call),
+            (Method::Get, ["devicelogin"]) => self.device_login(call),
             _ => return None,
         };
         Some(answer)
@@ -202,6 +203,18 @@ impl Graph {
             "message": format!("To sign in, open {address} and enter the code {user_code}."),
         });
         Answer::json(RequestKind::GraphSignIn, 200, answer)
+    }
+
+    /// What stands in for the page where a person signs in: the address alone proves who it is.
+    fn device_login(&mut self, call: &Call<'_>) -> Answer {
+        let parameter = |name: &str| call.parameter(name).unwrap_or_default().to_owned();
+        if self.approve_device(&parameter("code"), &parameter("user")) {
+            Answer::text(RequestKind::GraphSignIn, 200, "You have signed in.")
+        } else {
+            let form = "?code=THE-CODE&user=anna@makler.example";
+            let why = format!("Open this page with the code and the mailbox: {form}");
+            Answer::text(RequestKind::GraphSignIn, 400, why)
+        }
     }
 
     fn poll(&mut self, call: &Call<'_>, code: &str) -> Answer {
