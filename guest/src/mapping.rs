@@ -58,7 +58,7 @@ pub fn remember(crm: &CrmFields, view: &View, slots: &SlotTable, fields: &FieldS
         view: view.clone(),
         ..Base::default()
     };
-    base.slots.stand_in = names::is_stand_in(view, Some(&before));
+    base.slots.stand_in = names::is_stand_in(view, Some(&before), Some(crm));
     base
 }
 
@@ -215,7 +215,7 @@ pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &
 /// Fields that a user changed in the mailbox since the base. Fields without base are not among them,
 /// nor is what is derived from others.
 pub fn changed_in_mailbox(base: &Base, view: &View, fields: &FieldSet, region: &str) -> FieldSet {
-    let stands_in = names::is_stand_in(view, Some(base));
+    let stands_in = names::is_stand_in(view, Some(base), None);
     let changed = |field: &Field| {
         if LISTS.contains(field) {
             let records = Records {

@@ -3,15 +3,23 @@
 
 use super::Base;
 use super::values::Single;
-use crate::contact::{Field, View, text};
+use crate::contact::{CrmFields, Field, View, text};
 
 /// Whether the given name is only the company's name, and is to be read as none.
 ///
-/// It still is when the company was renamed in the mailbox since, and the given name was not.
-pub(crate) fn is_stand_in(view: &View, base: Option<&Base>) -> bool {
+/// It still is when the company was renamed in the mailbox since, and the given name was not. It is
+/// not where the CRM, now or in the base, has this very first name.
+pub(crate) fn is_stand_in(view: &View, base: Option<&Base>, crm: Option<&CrmFields>) -> bool {
     let given = Single::of_mailbox(Field::FirstName, view);
     let has_surname = Single::of_mailbox(Field::LastName, view) != Single::Empty;
     if given == Single::Empty || has_surname {
+        return false;
+    }
+    let in_crm = crm.into_iter().chain(base.map(|base| &base.crm));
+    if in_crm
+        .into_iter()
+        .any(|crm| given.same(&Single::of_crm(Field::FirstName, crm)))
+    {
         return false;
     }
     let stood_in_before = base.is_some_and(|base| {
@@ -36,7 +44,12 @@ pub(crate) fn put_stand_in(before: &View, stood_in: bool, after: &mut View) -> b
     let is_written = |field| after.texts.get(&field) != before.texts.get(&field);
     let stood_in = stood_in && !is_written(Field::FirstName);
     let given = single_of_mailbox(Field::FirstName, after, stood_in);
-    if given != Single::Empty || Single::of_mailbox(Field::LastName, after) != Single::Empty {
+    let has_surname = Single::of_mailbox(Field::LastName, after) != Single::Empty;
+    if stood_in && has_surname {
+        after.texts.remove(&Field::FirstName);
+        return false;
+    }
+    if given != Single::Empty || has_surname {
         return false;
     }
     let company_written = is_written(Field::Company);
@@ -291,18 +304,19 @@ mod tests {
             "",
             "",
         );
-        assert!(is_stand_in(&stand_in, None));
+        assert!(is_stand_in(&stand_in, None, None));
         let person = [
             (FirstName, "Muster"),
             (Company, "Muster"),
             (LastName, "Erika"),
         ];
-        assert!(!is_stand_in(&view(&person, "", ""), None));
+        assert!(!is_stand_in(&view(&person, "", ""), None, None));
         assert!(!is_stand_in(
             &view(&[(FirstName, "Erika"), (Company, "M")], "", ""),
+            None,
             None
         ));
-        assert!(!is_stand_in(&view(&[(Company, "M")], "", ""), None));
+        assert!(!is_stand_in(&view(&[(Company, "M")], "", ""), None, None));
 
         let mut base = Base {
             view: stand_in,
@@ -313,8 +327,15 @@ mod tests {
             "",
             "",
         );
-        assert!(!is_stand_in(&renamed, Some(&base)));
+        assert!(!is_stand_in(&renamed, Some(&base), None));
         base.slots.stand_in = true;
-        assert!(is_stand_in(&renamed, Some(&base)));
+        assert!(is_stand_in(&renamed, Some(&base), None));
+        // Where the CRM calls somebody so, it is a first name.
+        let texts = [(FirstName, vec!["Muster GmbH".into()])].into();
+        let crm = CrmFields {
+            texts,
+            ..CrmFields::default()
+        };
+        assert!(!is_stand_in(&renamed, Some(&base), Some(&crm)));
     }
 }

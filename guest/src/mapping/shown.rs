@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::names;
 use super::rooms::Room;
 use super::values::{Single, crm_values, is_blank};
 use crate::contact::{
@@ -93,14 +92,12 @@ impl Shown for View {
                     with_word(&address::one_line(address), Room::of_slot(*slot))
                 })
                 .collect(),
-            _ => {
-                let stands_in = names::is_stand_in(self, None);
-                match names::single_of_mailbox(field, self, stands_in) {
-                    Single::Readable { written, .. } => vec![written],
-                    Single::Opaque(text) => vec![text::canonical(&text)],
-                    Single::Empty => Vec::new(),
-                }
-            }
+            // A company's stand-in for a given name included: it is what the mailbox holds.
+            _ => match Single::of_mailbox(field, self) {
+                Single::Readable { written, .. } => vec![written],
+                Single::Opaque(text) => vec![text::canonical(&text)],
+                Single::Empty => Vec::new(),
+            },
         }
     }
 }

@@ -9,7 +9,7 @@
 use super::rooms::Room;
 use super::values::{self, CrmValue, Key, MailboxValue};
 use super::{Base, SlotTable};
-use crate::contact::{CrmFields, Field, View, address};
+use crate::contact::{CrmFields, Field, Shape, View, address};
 
 /// One value, then and now, here and there.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ pub(crate) fn of_both(
     records: Records<'_>,
     crm: &CrmFields,
     view: &View,
-    keeps_gaps: bool,
+    shape: Shape,
 ) -> Vec<Tie> {
     let mut ties = in_base(records);
     let mut crm_left = values::of_crm(records.field, crm, records.region);
@@ -92,10 +92,10 @@ pub(crate) fn of_both(
     find_equal_in_crm(&mut ties, &mut crm_left);
     find_equal_in_mailbox(&mut ties, &mut mailbox_left);
     // What was added on both sides alike is one value, not an edit of two others.
-    find_equal_on_other_side(&mut ties, &mut crm_left, &mut mailbox_left);
-    let mut added = unite_equal(&mut crm_left, &mut mailbox_left);
+    find_equal_on_other_side(records, shape, &mut ties, &mut crm_left, &mut mailbox_left);
+    let mut added = unite_equal(records, shape, &mut crm_left, &mut mailbox_left);
     find_by_position(records, crm, &mut ties, &mut crm_left);
-    find_by_slot(&mut ties, &mut mailbox_left, keeps_gaps);
+    find_by_slot(&mut ties, &mut mailbox_left, shape.keeps_gaps);
     if records.field == Field::Addresses {
         added.append(&mut unite_compatible(&mut crm_left, &mut mailbox_left));
     }
@@ -148,19 +148,17 @@ fn in_base(records: Records<'_>) -> Vec<Tie> {
             ..Tie::default()
         })
         .collect();
-    for same_room in [true, false] {
-        for tie in &mut ties {
-            let Some(then) = tie.crm_then.as_ref().filter(|_| tie.mailbox_then.is_none()) else {
-                continue;
-            };
-            tie.mailbox_then = take(&mut left, |value| equal(then, value, same_room));
+    let table = &base.slots;
+    let mut find = |is_it: &dyn Fn(&CrmValue, &MailboxValue) -> bool| {
+        for tie in ties.iter_mut().filter(|tie| tie.mailbox_then.is_none()) {
+            let Some(then) = &tie.crm_then else { continue };
+            tie.mailbox_then = take(&mut left, |value| is_it(then, value));
         }
-    }
-    for tie in &mut ties {
-        if tie.mailbox_then.is_none() {
-            tie.mailbox_then = take(&mut left, |value| stands_in(tie, value, &base.slots));
-        }
-    }
+    };
+    find(&|crm, mailbox| equal(crm, mailbox) && crm.room == Some(mailbox.room));
+    find(&|crm, mailbox| equal(crm, mailbox) && stands_in(crm, mailbox, table));
+    find(&equal);
+    find(&|crm, mailbox| stands_in(crm, mailbox, table));
     ties.extend(left.into_iter().map(|value| {
         Tie {
             unsure: value
@@ -174,17 +172,16 @@ fn in_base(records: Records<'_>) -> Vec<Tie> {
     ties
 }
 
-fn stands_in(tie: &Tie, value: &MailboxValue, table: &SlotTable) -> bool {
-    let Some(then) = &tie.crm_then else {
-        return false;
-    };
-    let mut positions = value.slots.iter().filter_map(|slot| table.places.get(slot));
-    positions.any(|position| then.positions.contains(position))
+fn stands_in(crm: &CrmValue, mailbox: &MailboxValue, table: &SlotTable) -> bool {
+    let mut positions = mailbox
+        .slots
+        .iter()
+        .filter_map(|slot| table.places.get(slot));
+    positions.any(|position| crm.positions.contains(position))
 }
 
-fn equal(crm: &CrmValue, mailbox: &MailboxValue, same_room: bool) -> bool {
-    let right_room = !same_room || crm.room == Some(mailbox.room);
-    right_room && !crm.key.is_opaque() && crm.key == mailbox.key
+fn equal(crm: &CrmValue, mailbox: &MailboxValue) -> bool {
+    !crm.key.is_opaque() && crm.key == mailbox.key
 }
 
 // ---- steps 1 and 2 ------------------------------------------------------------------------------
@@ -213,35 +210,55 @@ fn find_equal_in_mailbox(ties: &mut [Tie], left: &mut Vec<MailboxValue>) {
     }
 }
 
+/// How close two equal values stand: the closest are united first.
+type Closeness<'a> = &'a dyn Fn(&CrmValue, &MailboxValue) -> bool;
+
+/// In the same room; in one that the value may stand in; in any.
+fn by_closeness(records: Records<'_>, shape: Shape, mut each: impl FnMut(Closeness<'_>)) {
+    each(&|crm, mailbox| equal(crm, mailbox) && crm.room == Some(mailbox.room));
+    each(&|crm, mailbox| {
+        let agrees = |room: Room| room.agrees_with(mailbox.room, records.field, shape);
+        equal(crm, mailbox) && crm.room.is_some_and(agrees)
+    });
+    each(&equal);
+}
+
 /// What waited on one side only and now stands on the other too.
 fn find_equal_on_other_side(
+    records: Records<'_>,
+    shape: Shape,
     ties: &mut [Tie],
     crm_left: &mut Vec<CrmValue>,
     mailbox_left: &mut Vec<MailboxValue>,
 ) {
-    for same_room in [true, false] {
+    by_closeness(records, shape, |same| {
         for tie in ties.iter_mut() {
             if tie.mailbox_then.is_none()
                 && tie.mailbox.is_none()
                 && let Some(crm) = &tie.crm
             {
-                tie.mailbox = take(mailbox_left, |mailbox| equal(crm, mailbox, same_room));
+                tie.mailbox = take(mailbox_left, |mailbox| same(crm, mailbox));
             }
             if tie.crm_then.is_none()
                 && tie.crm.is_none()
                 && let Some(mailbox) = &tie.mailbox
             {
-                tie.crm = take(crm_left, |crm| equal(crm, mailbox, same_room));
+                tie.crm = take(crm_left, |crm| same(crm, mailbox));
             }
         }
-    }
+    });
 }
 
-fn unite_equal(crm: &mut Vec<CrmValue>, mailbox: &mut Vec<MailboxValue>) -> Vec<Tie> {
-    let mut united = unite(crm, mailbox, |crm, mailbox| equal(crm, mailbox, true));
-    united.append(&mut unite(crm, mailbox, |crm, mailbox| {
-        equal(crm, mailbox, false)
-    }));
+fn unite_equal(
+    records: Records<'_>,
+    shape: Shape,
+    crm: &mut Vec<CrmValue>,
+    mailbox: &mut Vec<MailboxValue>,
+) -> Vec<Tie> {
+    let mut united = Vec::new();
+    by_closeness(records, shape, |same| {
+        united.append(&mut unite(crm, mailbox, same))
+    });
     united
 }
 

@@ -108,7 +108,7 @@ fn run(input: Input<'_>, relinks: bool) -> Merged {
     let mut draft = Draft {
         input,
         relinks,
-        stood_in: names::is_stand_in(input.view, input.base),
+        stood_in: names::is_stand_in(input.view, input.base, Some(input.crm)),
         merged: Merged {
             crm: input.crm.clone(),
             view: input.view.clone(),

@@ -90,7 +90,7 @@ impl<I> Candidate<I> {
 
     /// The digest of a mailbox contact. A number without country code is read as in `region`.
     pub fn of_mailbox(id: I, view: &View, region: &str) -> Self {
-        let stands_in = names::is_stand_in(view, None);
+        let stands_in = names::is_stand_in(view, None, None);
         let keys = |field| {
             let values = values::of_mailbox(field, view, region);
             values

@@ -51,7 +51,7 @@ pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
         base: input.base,
         region: input.region,
     };
-    let ties = ties::of_both(records, input.crm, input.view, input.shape.keeps_gaps);
+    let ties = ties::of_both(records, input.crm, input.view, input.shape);
     tell_unreadable(draft, field, &ties);
     if ties.iter().any(|tie| tie.unsure && tie.mailbox_changed()) {
         draft.merged.findings.push(findings::ambiguous_address());
