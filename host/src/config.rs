@@ -6,7 +6,9 @@
 //! say: no credentials, no servers, no other tenant.
 
 mod file;
+mod personal;
 mod reader;
+mod values;
 
 use std::path::{Path, PathBuf};
 

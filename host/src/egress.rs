@@ -54,12 +54,12 @@ const DENIALS_MAX: usize = 20;
 
 /// A guest's own wait is taken within these bounds. The longest stays far below the time after which
 /// a lost create is settled (contract, 7.3).
-const FIRST_BYTE_MAX: Duration = Duration::from_secs(120);
-const BETWEEN_BYTES_MAX: Duration = Duration::from_secs(60);
+const FIRST_BYTE_MAX: Duration = Duration::from_mins(2);
+const BETWEEN_BYTES_MAX: Duration = Duration::from_mins(1);
 const WAIT_MIN: Duration = Duration::from_millis(100);
-const FIRST_BYTE_USUAL: Duration = Duration::from_secs(60);
+const FIRST_BYTE_USUAL: Duration = Duration::from_mins(1);
 const BETWEEN_BYTES_USUAL: Duration = Duration::from_secs(30);
-const BODY_MAX: Duration = Duration::from_secs(120);
+const BODY_MAX: Duration = Duration::from_mins(2);
 
 /// What a guest may neither set nor see: whatever signs a request in, at any of the services.
 const CREDENTIAL_HEADERS: [&str; 9] = [
@@ -238,7 +238,7 @@ impl Passage {
         let answer = match self.signed_in(&outgoing, keeper, waits).await {
             Ok(answer) => answer,
             Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
-            Err(Trouble::Exchange(error)) => return Err(guest_error(error)),
+            Err(Trouble::Exchange(error)) => return Err(guest_error(&error)),
         };
         let (mut head, body) = answer.into_parts();
         head.headers = without(&head.headers, |name| is_credential(name) || is_hop(name));
@@ -389,7 +389,7 @@ fn waits(options: Option<RequestOptions>) -> Waits {
     }
 }
 
-fn guest_error(error: ExchangeError) -> Error {
+fn guest_error(error: &ExchangeError) -> Error {
     tracing::debug!(%error, "a request of the plugin failed");
     match error {
         ExchangeError::Name(_) => Error::DnsError {

@@ -509,7 +509,7 @@ impl Core {
     }
 
     fn rules(&self, writing: Writing) -> Result<Rules, Error> {
-        Rules::new(&self.job, &self.networks, writing)
+        Rules::new(&self.job, self.networks, writing)
             .map_err(|error| Error::endpoint("an endpoint of the job", &error))
     }
 

@@ -61,7 +61,7 @@ impl Limits {
             instances_max: 64,
             handles_max: 1_024,
             call_bytes_max: 16 * 1024 * 1024,
-            step_time_max: Duration::from_secs(30 * 60),
+            step_time_max: Duration::from_mins(30),
         }
     }
 }

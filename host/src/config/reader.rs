@@ -221,6 +221,14 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// As [`Section::section`], but it must be there.
+    pub(super) fn required_section(&self, key: &'static str, remedy: &str) -> Option<Section<'a>> {
+        if !self.has(key) {
+            self.missing(key, remedy);
+        }
+        self.section(key)
+    }
+
     /// A list of tables.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.find(key) else {

@@ -126,7 +126,7 @@ fn refused(status: StatusCode, body: &[u8]) -> SignInError {
 /// A code or id as the service sends it, fit for a log.
 fn plain(text: &str) -> String {
     text.chars()
-        .filter(|character| character.is_ascii_graphic())
+        .filter(char::is_ascii_graphic)
         .take(64)
         .collect()
 }

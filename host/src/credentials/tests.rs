@@ -20,11 +20,11 @@ struct Setup {
 }
 
 async fn setup(
-    sign_in: impl FnOnce(String) -> SignIn,
+    sign_in: impl FnOnce(&str) -> SignIn,
     serve: impl Fn(&Asked) -> Response<Full<Bytes>> + Send + Sync + 'static,
 ) -> Setup {
     let server = Loopback::start(serve).await;
-    let sign_in = sign_in(server.url());
+    let sign_in = sign_in(&server.url());
     let origin = sign_in.endpoint(Network::default()).unwrap();
     let client = Client::new(system_lookup(), &[(origin, Network::default())]);
     let (clock, now_ms) = hand_clock();
@@ -35,14 +35,14 @@ async fn setup(
     }
 }
 
-fn flowfact(base_url: String) -> SignIn {
+fn flowfact(base_url: &str) -> SignIn {
     SignIn::FlowfactToken {
-        base_url,
+        base_url: base_url.to_owned(),
         token: value("platform-token"),
     }
 }
 
-fn microsoft(url: String) -> SignIn {
+fn microsoft(url: &str) -> SignIn {
     SignIn::MicrosoftClient {
         authority: format!("{url}/muster/oauth2/v2.0"),
         client_id: "app id".into(),
@@ -183,19 +183,22 @@ async fn an_old_token_bridges_an_outage() {
     setup.keeper.authorization().await.unwrap();
 }
 
+/// Who signs in, what is answered, and how that is told: kind, message, remedy.
+type Case = (
+    fn(&str) -> SignIn,
+    u16,
+    String,
+    SignInErrorKind,
+    &'static str,
+    &'static str,
+);
+
 /// What can go wrong, as a person reads it: what, and what to do.
 #[tokio::test]
 async fn errors_say_what_to_do() {
     let aadsts =
         |number: u64| format!(r#"{{"error":"x","error_codes":[{number}],"trace_id":"t-1"}}"#);
-    let cases: [(
-        fn(String) -> SignIn,
-        u16,
-        String,
-        SignInErrorKind,
-        &str,
-        &str,
-    ); 10] = [
+    let cases: [Case; 10] = [
         (
             flowfact,
             403,
@@ -340,7 +343,7 @@ async fn nothing_prints_a_secret() {
         "{:?} {:?} {:?} {:?}",
         setup.keeper.sign_in(),
         authorization.value,
-        flowfact(String::new()),
+        flowfact(""),
         SecretString::from("s3cret&+"),
     );
     for secret in ["s3cret", "t0ken", "platform-token"] {

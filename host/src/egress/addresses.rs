@@ -106,7 +106,7 @@ impl Reach {
 }
 
 /// Addresses that no configuration makes right: where clouds keep their metadata and credentials
-/// (169.254.169.254, fd00:ec2::254), and what is no address of one machine.
+/// (`169.254.169.254`, `fd00:ec2::254`), and what is no address of one machine.
 pub(crate) fn is_never_an_endpoint(address: IpAddr) -> bool {
     const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match embedded(address) {
@@ -156,16 +156,13 @@ fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    let v4 = match v6.octets() {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..]
+        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..] => v4,
+        [0x20, 0x02, first, second, third, fourth, ..] => [first, second, third, fourth],
+        _ => return address,
     };
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => v4(g, h),
-        (0x2002, ..) => v4(b, c),
-        _ => address,
-    }
+    IpAddr::V4(Ipv4Addr::from(v4))
 }
 
 #[cfg(test)]

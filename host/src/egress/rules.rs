@@ -84,7 +84,7 @@ impl Rules {
     /// What a pass for `job` may ask for.
     pub(crate) fn new(
         job: &Job,
-        networks: &Networks,
+        networks: Networks,
         writing: Writing,
     ) -> Result<Self, OriginError> {
         let Crm::Flowfact(flowfact) = &job.crm;

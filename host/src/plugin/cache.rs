@@ -56,12 +56,11 @@ fn file_name(engine: &Engine, bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let digest = Sha256::digest(bytes);
-    let digest: String = digest
+    let (first, _) = digest.split_at(16);
+    let digest = first
         .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{digest}-{:016x}.cwasm", hasher.finish())
+        .fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    format!("{digest:032x}-{:016x}.cwasm", hasher.finish())
 }
 
 #[cfg(unix)]

@@ -60,7 +60,7 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
     // What Rust's standard library imports beyond that, whether it is used or not.
     cli::environment::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
-    cli::exit::add_to_linker::<Sandbox, WasiCli>(linker, |sandbox| sandbox.cli())?;
+    cli::exit::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_input::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_output::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stdin::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;

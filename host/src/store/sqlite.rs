@@ -140,11 +140,11 @@ impl SqliteStore {
     }
 
     /// Runs `work` in one transaction on a thread that may block.
-    fn run<'a, T: Send + 'static>(
-        &'a self,
+    fn run<T: Send + 'static>(
+        &self,
         behavior: TransactionBehavior,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
-    ) -> Answer<'a, T> {
+    ) -> Answer<'_, T> {
         let connection = Arc::clone(&self.connection);
         let task = tokio::task::spawn_blocking(move || {
             // A panic inside a transaction rolls it back: the connection stays sound.

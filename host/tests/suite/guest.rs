@@ -30,10 +30,8 @@ impl Guest {
 
     /// As [`Guest::new`], with further imports.
     pub(super) fn with_imports(imports: &[&str]) -> Self {
-        let imports: String = imports
-            .iter()
-            .map(|import| format!("import {import};"))
-            .collect();
+        let imports = imports.iter().map(|import| format!("import {import};"));
+        let imports = imports.collect::<Vec<_>>().concat();
         let world = format!(
             "package test:guest; world guest {{ include contact-sync:plugin/plugin@0.1.0; {imports} }}"
         );
@@ -124,7 +122,7 @@ impl Guest {
             let (prefix, name) = word
                 .split_once('$')
                 .filter(|(_, name)| name.contains('@'))?;
-            let (interface, function) = name.split_once("/").unwrap();
+            let (interface, function) = name.split_once('/').unwrap();
             let interface = interface.replace('~', "/");
             let import = format!("(import \"cm32p2|{interface}\" \"{function}\" (func (;");
             Some(format!("{prefix}{}", between(&self.module, &import, ";")))
