@@ -36,8 +36,8 @@ pub struct Base {
 /// The fields that hold several values.
 pub(crate) const LISTS: [Field; 3] = [Field::Phones, Field::Emails, Field::Addresses];
 
-/// What to remember of a pair whose sides were read back after a merge: `slots` is that of the merge,
-/// `fields` are those that took part in it.
+/// What to remember of a pair whose sides were read back after a merge: `slots` is that of the
+/// merge, `fields` are those that took part in it.
 ///
 /// Fields that did not, and fields that the merge held, are not in it. What was remembered of them
 /// before stays: [`Base::keeping`].
@@ -179,8 +179,8 @@ pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &
         .collect()
 }
 
-/// Fields that a user changed in the mailbox since the base. Fields without base are not among them,
-/// nor is what is derived from others.
+/// Fields that a user changed in the mailbox since the base. Fields without base are not among
+/// them, nor is what is derived from others.
 pub fn changed_in_mailbox(base: &Base, view: &View, fields: &FieldSet, region: &str) -> FieldSet {
     let stands_in = names::is_stand_in(view, Some(base), None);
     let changed = |field: &Field| {
