@@ -160,6 +160,10 @@ impl Base {
 
 /// Fields that a user changed in the CRM since the base. Fields without base are not among them.
 pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &str) -> FieldSet {
+    // Nearly all contacts of a full read: told without reading a number.
+    if base.crm == *crm {
+        return FieldSet::new();
+    }
     let changed = |field: &Field| {
         if LISTS.contains(field) {
             let records = Records {
@@ -182,6 +186,9 @@ pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &
 /// Fields that a user changed in the mailbox since the base. Fields without base are not among
 /// them, nor is what is derived from others.
 pub fn changed_in_mailbox(base: &Base, view: &View, fields: &FieldSet, region: &str) -> FieldSet {
+    if base.view == *view {
+        return FieldSet::new();
+    }
     let stands_in = names::is_stand_in(view, Some(base), None);
     let changed = |field: &Field| {
         if LISTS.contains(field) {
