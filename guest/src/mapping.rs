@@ -36,8 +36,8 @@ pub struct Base {
 /// The fields that hold several values.
 pub(crate) const LISTS: [Field; 3] = [Field::Phones, Field::Emails, Field::Addresses];
 
-/// What to remember of a pair whose sides were read back after a merge: `slots` is that of the merge,
-/// `fields` are those that took part in it.
+/// What to remember of a pair whose sides were read back after a merge: `slots` is that of the
+/// merge, `fields` are those that took part in it.
 ///
 /// Fields that did not, and fields that the merge held, are not in it. What was remembered of them
 /// before stays: [`Base::keeping`].
@@ -193,6 +193,10 @@ impl Base {
 
 /// Fields that a user changed in the CRM since the base. Fields without base are not among them.
 pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &str) -> FieldSet {
+    // Nearly all contacts of a full read: told without reading a number.
+    if base.crm == *crm {
+        return FieldSet::new();
+    }
     let changed = |field: &Field| {
         if LISTS.contains(field) {
             let records = Records {
@@ -212,9 +216,12 @@ pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &
         .collect()
 }
 
-/// Fields that a user changed in the mailbox since the base. Fields without base are not among them,
-/// nor is what is derived from others.
+/// Fields that a user changed in the mailbox since the base. Fields without base are not among
+/// them, nor is what is derived from others.
 pub fn changed_in_mailbox(base: &Base, view: &View, fields: &FieldSet, region: &str) -> FieldSet {
+    if base.view == *view {
+        return FieldSet::new();
+    }
     let stands_in = names::is_stand_in(view, Some(base), None);
     let changed = |field: &Field| {
         if LISTS.contains(field) {

@@ -119,8 +119,8 @@ pub fn compatible(one: &PostalAddress, other: &PostalAddress) -> bool {
     alike
 }
 
-/// `source` as it is written to a side that holds `current` there and writes countries in `language`:
-/// parts that mean the same stay as that side wrote them.
+/// `source` as it is written to a side that holds `current` there and writes countries in
+/// `language`: parts that mean the same stay as that side wrote them.
 pub fn written(
     source: &PostalAddress,
     current: Option<&PostalAddress>,

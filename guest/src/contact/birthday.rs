@@ -14,8 +14,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Birthday(Date);
 
-/// Days that both sides can hold. Exchange counts time from 1601 (MS-DTYP, 2.3.3 `FILETIME`). Beyond
-/// 2199 stands what was never a day: milliseconds taken for seconds, and Outlook's 4501 for "none".
+/// Days that both sides can hold. Exchange counts time from 1601 (MS-DTYP, 2.3.3 `FILETIME`).
+/// Beyond 2199 stands what was never a day: milliseconds taken for seconds, and Outlook's 4501 for
+/// "none".
 pub const YEARS: std::ops::RangeInclusive<i16> = 1601..=2199;
 
 /// The zone in whose midnights the CRM keeps dates.
@@ -31,8 +32,8 @@ impl Birthday {
             .and_then(Self::within_limits)
     }
 
-    /// Reads what a mailbox holds: an instant, or a plain date. `None` where it is neither, or beyond
-    /// [`YEARS`].
+    /// Reads what a mailbox holds: an instant, or a plain date. `None` where it is neither, or
+    /// beyond [`YEARS`].
     pub fn from_mailbox(text: &str) -> Option<Self> {
         let text = text.trim();
         let instant = text.parse::<Timestamp>().ok().or_else(|| {
@@ -98,8 +99,8 @@ impl fmt::Display for Birthday {
     }
 }
 
-/// How a CRM writes a date. Only the first was ever seen (estates, recorded answers); the others are
-/// understood so that an unusual schema loses nothing, and mirrored when written.
+/// How a CRM writes a date. Only the first was ever seen (estates, recorded answers); the others
+/// are understood so that an unusual schema loses nothing, and mirrored when written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CrmForm {
     Seconds,

@@ -1,7 +1,7 @@
 //! Countries, by the names that people and services write.
 //!
-//! A table of our own, because the CRM writes German names and Exchange whatever its user typed: the
-//! crates with German names carry every language of the world into the component.
+//! A table of our own, because the CRM writes German names and Exchange whatever its user typed:
+//! the crates with German names carry every language of the world into the component.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -45,7 +45,8 @@ impl Country {
     }
 }
 
-/// The language that a country's name is written in; `None` where it is none, or is the same in both.
+/// The language that a country's name is written in; `None` where it is none, or is the same in
+/// both.
 pub fn language(text: &str) -> Option<Language> {
     KNOWN
         .get(folded(text).as_str())

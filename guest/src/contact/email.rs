@@ -20,7 +20,8 @@ pub fn canonical(text: &str) -> Option<String> {
 }
 
 /// What RFC 5322, 3.2.3 allows in quoted local parts only, which nobody uses: where one of these
-/// stands, the field holds several addresses, a name with an address, or an address of another kind.
+/// stands, the field holds several addresses, a name with an address, or an address of another
+/// kind.
 fn never_in_an_address(character: char) -> bool {
     character.is_whitespace()
         || character.is_control()

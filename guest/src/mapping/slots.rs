@@ -19,7 +19,7 @@ pub struct SlotTable {
     pub(crate) places: BTreeMap<Slot, usize>,
     /// What stood at these positions when it was written: found again by this in the record as read
     /// back, and not kept any longer.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) contents: BTreeMap<Slot, String>,
     /// Slots whose CRM address could not be found again for certain: held and asked once the
     /// mailbox changes them.
@@ -32,7 +32,7 @@ pub struct SlotTable {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stand_in: bool,
     /// Fields on which nothing was done because something is to be asked.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "FieldSet::is_empty")]
     pub(crate) held: FieldSet,
 }
 
@@ -78,11 +78,14 @@ impl SlotTable {
 
     /// By equal content, then by position, if nothing else that is remembered stands there.
     fn position_in(&self, slot: Slot, position: usize, crm: &CrmFields) -> Option<usize> {
-        let content = self.contents.get(&slot)?;
+        let count = super::values::crm_len(field_of(slot), crm);
+        let Some(content) = self.contents.get(&slot) else {
+            // A table that was remembered before belongs to the record that it was remembered with.
+            return (position < count).then_some(position);
+        };
         if content_at(slot, position, crm) == *content {
             return Some(position);
         }
-        let count = super::values::crm_len(field_of(slot), crm);
         let mut equal = (0..count).filter(|index| content_at(slot, *index, crm) == *content);
         if let Some(index) = equal.next() {
             return Some(index);

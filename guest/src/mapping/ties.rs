@@ -1,8 +1,8 @@
 //! Ties: a value through time and on both sides.
 //!
-//! A tie holds what a value was in the base and what it is now, in the CRM and in the mailbox. It is
-//! made by the four steps of the contract's section 4: equal value in the same room; equal value in
-//! another room (its type changed); what is left, by place (the value was edited); the rest was
+//! A tie holds what a value was in the base and what it is now, in the CRM and in the mailbox. It
+//! is made by the four steps of the contract's section 4: equal value in the same room; equal value
+//! in another room (its type changed); what is left, by place (the value was edited); the rest was
 //! added or cleared. All steps compare one side's base with its present, or the two sides; none
 //! compares texts.
 
@@ -257,7 +257,7 @@ fn unite_equal(
 ) -> Vec<Tie> {
     let mut united = Vec::new();
     by_closeness(records, shape, |same| {
-        united.append(&mut unite(crm, mailbox, same))
+        united.append(&mut unite(crm, mailbox, same));
     });
     united
 }
@@ -369,8 +369,8 @@ fn mark_unsure(records: Records<'_>, crm: &CrmFields, ties: &mut [Tie], left: &[
     }
 }
 
-/// What is left in the mailbox is an edit of what stood in its slot. Where gaps close, slots are only
-/// an order, and what is left in a room is an edit of what is missing there.
+/// What is left in the mailbox is an edit of what stood in its slot. Where gaps close, slots are
+/// only an order, and what is left in a room is an edit of what is missing there.
 fn find_by_slot(ties: &mut [Tie], left: &mut Vec<MailboxValue>, keeps_gaps: bool) {
     let same_slot = |then: &MailboxValue, now: &MailboxValue| {
         then.slots.iter().any(|slot| now.slots.contains(slot))

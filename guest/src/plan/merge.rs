@@ -1,19 +1,20 @@
 //! Three-way, per field and per value (contract, sections 4 and 5).
 //!
-//! [`merge`] says what both sides are to hold: the input itself, to the last byte, wherever nothing is
-//! to be written. It fails on nothing; what it cannot do it leaves as it is and tells. Its findings:
+//! [`merge`] says what both sides are to hold: the input itself, to the last byte, wherever nothing
+//! is to be written. It fails on nothing; what it cannot do it leaves as it is and tells. Its
+//! findings:
 //!
 //! | code | meaning |
 //! |---|---|
-//! | `no-slot-left` | a CRM value has no place in the mailbox contact, or none where its type belongs |
-//! | `unreadable-phone` | a text that is no phone number, or not certainly one: not copied, not touched |
+//! | `no-slot-left` | a CRM value has no place in the mailbox contact, or none of its type |
+//! | `unreadable-phone` | a text that is not certainly a phone number: not copied, not touched |
 //! | `unreadable-email` | an entry that is no e-mail address: not copied, not touched |
 //! | `unreadable-address` | an entry that is no postal address: not copied, not touched |
 //! | `unreadable-birthday` | no day, or one that Exchange cannot hold: not copied, not touched |
 //! | `unreadable-text` | something other than text in a text field: not copied, not touched |
 //! | `unknown-type` | a CRM value of a type that this version does not know: takes no part |
 //! | `locked-field` | an edit in the mailbox that stays there: the CRM field is locked |
-//! | `ambiguous-address` | which CRM address was edited in the mailbox is not certain: nothing written |
+//! | `ambiguous-address` | which CRM address was edited is not certain: none is written |
 
 mod findings;
 mod lists;
@@ -75,9 +76,9 @@ pub struct Conflict {
     pub kept: Option<String>,
 }
 
-/// Merges a linked pair; without base, a first pair: empty fields are filled, lists united as far as
-/// there is room. An empty view without base becomes that of a new mailbox contact, and empty CRM
-/// fields those of a new CRM contact.
+/// Merges a linked pair; without base, a first pair: empty fields are filled, lists united as far
+/// as there is room. An empty view without base becomes that of a new mailbox contact, and empty
+/// CRM fields those of a new CRM contact.
 pub fn merge(input: Input<'_>) -> Merged {
     run(input, false)
 }

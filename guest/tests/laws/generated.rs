@@ -231,11 +231,8 @@ pub(crate) fn edit_crm(fields: &CrmFields, edits: &[CrmEdit]) -> CrmFields {
                 fields.texts.remove(field);
             }
             CrmEdit::Text(field, Some(value)) => {
-                let values = fields
-                    .texts
-                    .entry(*field)
-                    .or_insert_with(|| vec![Value::Null]);
-                values[0] = value.clone();
+                let values = fields.texts.entry(*field).or_default();
+                values.splice(..values.len().min(1), [value.clone()]);
             }
             CrmEdit::Birthday(value) => fields.birthday = value.iter().cloned().collect(),
             CrmEdit::List {
@@ -295,14 +292,13 @@ fn edit_list<E>(
         return;
     }
     let (at, other) = (at % list.len(), other % list.len());
-    match action {
-        ListAction::Add => {}
-        ListAction::Edit => list[at] = new,
-        ListAction::Retype => retype(&mut list[at], &new),
-        ListAction::Remove => {
+    match (action, list.get_mut(at)) {
+        (ListAction::Edit, Some(entry)) => *entry = new,
+        (ListAction::Retype, Some(entry)) => retype(entry, &new),
+        (ListAction::Remove, _) => {
             list.remove(at);
         }
-        ListAction::Swap => list.swap(at, other),
+        _ => list.swap(at, other),
     }
 }
 

@@ -14,8 +14,8 @@ pub(super) fn no_slot_left(field: Field, room: Option<Room>, value: &str) -> Fin
         "no-slot-left",
         field,
         format!("The {what} {} is only in the CRM: {room}.", quoted(value)),
-        "To have it in the mailbox, clear another one there or give this one another type; then edit \
-         it in the CRM.",
+        "To have it in the mailbox, clear another one there or give this one another type; then \
+         edit it in the CRM.",
     )
 }
 
@@ -26,7 +26,8 @@ pub(super) fn type_without_slot(field: Field, room: Room, value: &str) -> Findin
         "no-slot-left",
         field,
         format!(
-            "The {what} {} has another type in the CRM, but stays where it was in the mailbox: {room}.",
+            "The {what} {} has another type in the CRM, but stays where it was in the mailbox: \
+             {room}.",
             quoted(value)
         ),
         "Clear a value of that type in the mailbox, then edit this one in the CRM.",
@@ -42,8 +43,8 @@ pub(super) fn unreadable(field: Field, side: Side, value: &str) -> Finding {
         Field::Phones => (
             "unreadable-phone",
             "a phone number",
-            "Write the digits alone, with area code, for example `+49 221 123456`; a remark belongs in \
-             another field.",
+            "Write the digits alone, with area code, for example `+49 221 123456`; a remark \
+             belongs in another field.",
         ),
         Field::Emails => (
             "unreadable-email",
@@ -100,8 +101,8 @@ pub(super) fn ambiguous_address() -> Finding {
         Severity::Error,
         "ambiguous-address",
         Field::Addresses,
-        "An address was edited in the mailbox, and the CRM's addresses were changed so much that it is \
-         not certain which of them it is. No address is written on either side."
+        "An address was edited in the mailbox, and the CRM's addresses were changed so much that \
+         it is not certain which of them it is. No address is written on either side."
             .to_owned(),
         "Make the addresses of the contact equal on both sides by hand.",
     )

@@ -1,9 +1,9 @@
 //! Which value gets which slot.
 //!
-//! Values that have a slot keep it. One that changed its type moves if there is room. A free slot is
-//! taken by what was added or edited in the CRM, in the order of its list, never by what was already
-//! waiting. Where the mailbox has no slot for numbers of type `other`, they borrow one that no typed
-//! value wants, and give it back when one does.
+//! Values that have a slot keep it. One that changed its type moves if there is room. A free slot
+//! is taken by what was added or edited in the CRM, in the order of its list, never by what was
+//! already waiting. Where the mailbox has no slot for numbers of type `other`, they borrow one that
+//! no typed value wants, and give it back when one does.
 
 use std::collections::{BTreeMap, BTreeSet};
 

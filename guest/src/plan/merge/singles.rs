@@ -14,7 +14,8 @@ pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
     let mailbox = names::single_of_mailbox(field, input.view, draft.stood_in);
     let mut crm = Single::of_crm(field, input.crm);
     let (mut crm_then, mailbox_then) = then(draft, field);
-    // The mailbox cleared the value before this one, which has had no slot and gets none by waiting.
+    // The mailbox cleared the value before this one, which has had no slot and gets none by
+    // waiting.
     let waits = draft
         .base_of(field)
         .is_some_and(|base| base.slots.waiting.contains(&field))
