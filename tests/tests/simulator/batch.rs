@@ -66,11 +66,14 @@ fn unchained_requests_beyond_four_are_throttled_each() {
     assert_eq!(throttled["body"]["error"]["message"], why);
     assert_eq!(throttled["headers"]["Retry-After"], "1");
     client.simulator.graph.quirks.retry_after_s = None;
+    client.simulator.graph.quirks.batch_unchained_max = 5;
+    client.simulator.graph.quirks.concurrency_max = 9;
     let answer = client.send_json(BATCH, &json!({"requests": requests}));
     assert_eq!(
         answer.json["responses"][0]["headers"].get("Retry-After"),
         None
     );
+    assert_eq!(statuses(&answer).concat(), "200200200200200429");
 }
 
 #[test]

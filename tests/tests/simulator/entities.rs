@@ -315,6 +315,18 @@ fn a_deleted_contact_is_in_the_trash_until_it_is_restored_or_purged() {
 }
 
 #[test]
+fn a_deletion_and_what_is_in_the_trash_have_the_statuses_that_are_switched_on() {
+    let mut client = Client::flowfact(|quirks| {
+        quirks.delete_status = 204;
+        quirks.trashed_status = 410;
+    });
+    let id = client.crm(&json!({"firstName": ["Änne"]}));
+    assert_eq!(client.send(&format!("DELETE {ENTITIES}/{id}")).status, 204);
+    assert_eq!(client.send(&format!("GET {ENTITIES}/{id}")).status, 410);
+    assert_eq!(client.send(&format!("GET {ENTITIES}/none")).status, 404);
+}
+
+#[test]
 fn the_trash_is_ordered_as_switched_and_paged() {
     let rows = [
         (TrashOrder::NewestFirst, [2, 1, 0]),

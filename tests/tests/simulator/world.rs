@@ -270,16 +270,22 @@ fn a_crash_leaves_the_effects_of_the_steps_before_it() {
             _ => &["intent"],
         };
         assert_eq!(stored, expected, "{steps}");
-        assert_eq!(world.send(vec![list(); 4]).len(), 4, "the world goes on");
-        let statuses = world
-            .send(vec![list(); 4])
-            .into_iter()
-            .map(|outcome| outcome.map(|r| r.status));
-        assert_eq!(
-            statuses.collect::<Vec<_>>(),
-            [Ok(200), Ok(200), Ok(200), Ok(200)]
-        );
     }
+}
+
+/// The connections of a pass that died must not count for the next one.
+#[test]
+fn nothing_is_under_way_after_a_crash() {
+    let world = World::builder().build();
+    world.crash_after(2);
+    let outcome = world.run(|| world.send(vec![list(), list(), list(), list()]));
+    assert_eq!(outcome, Err(Crashed));
+    let outcomes = world.send(vec![list(), list(), list(), list()]);
+    let statuses = outcomes
+        .into_iter()
+        .map(|outcome| outcome.map(|response| response.status));
+    let statuses: Vec<_> = statuses.collect();
+    assert_eq!(statuses, [Ok(200), Ok(200), Ok(200), Ok(200)]);
 }
 
 #[test]
