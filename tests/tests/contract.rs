@@ -6,11 +6,15 @@
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|
+//! | `hub` | several mailboxes around one CRM |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
+//! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
 
 mod contract {
+    pub(crate) mod hub;
     pub(crate) mod marking;
+    pub(crate) mod matching;
     pub(crate) mod pairs;
     pub(crate) mod stage;
 }

@@ -561,7 +561,7 @@ impl Stage {
         }
     }
 
-    fn told(&self, operation: &Operation) -> String {
+    pub(crate) fn told(&self, operation: &Operation) -> String {
         let contact = &operation.contact;
         let crm_id = contact.crm_id.as_ref().map(ToString::to_string);
         let mailbox_id = contact.mailbox_id.as_ref().map(ToString::to_string);
