@@ -64,6 +64,14 @@ impl Office {
         Ok(Self { simulator, address, folder, tenant })
     }
 
+    /// The same office with a new host, as after a restart.
+    pub async fn reopened(self) -> Result<Self, Trouble> {
+        let Self { simulator, address, folder, tenant } = self;
+        drop(tenant);
+        let tenant = host(folder.path()).await?;
+        Ok(Self { simulator, address, folder, tenant })
+    }
+
     /// The services, for whoever works with them. Let go of it before the next pass.
     pub fn services(&self) -> MutexGuard<'_, Simulator> {
         self.simulator.lock().unwrap_or_else(PoisonError::into_inner)
