@@ -483,7 +483,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 after: merged.crm.clone(),
             })
         });
-        self.each(
+        each(
             works,
             edits,
             |edits| self.crm.update(edits),
@@ -499,7 +499,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::CreateInCrm(merged) => Some(merged.crm.clone()),
             _ => None,
         });
-        self.each(
+        each(
             works,
             drafts,
             |drafts| self.crm.create(drafts),
@@ -515,7 +515,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::DeleteInCrm => work.pair.crm_id(),
             _ => None,
         });
-        self.each_gone(works, ids, |ids| self.crm.delete(ids), Side::Crm);
+        each_gone(works, ids, |ids| self.crm.delete(ids), Side::Crm);
     }
 
     // ---- the mailbox ------------------------------------------------------------------------------------
@@ -540,7 +540,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 after: merged.view.clone(),
             })
         });
-        self.each(
+        each(
             works,
             edits,
             |edits| self.mailbox.update(edits),
@@ -559,7 +559,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             }),
             _ => None,
         });
-        self.each(
+        each(
             works,
             drafts,
             |drafts| self.mailbox.create(drafts),
@@ -575,7 +575,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::DeleteInMailbox => work.pair.mailbox_version(),
             _ => None,
         });
-        self.each_gone(
+        each_gone(
             works,
             versions,
             |versions| self.mailbox.delete(versions),
@@ -609,7 +609,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 set,
             })
         });
-        self.each(
+        each(
             works,
             changes,
             |changes| self.crm.mark(changes),
@@ -814,16 +814,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     /// What people have not been told about this pair yet, and all that they have been told then.
     fn untold(&self, work: &Work, before: Option<&Link>) -> (Vec<Finding>, Vec<String>) {
-        let merged = match &work.decision.deed {
-            Deed::Agree { merged, .. }
-            | Deed::CreateInCrm(merged)
-            | Deed::CreateInMailbox(merged) => merged,
-            _ => {
-                return (
-                    Vec::new(),
-                    before.map(|link| link.told.clone()).unwrap_or_default(),
-                );
-            }
+        let (Deed::Agree { merged, .. }
+        | Deed::CreateInCrm(merged)
+        | Deed::CreateInMailbox(merged)) = &work.decision.deed
+        else {
+            let told = before.map(|link| link.told.clone());
+            return (Vec::new(), told.unwrap_or_default());
         };
         let told = before.map(|link| link.told.as_slice()).unwrap_or_default();
         let name = work.pair.name();
@@ -855,53 +851,6 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             })
             .collect();
         (findings, names)
-    }
-
-    // ---- one stage for many -------------------------------------------------------------------------------
-
-    /// Sends what the open tasks ask for in one call, and hands every answer to its task.
-    fn each<A, B>(
-        &self,
-        works: &mut [Work],
-        asked: Vec<(usize, A)>,
-        send: impl FnOnce(&[A]) -> Vec<Result<B, WriteError>>,
-        take: impl Fn(&mut Work, B),
-    ) {
-        if asked.is_empty() {
-            return;
-        }
-        let (indexes, arguments): (Vec<usize>, Vec<A>) = asked.into_iter().unzip();
-        for (index, answer) in indexes.into_iter().zip(send(&arguments)) {
-            let Some(work) = works.get_mut(index) else {
-                continue;
-            };
-            match answer {
-                Ok(answer) => take(work, answer),
-                Err(error) => work.fail(error, "refused"),
-            }
-        }
-    }
-
-    /// The same for deletions, where "not found" is what was wanted.
-    fn each_gone<A>(
-        &self,
-        works: &mut [Work],
-        asked: Vec<(usize, A)>,
-        send: impl FnOnce(&[A]) -> Vec<Result<(), WriteError>>,
-        side: Side,
-    ) {
-        let send = |arguments: &[A]| {
-            send(arguments)
-                .into_iter()
-                .map(|answer| match answer {
-                    Err(WriteError::NotFound) => Ok(()),
-                    other => other,
-                })
-                .collect()
-        };
-        self.each(works, asked, send, |work, ()| {
-            work.written.push((side, Action::Delete));
-        });
     }
 }
 
@@ -963,6 +912,49 @@ fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
         Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::RestoreInCrm => true,
         _ => false,
     }
+}
+
+/// Sends what the open tasks ask for in one call, and hands every answer to its task.
+fn each<A, B>(
+    works: &mut [Work],
+    asked: Vec<(usize, A)>,
+    send: impl FnOnce(&[A]) -> Vec<Result<B, WriteError>>,
+    take: impl Fn(&mut Work, B),
+) {
+    if asked.is_empty() {
+        return;
+    }
+    let (indexes, arguments): (Vec<usize>, Vec<A>) = asked.into_iter().unzip();
+    for (index, answer) in indexes.into_iter().zip(send(&arguments)) {
+        let Some(work) = works.get_mut(index) else {
+            continue;
+        };
+        match answer {
+            Ok(answer) => take(work, answer),
+            Err(error) => work.fail(error, "refused"),
+        }
+    }
+}
+
+/// The same for deletions, where "not found" is what was wanted.
+fn each_gone<A>(
+    works: &mut [Work],
+    asked: Vec<(usize, A)>,
+    send: impl FnOnce(&[A]) -> Vec<Result<(), WriteError>>,
+    side: Side,
+) {
+    let send = |arguments: &[A]| {
+        send(arguments)
+            .into_iter()
+            .map(|answer| match answer {
+                Err(WriteError::NotFound) => Ok(()),
+                other => other,
+            })
+            .collect()
+    };
+    each(works, asked, send, |work, ()| {
+        work.written.push((side, Action::Delete));
+    });
 }
 
 /// What each open task asks for in a stage, and which task asks.

@@ -43,7 +43,6 @@ pub enum Cause {
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "both are whole contacts")]
 pub enum Record {
     /// From the CRM.
     Crm(CrmContact),

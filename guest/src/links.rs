@@ -43,6 +43,12 @@ const STORE_TRIES_MAX: u32 = 3;
 /// The longest that one such pause takes.
 const STORE_WAIT_MS_MAX: u32 = 2_000;
 
+/// The one member of every state that every version of this plugin can read.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// What is remembered of one mailbox as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -236,10 +242,6 @@ impl Memory {
         let Some(bytes) = self.get(&[self.key("state", "")])?.pop().flatten() else {
             return Ok(None);
         };
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
         match serde_json::from_slice::<Format>(&bytes) {
             Ok(Format { format }) if format > FORMAT => Err(unreadable(format!(
                 "what is stored was written by a newer plugin (format {format}, this one reads \
@@ -558,10 +560,10 @@ impl Memory {
                 Err(StoreError::Unavailable(wait_ms)) => {
                     self.outside.sleep(wait_ms.clamp(1, STORE_WAIT_MS_MAX));
                 }
-                answer => return answer.map_err(store_failure),
+                answer => return answer.map_err(|error| store_failure(&error)),
             }
         }
-        call().map_err(store_failure)
+        call().map_err(|error| store_failure(&error))
     }
 }
 
@@ -660,7 +662,7 @@ fn unreadable(message: String) -> Failure {
     })
 }
 
-fn store_failure(error: StoreError) -> Failure {
+fn store_failure(error: &StoreError) -> Failure {
     let message = error.to_string();
     match error {
         StoreError::LeaseLost => Failure::LeaseLost(Problem {

@@ -172,20 +172,14 @@ struct Gathered {
     /// Read by id in this pass: never asked again.
     crm_asked: BTreeSet<CrmId>,
     mailbox_asked: BTreeSet<MailboxId>,
-    /// Ids in the trash, as far as it was read.
-    trash: BTreeSet<CrmId>,
-
-    trash_is_complete: bool,
-    trash_must_complete: bool,
-    trash_mark: Option<TrashMark>,
+    /// The CRM's trash.
+    trash: TrashSeen,
     crm_position: Option<CrmPosition>,
     mailbox_position: Option<MailboxPosition>,
     /// Pairs found by matching, by a person or by a settled intent.
     matched: Vec<(CrmId, MailboxId)>,
     /// Contacts that wait for an answer or for an intent: nothing is created for them.
     withheld: BTreeSet<Source>,
-    /// The trash is not as the last pass saw it.
-    trash_has_changed: bool,
     /// What earlier passes left to look at has been queued.
     is_queued: bool,
     /// Contacts without link that are no longer there.
@@ -202,7 +196,21 @@ struct Gathered {
     are_questions_queued: bool,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
-    links_seen: u32,
+}
+
+/// What was seen of the CRM's trash.
+#[derive(Default)]
+struct TrashSeen {
+    /// Contacts in it, as far as it was read.
+    ids: BTreeSet<CrmId>,
+    /// What to remember of it.
+    mark: Option<TrashMark>,
+    /// It was read to its end.
+    is_complete: bool,
+    /// It must be, to say what became of contacts that were not found.
+    must_complete: bool,
+    /// It is not as the last pass saw it.
+    has_changed: bool,
 }
 
 /// Something that stays pending, and why.
@@ -306,22 +314,39 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn step(&mut self) -> Result<(), Stop> {
-        self.stage = match &self.stage {
+        // A step that fails is taken again: its stage is put back.
+        let stage = std::mem::replace(&mut self.stage, Stage::Begin);
+        match self.take(&stage) {
+            Ok(Some(next)) => self.stage = next,
+            Ok(None) => {}
+            Err(stop) => {
+                self.stage = stage;
+                return Err(stop);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the work of a stage, and says which one is next; `None` where the pass has ended.
+    fn take(&mut self, stage: &Stage) -> Result<Option<Stage>, Stop> {
+        Ok(Some(match stage {
             Stage::Begin => self.begin()?,
             Stage::Settle => self.settle()?,
-            Stage::ReadCrm(cursor) => self.read_crm(cursor.clone())?,
+            Stage::ReadCrm(cursor) => self.read_crm(cursor.as_ref())?,
             Stage::ReadTrash(page) => self.read_trash(*page)?,
-            Stage::ReadMailbox(position) => self.read_mailbox(position.clone())?,
-            Stage::FindMissing(after) => self.find_missing(after.clone())?,
+            Stage::ReadMailbox(position) => self.read_mailbox(position.as_ref())?,
+            Stage::FindMissing(after) => self.find_missing(after.as_deref())?,
             Stage::Confirm => self.confirm()?,
             Stage::Match => self.match_contacts()?,
             Stage::Fetch => self.fetch()?,
-            Stage::Plan => self.plan()?,
+            Stage::Plan => return self.plan(),
             Stage::Execute => self.execute()?,
-            Stage::Remember => return self.remember(),
-            Stage::Done(_) => return Ok(()),
-        };
-        Ok(())
+            Stage::Remember => {
+                self.remember()?;
+                return Ok(None);
+            }
+            Stage::Done(_) => return Ok(None),
+        }))
     }
 
     /// One batch of tasks.
@@ -437,7 +462,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn finish(&mut self, outcome: Outcome) {
         self.findings
-            .sort_by(|left, right| right.severity.cmp(&left.severity));
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         self.counts.usage = self.https.iter().map(Http::usage).collect();
         self.counts.store_reads = self.memory.reads();
         self.counts.store_commits = self.memory.commits();

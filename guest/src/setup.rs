@@ -229,7 +229,7 @@ fn check_crm(mut crm: Flowfact, job: &Job, checkup: &mut Checkup) {
         Ok(connection) => {
             checkup.findings.push(note(
                 "crm-signed-in",
-                format!("FLOWFACT: signed in to company `{}`", connection.company),
+                &format!("FLOWFACT: signed in to company `{}`", connection.company),
             ));
             checkup.findings.extend(connection.findings);
         }
@@ -253,7 +253,7 @@ fn check_native_sync(crm: &Flowfact, job: &Job, checkup: &mut Checkup) {
         Ok(Some(false)) => {
             checkup.findings.push(note(
                 "native-sync-off",
-                "FLOWFACT's own contact sync is off for this mailbox".to_owned(),
+                "FLOWFACT's own contact sync is off for this mailbox",
             ));
             return;
         }
@@ -345,10 +345,9 @@ fn check_mailbox(mut mailbox: Graph, job: &Job, checkup: &mut Checkup) {
         Ok(identity) => identity,
         Err(error) => return checkup.fail("mailbox-unreachable", error),
     };
-    checkup.findings.push(note(
-        "mailbox-signed-in",
-        "Office 365: the mailbox answers".to_owned(),
-    ));
+    checkup
+        .findings
+        .push(note("mailbox-signed-in", "Office 365: the mailbox answers"));
     if let Err(error) = mailbox.changes(None) {
         checkup.fail("mailbox-unreadable", error);
     }
@@ -462,10 +461,10 @@ fn invalid(name: &str, rule: &str) -> Failure {
     })
 }
 
-fn note(code: &str, message: String) -> Finding {
+fn note(code: &str, message: &str) -> Finding {
     Finding {
         remedy: None,
-        ..finding(Severity::Note, code, &message, "")
+        ..finding(Severity::Note, code, message, "")
     }
 }
 

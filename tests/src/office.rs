@@ -61,20 +61,37 @@ impl Office {
         let simulator = Arc::new(Mutex::new(simulator));
         tokio::spawn(serve(listener, Arc::clone(&simulator)));
         let tenant = host(folder.path()).await?;
-        Ok(Self { simulator, address, folder, tenant })
+        Ok(Self {
+            simulator,
+            address,
+            folder,
+            tenant,
+        })
     }
 
     /// The same office with a new host, as after a restart.
     pub async fn reopened(self) -> Result<Self, Trouble> {
-        let Self { simulator, address, folder, tenant } = self;
+        let Self {
+            simulator,
+            address,
+            folder,
+            tenant,
+        } = self;
         drop(tenant);
         let tenant = host(folder.path()).await?;
-        Ok(Self { simulator, address, folder, tenant })
+        Ok(Self {
+            simulator,
+            address,
+            folder,
+            tenant,
+        })
     }
 
     /// The services, for whoever works with them. Let go of it before the next pass.
     pub fn services(&self) -> MutexGuard<'_, Simulator> {
-        self.simulator.lock().unwrap_or_else(PoisonError::into_inner)
+        self.simulator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the services listen.
@@ -89,7 +106,9 @@ impl Office {
 
     /// The mailbox of this name.
     pub fn mailbox(&self, name: &str) -> Result<&Mailbox, Trouble> {
-        self.tenant.mailbox(name).ok_or_else(|| format!("no mailbox `{name}`").into())
+        self.tenant
+            .mailbox(name)
+            .ok_or_else(|| format!("no mailbox `{name}`").into())
     }
 
     /// A whole pass.
@@ -115,13 +134,19 @@ impl Office {
             findings.extend(page);
         }
         pass.close().await;
-        Ok(Ran { report, operations, findings })
+        Ok(Ran {
+            report,
+            operations,
+            findings,
+        })
     }
 }
 
 /// The time on the wall, as the simulator's people have it.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
@@ -129,9 +154,17 @@ async fn host(folder: &Path) -> Result<Tenant, Trouble> {
     let store = SqliteStore::open(&folder.join("contact-sync.db"))?;
     let plugin = contact_sync_artifact::COMPONENT.to_vec();
     let host = Host::new(HostSettings::usual(plugin, Arc::new(store))).await?;
-    let config = Config::load(&folder.join("contact-sync.toml"))
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-    let tenant = config.tenants.first().ok_or("the configuration names no tenant")?;
+    let config = Config::load(&folder.join("contact-sync.toml")).map_err(|errors| {
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    let tenant = config
+        .tenants
+        .first()
+        .ok_or("the configuration names no tenant")?;
     Ok(host.tenant(tenant)?)
 }
 
@@ -142,7 +175,10 @@ fn write_config(
     addresses: &[&str],
 ) -> Result<(), Trouble> {
     let (directory, client, secret) = simulator.graph.application();
-    fs::write(folder.join("flowfact-token"), simulator.flowfact.platform_token())?;
+    fs::write(
+        folder.join("flowfact-token"),
+        simulator.flowfact.platform_token(),
+    )?;
     fs::write(folder.join("office365-secret"), secret)?;
     let mut config = format!(
         "store = \"contact-sync.db\"\n\n[[tenant]]\nid = \"muster-immobilien\"\n\n\

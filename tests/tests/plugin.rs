@@ -22,7 +22,11 @@ fn object(value: Value) -> Map<String, Value> {
 /// An office in which both sides have contacts, a third of them the same people.
 async fn furnished(contacts: usize) -> Office {
     let office = Office::open(11, &[ANNA]).await.expect("an office");
-    let sizes = Sizes { crm: contacts, mailbox: contacts, shared: contacts / 3 };
+    let sizes = Sizes {
+        crm: contacts,
+        mailbox: contacts,
+        shared: contacts / 3,
+    };
     let people = population(11, sizes);
     let mut services = office.services();
     services.graph.quirks.requests_per_ten_minutes_max = None;
@@ -40,7 +44,12 @@ async fn furnished(contacts: usize) -> Office {
 async fn a_second_sync_writes_nothing() {
     let office = furnished(60).await;
     let first = office.run("anna", Mode::Sync).await.expect("a first pass");
-    assert_eq!(first.report.outcome, Outcome::Complete, "{:?}", first.findings);
+    assert_eq!(
+        first.report.outcome,
+        Outcome::Complete,
+        "{:?}",
+        first.findings
+    );
     assert!(first.operations.len() >= 40, "{}", first.operations.len());
     let before = office.services().take_counters();
     assert!(before.writes() > 0);
@@ -52,7 +61,13 @@ async fn a_second_sync_writes_nothing() {
 
     let quiet = office.run("anna", Mode::Sync).await.expect("a quiet pass");
     assert_eq!(quiet.operations, []);
-    let asked: u32 = quiet.report.counts.usage.iter().map(|usage| usage.requests).sum();
+    let asked: u32 = quiet
+        .report
+        .counts
+        .usage
+        .iter()
+        .map(|usage| usage.requests)
+        .sum();
     assert!(asked <= 3, "{asked} requests");
     assert!(quiet.report.counts.store_commits <= 1);
 }
@@ -95,14 +110,18 @@ async fn edits_deletions_and_markers_travel_through_two_mailboxes() {
         let services = office.services();
         let contacts = services.graph.contacts(address);
         contacts.into_iter().find(|(_, contact)| {
-            contact.get("emailAddresses").is_some_and(|emails| emails.to_string().contains(email))
+            contact
+                .get("emailAddresses")
+                .is_some_and(|emails| emails.to_string().contains(email))
         })
     };
     let (erika, _) = outlook(ANNA, "erika@").expect("Erika is in Anna's mailbox");
     let (hans, _) = outlook(BERND, "hans@").expect("Hans is in Bernd's mailbox");
     {
         let mut services = office.services();
-        services.graph.edit(ANNA, &erika, &object(json!({"jobTitle": "Notarin"})), now());
+        services
+            .graph
+            .edit(ANNA, &erika, &object(json!({"jobTitle": "Notarin"})), now());
         services.graph.delete(BERND, &hans, now());
         services.flowfact.remove_marker(&ids[2], ANNA, now());
     }
@@ -111,10 +130,23 @@ async fn edits_deletions_and_markers_travel_through_two_mailboxes() {
         assert_eq!(ran.report.outcome, Outcome::Complete, "{:?}", ran.findings);
     }
     let (_, erika) = outlook(BERND, "erika@").expect("Erika is in Bernd's mailbox");
-    assert_eq!(erika.get("jobTitle"), Some(&json!("Notarin")), "an edit reaches the other mailbox");
-    assert!(outlook(ANNA, "hans@").is_none(), "a deletion reaches the other mailbox");
-    assert!(office.services().flowfact.trash().contains_key(&ids[1]), "softly");
-    assert!(outlook(ANNA, "ute@").is_some(), "a marker taken away deletes nothing");
+    assert_eq!(
+        erika.get("jobTitle"),
+        Some(&json!("Notarin")),
+        "an edit reaches the other mailbox"
+    );
+    assert!(
+        outlook(ANNA, "hans@").is_none(),
+        "a deletion reaches the other mailbox"
+    );
+    assert!(
+        office.services().flowfact.trash().contains_key(&ids[1]),
+        "softly"
+    );
+    assert!(
+        outlook(ANNA, "ute@").is_some(),
+        "a marker taken away deletes nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,22 +155,40 @@ async fn ten_thousand_contacts_are_imported() {
     {
         let mut services = office.services();
         services.graph.quirks.requests_per_ten_minutes_max = None;
-        let sizes = Sizes { crm: 0, mailbox: 10_000, shared: 0 };
+        let sizes = Sizes {
+            crm: 0,
+            mailbox: 10_000,
+            shared: 0,
+        };
         for properties in population(5, sizes).mailbox {
             services.graph.create(ANNA, &properties, now());
         }
     }
     let ran = office.run("anna", Mode::Sync).await.expect("a first pass");
-    assert_eq!(ran.report.outcome, Outcome::Complete, "{:?}", ran.findings.first());
-    let created = ran.operations.iter().filter(|o| o.action == Action::Create && o.side == Side::Crm);
-    let asked = ran.findings.iter().filter(|f| f.code.contains("match") || f.code == "namesake");
+    assert_eq!(
+        ran.report.outcome,
+        Outcome::Complete,
+        "{:?}",
+        ran.findings.first()
+    );
+    let created = ran
+        .operations
+        .iter()
+        .filter(|o| o.action == Action::Create && o.side == Side::Crm);
+    let asked = ran
+        .findings
+        .iter()
+        .filter(|f| f.code.contains("match") || f.code == "namesake");
     let counts = &ran.report.counts;
     assert_eq!(created.count(), 10_000 - asked.count());
     assert!(counts.crm.created >= 9_900, "{}", counts.crm.created);
     // A commit of intents and one of links for each batch, never one for each contact.
     assert!(counts.store_commits <= 1_100, "{}", counts.store_commits);
     let writes = office.services().counters().writes();
-    assert!(writes <= u64::from(counts.crm.created) + 1, "one write for each contact: {writes}");
+    assert!(
+        writes <= u64::from(counts.crm.created) + 1,
+        "one write for each contact: {writes}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +198,13 @@ async fn a_wrong_token_a_page_of_html_and_a_dead_port_are_told() {
         ("/search-service/", "flowfact"),
         ("/contacts/delta", "graph"),
     ] {
-        let html = Fault::Garbled { body: b"<html><body>Proxy error</body></html>".to_vec() };
-        office.services().faults.script(Matcher::url(url), 0, 50, html);
+        let html = Fault::Garbled {
+            body: b"<html><body>Proxy error</body></html>".to_vec(),
+        };
+        office
+            .services()
+            .faults
+            .script(Matcher::url(url), 0, 50, html);
         let ended = office.run("anna", Mode::Sync).await;
         let told = match ended {
             Ok(ran) => format!("{:?}", ran.report.outcome),
@@ -159,7 +214,10 @@ async fn a_wrong_token_a_page_of_html_and_a_dead_port_are_told() {
         office.services().faults.clear();
     }
     office.services().flowfact.revoke_tokens();
-    let ran = office.run("anna", Mode::Sync).await.expect("a revoked token is exchanged once more");
+    let ran = office
+        .run("anna", Mode::Sync)
+        .await
+        .expect("a revoked token is exchanged once more");
     assert_eq!(ran.report.outcome, Outcome::Complete);
 
     std::fs::write(office.folder().join("flowfact-token"), "wrong").expect("a wrong token");
@@ -167,7 +225,13 @@ async fn a_wrong_token_a_page_of_html_and_a_dead_port_are_told() {
     let error = other.mailbox("anna").expect("the mailbox").check().await;
     let checkup = error.expect("a checkup says what is wrong instead of failing");
     assert!(!checkup.ready);
-    assert!(checkup.findings.iter().any(|finding| finding.code == "crm-unreachable"), "{checkup:?}");
+    assert!(
+        checkup
+            .findings
+            .iter()
+            .any(|finding| finding.code == "crm-unreachable"),
+        "{checkup:?}"
+    );
 }
 
 /// A host that we did not write must be able to load it: nothing beyond WASI 0.2 and our own store.
@@ -190,10 +254,24 @@ fn the_component_imports_wasi_and_its_store_and_nothing_else() {
             _ => {}
         }
     }
-    assert!(names.iter().any(|name| name == "contact-sync:plugin/store@0.1.0"), "{names:#?}");
+    assert!(
+        names
+            .iter()
+            .any(|name| name == "contact-sync:plugin/store@0.1.0"),
+        "{names:#?}"
+    );
     for name in &names {
-        let is_ours = ["contact-sync:plugin/store@0.1.0", "contact-sync:plugin/types@0.1.0"];
-        let wasi = ["wasi:cli/", "wasi:clocks/", "wasi:http/", "wasi:io/", "wasi:random/"];
+        let is_ours = [
+            "contact-sync:plugin/store@0.1.0",
+            "contact-sync:plugin/types@0.1.0",
+        ];
+        let wasi = [
+            "wasi:cli/",
+            "wasi:clocks/",
+            "wasi:http/",
+            "wasi:io/",
+            "wasi:random/",
+        ];
         let is_wasi = wasi.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.");
         assert!(is_ours.contains(&name.as_str()) || is_wasi, "{name}");
     }

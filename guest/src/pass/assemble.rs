@@ -415,7 +415,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     // ---- what is to be done ---------------------------------------------------------------------------------
 
-    pub(super) fn plan(&mut self) -> Result<Stage, Stop> {
+    pub(super) fn plan(&mut self) -> Result<Option<Stage>, Stop> {
         let pairs = self.pairs_to_decide();
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let rules = rules(&self.job, &self.mailbox, &begun.fields);
@@ -464,10 +464,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.tell_put_off();
             let outcome = self.outcome();
             self.finish(outcome);
-            return Ok(std::mem::replace(&mut self.stage, Stage::Remember));
+            return Ok(None);
         }
         self.tasks_total = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
-        Ok(Stage::Execute)
+        Ok(Some(Stage::Execute))
     }
 
     /// How a pass that got this far ends.
@@ -488,25 +488,22 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(mailbox) = gathered.mailbox.remove(&mailbox_id) else {
                 continue;
             };
-            match gathered.crm.remove(&crm_id) {
-                Some(crm) => {
-                    gathered.marked.remove(&crm_id);
-                    let (crm, mailbox) = (Half::Present(crm), Half::Present(mailbox));
-                    pairs.push(PackedPair {
-                        link: None,
-                        crm,
-                        mailbox,
-                    });
-                }
+            if let Some(crm) = gathered.crm.remove(&crm_id) {
+                gathered.marked.remove(&crm_id);
+                let (crm, mailbox) = (Half::Present(crm), Half::Present(mailbox));
+                pairs.push(PackedPair {
+                    link: None,
+                    crm,
+                    mailbox,
+                });
+            } else {
                 // Gone between the digest and the read: looked at again by the next pass.
-                None => {
-                    let put_off = PutOff {
-                        reason: "changed-meanwhile",
-                        problem: None,
-                        name: None,
-                    };
-                    self.put_off.insert(Source::Mailbox(mailbox_id), put_off);
-                }
+                let put_off = PutOff {
+                    reason: "changed-meanwhile",
+                    problem: None,
+                    name: None,
+                };
+                self.put_off.insert(Source::Mailbox(mailbox_id), put_off);
             }
         }
         for (id, mailbox) in std::mem::take(&mut gathered.mailbox) {
@@ -610,7 +607,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             }
             self.hold_back(&draft, &held);
-            let fields: FieldSet = held.iter().filter_map(emptied_field).collect();
+            let fields: FieldSet = held.iter().copied().filter_map(emptied_field).collect();
             if fields.len() == held.len() && self.replan(&mut draft, &fields) {
                 self.add_task(draft, planned, fields);
             }
@@ -622,8 +619,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let is_held = |operation: &Operation| match operation.action {
             Action::Update => held
                 .iter()
-                .any(|kind| emptied_field(kind).is_some() && kind.side() == operation.side),
-            _ => held.iter().any(|kind| emptied_field(kind).is_none()),
+                .any(|kind| emptied_field(*kind).is_some() && kind.side() == operation.side),
+            _ => held.iter().any(|kind| emptied_field(*kind).is_none()),
         };
         for operation in draft
             .operations
@@ -692,7 +689,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .iter()
             .filter(|operation| operation.state == OperationState::HeldBack)
             .collect();
-        let mut list = String::new();
+        let mut list = Vec::new();
         let (mut crm_deletions, mut mailbox_deletions, mut detachings, mut emptied) = (0, 0, 0, 0);
         for operation in held {
             match (operation.action, operation.side) {
@@ -707,16 +704,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     emptied += u32::try_from(empties.count()).unwrap_or(u32::MAX);
                 }
             }
-            list.push_str(&format!(
-                "{:?} {:?} {:?} {:?}\n",
-                operation.side,
-                operation.action,
-                operation.contact.crm_id,
-                operation.contact.mailbox_id
-            ));
+            let (side, action) = (operation.side, operation.action);
+            let (crm_id, mailbox_id) = (&operation.contact.crm_id, &operation.contact.mailbox_id);
+            list.extend(format!("{side:?} {action:?} {crm_id:?} {mailbox_id:?}\n").bytes());
         }
         self.approval_request = Some(ApprovalRequest {
-            token: format!("{:016x}", crate::contact::digest(list.as_bytes())),
+            token: format!("{:016x}", crate::contact::digest(&list)),
             crm_deletions,
             mailbox_deletions,
             detachings,
@@ -738,8 +731,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         // A trash that is as it was names nobody who is still in a bucket.
         let trash = self
             .gathered
-            .trash_has_changed
-            .then_some(&self.gathered.trash);
+            .trash
+            .has_changed
+            .then_some(&self.gathered.trash.ids);
         let gone: BTreeSet<&CrmId> = gone.chain(trash.into_iter().flatten()).collect();
         let mut buckets: BTreeMap<u8, Vec<Candidate<CrmId>>> = if begun.is_full {
             (0..=u8::MAX).map(|bucket| (bucket, Vec::new())).collect()
@@ -792,9 +786,9 @@ struct TaskDraft {
     operations: Vec<Operation>,
 }
 
-fn emptied_field(destruction: &Destruction) -> Option<Field> {
+fn emptied_field(destruction: Destruction) -> Option<Field> {
     match destruction {
-        Destruction::Emptying(_, field) => Some(*field),
+        Destruction::Emptying(_, field) => Some(field),
         Destruction::Deletion(_) | Destruction::Detaching => None,
     }
 }

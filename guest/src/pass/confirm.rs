@@ -33,9 +33,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(Stage::Confirm);
         }
         if !self.gathered.not_found.is_empty() {
-            let in_trash = |id: &CrmId| self.gathered.trash.contains(id);
-            if !self.gathered.trash_is_complete && !self.gathered.not_found.iter().all(in_trash) {
-                self.gathered.trash_must_complete = true;
+            let in_trash = |id: &CrmId| self.gathered.trash.ids.contains(id);
+            if !self.gathered.trash.is_complete && !self.gathered.not_found.iter().all(in_trash) {
+                self.gathered.trash.must_complete = true;
                 return Ok(Stage::ReadTrash(Some(1)));
             }
             self.classify_not_found()?;
@@ -81,9 +81,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.gathered.crm_queue.insert(crm_id.clone());
             }
         }
-        if self.gathered.trash_has_changed || begun.is_full {
+        if self.gathered.trash.has_changed || begun.is_full {
             for (id, _) in self.memory.tombstones()? {
-                let is_back = self.gathered.trash_is_complete && !self.gathered.trash.contains(&id);
+                let is_back =
+                    self.gathered.trash.is_complete && !self.gathered.trash.ids.contains(&id);
                 if is_back || self.gathered.crm_seen.contains(&id) {
                     self.gathered.crm_queue.insert(id);
                 }
@@ -158,7 +159,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     }
                     match link {
                         Some(link) => self.gathered.put_crm(link, Half::Present(contact)),
-                        None => self.gathered.put_new_crm(contact, true),
+                        None => self.gathered.put_new_crm(&contact, true),
                     }
                 }
                 (CrmRead::NotFound, Some(_)) => {
@@ -279,7 +280,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             None if marked => match self.gathered.crm.get(id).and_then(Packed::unpack) {
                 Some(mut contact) => {
                     contact.marked = Some(true);
-                    self.gathered.put_new_crm(contact, true);
+                    self.gathered.put_new_crm(&contact, true);
                 }
                 None => {
                     self.gathered.crm_queue.insert(id.clone());
@@ -322,7 +323,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let links = self.memory.links(&ids)?;
         for (id, link) in ids.into_iter().zip(links) {
             let Some(link) = link.found() else { continue };
-            let half = if self.gathered.trash.contains(&id) {
+            let half = if self.gathered.trash.ids.contains(&id) {
                 Half::Deleted
             } else {
                 Half::Astray

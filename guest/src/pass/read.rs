@@ -20,10 +20,10 @@ const TRASH_OVERLAP_MS: i64 = 600_000;
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     // ---- the CRM ----------------------------------------------------------------------------------------
 
-    pub(super) fn read_crm(&mut self, cursor: Option<CrmCursor>) -> Result<Stage, Stop> {
+    pub(super) fn read_crm(&mut self, cursor: Option<&CrmCursor>) -> Result<Stage, Stop> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let position = begun.state.crm_position.as_ref().filter(|_| !begun.is_full);
-        let page = self.crm.changes(position, cursor.as_ref())?;
+        let page = self.crm.changes(position, cursor)?;
         let ids: Vec<CrmId> = page
             .contacts
             .iter()
@@ -83,7 +83,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         self.findings.push(damaged_link(&contact.id));
                     }
                 }
-                gathered.put_new_crm(contact, begun.is_first || !begun.is_full);
+                gathered.put_new_crm(&contact, begun.is_first || !begun.is_full);
             }
         }
     }
@@ -108,10 +108,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .begun
                 .as_ref()
                 .is_some_and(|begun| begun.state.trash.as_ref() == Some(&answer.mark));
-            self.gathered.trash_is_complete = answer.pages <= 1;
-            self.gathered.trash_mark = Some(answer.mark.clone());
+            self.gathered.trash.is_complete = answer.pages <= 1;
+            self.gathered.trash.mark = Some(answer.mark.clone());
             if !is_known {
-                self.gathered.trash_has_changed = true;
+                self.gathered.trash.has_changed = true;
             }
             if !is_explained && self.knows_pairs() {
                 return Ok(Stage::ReadTrash(Some(1)));
@@ -122,14 +122,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if next <= answer.pages {
             return Ok(Stage::ReadTrash(Some(next)));
         }
-        self.gathered.trash_is_complete = true;
+        self.gathered.trash.is_complete = true;
         Ok(self.after_trash())
     }
 
     /// Where the trash was read to its end because of contacts that were not found, confirming goes
     /// on; else the mailbox is next.
     fn after_trash(&self) -> Stage {
-        if self.gathered.trash_must_complete {
+        if self.gathered.trash.must_complete {
             return Stage::Confirm;
         }
         let position = self.begun.as_ref().and_then(|begun| {
@@ -148,7 +148,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .begun
             .as_ref()
             .is_some_and(|begun| begun.state.trash.as_ref() == Some(&page.mark));
-        self.gathered.trash.extend(ids.iter().cloned());
+        self.gathered.trash.ids.extend(ids.iter().cloned());
         if is_known || !self.knows_pairs() {
             return Ok(());
         }
@@ -170,9 +170,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     pub(super) fn read_mailbox(
         &mut self,
-        position: Option<MailboxPosition>,
+        position: Option<&MailboxPosition>,
     ) -> Result<Stage, Stop> {
-        let page = self.mailbox.changes(position.as_ref())?;
+        let page = self.mailbox.changes(position)?;
         let next = match page.next {
             MailboxNext::Expired => return Ok(self.begin_anew()),
             MailboxNext::Page(position) => Stage::ReadMailbox(Some(position)),
@@ -302,13 +302,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     // ---- what a full read did not show ------------------------------------------------------------------------
 
     /// One page of the pairs: a half that a full read did not show is a hint, to be confirmed by id.
-    pub(super) fn find_missing(&mut self, after: Option<String>) -> Result<Stage, Stop> {
-        let (links, next) = self.memory.pairs(after.as_deref())?;
+    pub(super) fn find_missing(&mut self, after: Option<&str>) -> Result<Stage, Stop> {
+        let (links, next) = self.memory.pairs(after)?;
         for link in links.into_iter().filter_map(Stored::found) {
             if link.is_tombstone() {
                 continue;
             }
-            self.gathered.links_seen = self.gathered.links_seen.saturating_add(1);
             if !self.gathered.crm_seen.contains(&link.crm_id) {
                 self.gathered.crm_queue.insert(link.crm_id.clone());
             }
@@ -357,7 +356,7 @@ impl Gathered {
     pub(super) fn put_crm(&mut self, link: Link, half: Half<CrmContact>) {
         let id = link.crm_id.clone();
         if let Some(pair) = self.pairs.get_mut(&id) {
-            pair.crm = half.pack()
+            pair.crm = half.pack();
         } else {
             let pair = Pair {
                 link: Some(link),
@@ -372,7 +371,7 @@ impl Gathered {
     pub(super) fn put_mailbox(&mut self, link: Link, half: Half<MailboxContact>) {
         let id = link.crm_id.clone();
         if let Some(pair) = self.pairs.get_mut(&id) {
-            pair.mailbox = half.pack()
+            pair.mailbox = half.pack();
         } else {
             let pair = Pair {
                 link: Some(link),
@@ -384,7 +383,7 @@ impl Gathered {
     }
 
     /// Keeps a CRM contact without link: whole where it may be needed, else its digest is enough.
-    pub(super) fn put_new_crm(&mut self, contact: CrmContact, keep: bool) {
+    pub(super) fn put_new_crm(&mut self, contact: &CrmContact, keep: bool) {
         let is_marked = contact.marked == Some(true);
         if is_marked {
             self.marked.insert(contact.id.clone());
@@ -392,7 +391,7 @@ impl Gathered {
             self.marked.remove(&contact.id);
         }
         if keep || is_marked {
-            self.crm.insert(contact.id.clone(), Packed::new(&contact));
+            self.crm.insert(contact.id.clone(), Packed::new(contact));
         } else {
             self.crm.remove(&contact.id);
         }

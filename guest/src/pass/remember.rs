@@ -57,14 +57,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let waiting = not_due.map(|(source, _)| source).filter(is_waiting).count();
         self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
-        state.marker = marker(&self.job).clone();
-        state.fields = begun.fields.clone();
+        state.marker.clone_from(marker(&self.job));
+        state.fields.clone_from(&begun.fields);
         let gathered = &self.gathered;
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
         state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
-        state.trash = gathered.trash_mark.clone().or(state.trash);
+        state.trash = gathered.trash.mark.clone().or(state.trash);
         state.marker_slice = gathered.next_slice.unwrap_or(state.marker_slice);
-        state.approval_request = self.approval_request.clone();
+        state.approval_request.clone_from(&self.approval_request);
         if begun.is_full {
             state.last_full = Some(now);
             if state.approval_request.is_none() {

@@ -13,7 +13,11 @@ use serde_json::{Map, Value, json};
 
 const ANNA: &str = "anna@makler.example";
 const SEED: u64 = 7;
-const SIZES: Sizes = Sizes { crm: 140, mailbox: 120, shared: 40 };
+const SIZES: Sizes = Sizes {
+    crm: 140,
+    mailbox: 120,
+    shared: 40,
+};
 
 /// Operations of one kind that are shown; of the others, how many there are.
 const SHOWN_MAX: usize = 4;
@@ -30,10 +34,15 @@ async fn main() -> Result<(), Trouble> {
     markers(&office, &cast).await?;
     deletions(&office, &cast).await?;
     quiet(&office).await?;
-    println!("All of it took {:.1} s. Nothing left this machine.\n", begun.elapsed().as_secs_f64());
+    println!(
+        "All of it took {:.1} s. Nothing left this machine.\n",
+        begun.elapsed().as_secs_f64()
+    );
     println!("What next?");
     println!("  cargo test                                      everything above and more, proven");
-    println!("  cargo run --bin simulator -- --contacts 500     both services, for your own client");
+    println!(
+        "  cargo run --bin simulator -- --contacts 500     both services, for your own client"
+    );
     println!("  cargo run --bin contact-sync -- example-config  connect a real company: README.md");
     Ok(())
 }
@@ -99,18 +108,34 @@ fn furnish(office: &Office) -> Cast {
     );
     let brandt = json!({"givenName": "Miriam", "surname": "Brandt",
         "emailAddresses": [{"address": "miriam@brandt.example", "name": "Miriam"}]});
-    let brandt = services.graph.create(ANNA, &object(brandt), now()).unwrap_or_default();
-    Cast { krueger, weber, sommer, vogt, brandt }
+    let brandt = services
+        .graph
+        .create(ANNA, &object(brandt), now())
+        .unwrap_or_default();
+    Cast {
+        krueger,
+        weber,
+        sommer,
+        vogt,
+        brandt,
+    }
 }
 
 fn introduce(office: &Office) {
     let services = office.services();
     title("Two address books");
-    println!("FLOWFACT holds {} contacts of an estate agency; some carry the marker of Anna's",
-        services.flowfact.contact_count());
-    println!("mailbox. Her Outlook holds {}. Some people are in both, written differently.",
-        services.graph.contact_count(ANNA));
-    println!("Both services are simulated on http://{}; the sync is the real", office.address());
+    println!(
+        "FLOWFACT holds {} contacts of an estate agency; some carry the marker of Anna's",
+        services.flowfact.contact_count()
+    );
+    println!(
+        "mailbox. Her Outlook holds {}. Some people are in both, written differently.",
+        services.graph.contact_count(ANNA)
+    );
+    println!(
+        "Both services are simulated on http://{}; the sync is the real",
+        office.address()
+    );
     println!("component, sandboxed in wasmtime, and its memory is an SQLite file.");
 }
 
@@ -121,7 +146,10 @@ async fn first_sync(office: &Office) -> Result<(), Trouble> {
     show_plan(&preview.operations);
     let ran = office.run("anna", Mode::Sync).await?;
     println!("\nDone: {}", counted(&ran.report));
-    ensure(preview.operations.len() == ran.operations.len(), "sync does what preview has shown")?;
+    ensure(
+        preview.operations.len() == ran.operations.len(),
+        "sync does what preview has shown",
+    )?;
     println!("\nWhat did not fit, or could not be read, stays in FLOWFACT and is told:\n");
     show_findings(&ran.findings);
     Ok(())
@@ -132,16 +160,34 @@ async fn edits(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     let outlook = outlook_id(office, "Krüger")?;
     {
         let mut services = office.services();
-        println!("Anna adds a job title to Sabine Krüger in Outlook; a colleague changes her company in");
+        println!(
+            "Anna adds a job title to Sabine Krüger in Outlook; a colleague changes her company in"
+        );
         println!("FLOWFACT. Different fields: no conflict, and nobody loses anything.\n");
-        services.graph.edit(ANNA, &outlook, &object(json!({"jobTitle": "Geschäftsführerin"})), now());
-        services.flowfact.edit(&cast.krueger, "company", json!(["Krüger & Söhne GmbH"]), now());
+        services.graph.edit(
+            ANNA,
+            &outlook,
+            &object(json!({"jobTitle": "Geschäftsführerin"})),
+            now(),
+        );
+        services.flowfact.edit(
+            &cast.krueger,
+            "company",
+            json!(["Krüger & Söhne GmbH"]),
+            now(),
+        );
     }
     let ran = office.run("anna", Mode::Sync).await?;
     show_changes(&ran);
     let services = office.services();
-    let company = services.graph.contact(ANNA, &outlook).and_then(|c| c.get("companyName").cloned());
-    ensure(company == Some(json!("Krüger & Söhne GmbH")), "the company has reached Outlook")?;
+    let company = services
+        .graph
+        .contact(ANNA, &outlook)
+        .and_then(|c| c.get("companyName").cloned());
+    ensure(
+        company == Some(json!("Krüger & Söhne GmbH")),
+        "the company has reached Outlook",
+    )?;
     let phones = services.flowfact.values(&cast.krueger, "phones");
     ensure(phones.len() == 4, "no phone number is lost")?;
     println!("\nHer four phone numbers in FLOWFACT are untouched, down to `0221 / 88 99-0`.");
@@ -155,7 +201,9 @@ async fn conflict(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     {
         let mut services = office.services();
         let number = |number: &str| json!([{"type": "mobile", "number": number}]);
-        services.flowfact.edit(&cast.weber, "phones", number("0171 5550999"), now());
+        services
+            .flowfact
+            .edit(&cast.weber, "phones", number("0171 5550999"), now());
         let edit = json!({"mobilePhone": "+49 171 5550777"});
         services.graph.edit(ANNA, &outlook, &object(edit), now());
     }
@@ -181,7 +229,9 @@ async fn markers(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     show_changes(&ran);
     outlook_id(office, "Vogt")?;
     outlook_id(office, "Sommer")?;
-    println!("\nKlaus Vogt is in Outlook now. Petra Sommer stays on both sides, and each goes its own way.");
+    println!(
+        "\nKlaus Vogt is in Outlook now. Petra Sommer stays on both sides, and each goes its own way."
+    );
     Ok(())
 }
 
@@ -195,9 +245,17 @@ async fn deletions(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     }
     let ran = office.run("anna", Mode::Sync).await?;
     show_changes(&ran);
-    ensure(outlook_id(office, "Weber").is_err(), "Jonas Weber has left Outlook")?;
-    ensure(office.services().flowfact.trash().len() == 2, "both are in FLOWFACT's trash")?;
-    println!("\nSoftly: into the trash of each service, confirmed by id, and kept whole in the journal.");
+    ensure(
+        outlook_id(office, "Weber").is_err(),
+        "Jonas Weber has left Outlook",
+    )?;
+    ensure(
+        office.services().flowfact.trash().len() == 2,
+        "both are in FLOWFACT's trash",
+    )?;
+    println!(
+        "\nSoftly: into the trash of each service, confirmed by id, and kept whole in the journal."
+    );
     println!("More than a tenth of the address book at once would wait for a person instead.");
     Ok(())
 }
@@ -211,7 +269,13 @@ async fn quiet(office: &Office) -> Result<(), Trouble> {
     let counters = office.services().take_counters();
     ensure(counters.writes() == 0, "a quiet pass writes nothing")?;
     ensure(ran.operations.is_empty(), "a quiet pass plans nothing")?;
-    let requests: u32 = ran.report.counts.usage.iter().map(|usage| usage.requests).sum();
+    let requests: u32 = ran
+        .report
+        .counts
+        .usage
+        .iter()
+        .map(|usage| usage.requests)
+        .sum();
     println!(
         "A quiet pass: {requests} requests, 0 writes, {} rows read from the store, {} commit.",
         ran.report.counts.store_reads, ran.report.counts.store_commits
@@ -227,7 +291,10 @@ async fn quiet(office: &Office) -> Result<(), Trouble> {
 // ---- telling ----------------------------------------------------------------------------------------
 
 fn title(text: &str) {
-    println!("\n── {text} {}\n", "─".repeat(74_usize.saturating_sub(text.chars().count())));
+    println!(
+        "\n── {text} {}\n",
+        "─".repeat(74_usize.saturating_sub(text.chars().count()))
+    );
 }
 
 fn show_plan(operations: &[Operation]) {
@@ -263,7 +330,12 @@ fn what(operation: &Operation) -> String {
 
 fn show_changes(ran: &Ran) {
     for operation in &ran.operations {
-        println!("  {}: {}  ({})", operation.contact.label, what(operation), operation.reason);
+        println!(
+            "  {}: {}  ({})",
+            operation.contact.label,
+            what(operation),
+            operation.reason
+        );
         for change in &operation.changes {
             println!(
                 "      {:?}: {} → {}",
@@ -283,7 +355,10 @@ fn show_findings(findings: &[Finding]) {
     for (code, findings) in codes {
         println!("  {:>4} × {code}", findings.len());
         for finding in findings.iter().take(2) {
-            let label = finding.contact.as_ref().map_or("", |contact| contact.label.as_str());
+            let label = finding
+                .contact
+                .as_ref()
+                .map_or("", |contact| contact.label.as_str());
             println!("         {label}: {}", finding.message);
         }
     }
@@ -315,12 +390,18 @@ fn outlook_id(office: &Office, surname: &str) -> Result<String, Trouble> {
     let found = contacts
         .into_iter()
         .find(|(_, contact)| contact.get("surname").and_then(Value::as_str) == Some(surname));
-    found.map(|(id, _)| id).ok_or_else(|| format!("{surname} is not in Outlook").into())
+    found
+        .map(|(id, _)| id)
+        .ok_or_else(|| format!("{surname} is not in Outlook").into())
 }
 
 /// A story that is not true is not told.
 fn ensure(is_so: bool, what: &str) -> Result<(), Trouble> {
-    if is_so { Ok(()) } else { Err(format!("the demo went wrong: not so that {what}").into()) }
+    if is_so {
+        Ok(())
+    } else {
+        Err(format!("the demo went wrong: not so that {what}").into())
+    }
 }
 
 fn object(value: Value) -> Map<String, Value> {
