@@ -6,12 +6,14 @@
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|
+//! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
 //! | `hub` | several mailboxes around one CRM |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
 
 mod contract {
+    pub(crate) mod guard;
     pub(crate) mod hub;
     pub(crate) mod marking;
     pub(crate) mod matching;

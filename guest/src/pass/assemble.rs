@@ -12,7 +12,7 @@ use crate::links::{Answer, Caution, Link, Source, Stored, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::mapping;
 use crate::plan::guard::Destruction;
-use crate::plan::matching::{self, About, Candidate, Question};
+use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{self, Decision, Deed, Half, PackedPair};
 use crate::report::{
     Action, ApprovalRequest, ContactName, Failure, Finding, Operation, OperationState, Outcome,
@@ -271,6 +271,42 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for question in proposal.questions {
             self.ask(&question, &crm, &mailbox);
         }
+        self.ask_again(&proposal.unmatched_crm, &proposal.unmatched_mailbox)
+    }
+
+    /// A contact that was asked about because of a namesake in the first pass stays a question as long
+    /// as the namesake is there: it is not created because time goes by.
+    fn ask_again(&mut self, crm: &[CrmId], mailbox: &[MailboxId]) -> Result<(), Failure> {
+        let Some(begun) = &self.begun else {
+            return Ok(());
+        };
+        let is_asked = |source: &Source| {
+            let row = begun.pending.get(source);
+            row.is_some_and(|row| row.reason == Reason::Namesake.code())
+        };
+        let asked_crm: BTreeSet<&CrmId> = crm
+            .iter()
+            .filter(|id| is_asked(&Source::Crm((*id).clone())))
+            .collect();
+        let asked: BTreeSet<&MailboxId> = mailbox
+            .iter()
+            .filter(|id| is_asked(&Source::Mailbox((*id).clone())))
+            .collect();
+        if asked_crm.is_empty() && asked.is_empty() {
+            return Ok(());
+        }
+        let mut mailbox = self.mailbox_candidates();
+        mailbox.retain(|candidate| asked.contains(&candidate.id));
+        let has_namesake = |crm: &Candidate<CrmId>| {
+            let mut namesakes = mailbox.iter();
+            asked_crm.contains(&crm.id) || namesakes.any(|other| crm.has_name_of(other))
+        };
+        let mut crm = self.all_crm_candidates()?;
+        crm.retain(has_namesake);
+        let crm = self.without_partner(crm)?;
+        for question in matching::propose(&crm, &mailbox, true).questions {
+            self.ask(&question, &crm, &mailbox);
+        }
         Ok(())
     }
 
@@ -281,6 +317,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.begun
                 .as_ref()
                 .is_some_and(|begun| begun.answers.contains_key(id))
+                && !self.gathered.useless_answers.contains(id)
         };
         let matched = self.gathered.matched.iter();
         let taken: BTreeSet<&MailboxId> = matched.map(|(_, id)| id).collect();
@@ -302,29 +339,34 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect()
     }
 
-    /// CRM contacts, marked or not, that have no partner in this mailbox.
+    /// CRM contacts, marked or not, that have no partner in this mailbox and may be one of these.
     fn crm_candidates(
         &self,
         mailbox: &[Candidate<MailboxId>],
     ) -> Result<Vec<Candidate<CrmId>>, Failure> {
         let taken: BTreeSet<&CrmId> = self.gathered.matched.iter().map(|(crm, _)| crm).collect();
-        let is_free = |id: &CrmId| {
-            !taken.contains(id) && !self.gathered.withheld.contains(&Source::Crm(id.clone()))
+        let is_free = |candidate: &Candidate<CrmId>| {
+            let source = Source::Crm(candidate.id.clone());
+            !taken.contains(&candidate.id) && !self.gathered.withheld.contains(&source)
         };
         if self.is_first() {
-            let free = self
-                .gathered
-                .candidates
-                .values()
-                .filter(|candidate| self.gathered.crm.contains_key(&candidate.id));
-            return Ok(free
-                .filter(|candidate| is_free(&candidate.id))
+            let known = self.gathered.candidates.values();
+            return Ok(known
+                .filter(|candidate| self.gathered.crm.contains_key(&candidate.id))
+                .filter(|candidate| is_free(candidate))
                 .cloned()
                 .collect());
         }
         if mailbox.is_empty() {
             return Ok(Vec::new());
         }
+        let mut all = self.all_crm_candidates()?;
+        all.retain(is_free);
+        self.without_partner(matching::relevant(all, mailbox))
+    }
+
+    /// The digests of all CRM contacts, the newest ones of this pass.
+    fn all_crm_candidates(&self) -> Result<Vec<Candidate<CrmId>>, Failure> {
         let mut all: BTreeMap<CrmId, Candidate<CrmId>> = self
             .memory
             .candidates()?
@@ -333,16 +375,26 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .map(|candidate| (candidate.id.clone(), candidate))
             .collect();
         all.extend(self.gathered.candidates.clone());
-        all.retain(|id, _| is_free(id));
-        let relevant = matching::relevant(all.into_values().collect(), mailbox);
-        let ids: Vec<CrmId> = relevant
+        // A digest outlives its contact until the pass is remembered.
+        all.retain(|id, _| {
+            !self.gathered.trash.contains(id)
+                && !self.gathered.gone.contains(&Source::Crm(id.clone()))
+        });
+        Ok(all.into_values().collect())
+    }
+
+    fn without_partner(
+        &self,
+        candidates: Vec<Candidate<CrmId>>,
+    ) -> Result<Vec<Candidate<CrmId>>, Failure> {
+        let ids: Vec<CrmId> = candidates
             .iter()
             .map(|candidate| candidate.id.clone())
             .collect();
         let links = self.memory.links(&ids)?;
         let has_partner =
             |link: &Stored<Link>| matches!(link, Stored::Found(link) if !link.is_tombstone());
-        Ok(relevant
+        Ok(candidates
             .into_iter()
             .zip(links)
             .filter(|(_, link)| !has_partner(link))

@@ -207,6 +207,15 @@ fn cause_of_an_earlier_deletion_is_forgotten_with_the_restore() {
                 ..Expect::default()
             },
         )
+        .then(
+            [],
+            ANNA,
+            Expect {
+                operations: &["mailbox update erika: edited-in-crm"],
+                writes: &[(Kind::GraphUpdate, 1)],
+                ..Expect::default()
+            },
+        )
         .check();
 }
 

@@ -63,7 +63,7 @@ fn shared_address_and_equal_names_make_a_pair_that_is_filled_from_both_sides() {
                 "erika",
                 json!({"position": ["Leitung"], "department": ["Verkauf"],
                        "emails": ["erika@muster.example"],
-                       "phones": [{"type": "mobile", "number": "+49 171 2345678"}]}),
+                       "phones": [{"type": "mobile", "number": "0171 2345678"}]}),
             ),
             State::Outlook(
                 ANNA,

@@ -350,7 +350,7 @@ impl Stage {
         let name = format!("Ballast {number} {}", &mailbox[..1]);
         let properties = json!({
             "givenName": "Bo", "surname": name,
-            "emailAddresses": [{"address": format!("b{number}@{}", mailbox), "name": "Bo"}],
+            "emailAddresses": [{"address": format!("b{number}.{mailbox}"), "name": "Bo"}],
         });
         self.world.mailbox_create(mailbox, &properties);
         self.ballast += 1;

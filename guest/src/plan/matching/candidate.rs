@@ -136,6 +136,11 @@ impl<I> Candidate<I> {
         self.shares_address(other) || (has_name && self.has_names_of(other))
     }
 
+    /// Whether both have the same first and last name, whatever their company.
+    pub fn has_name_of<J>(&self, other: &Candidate<J>) -> bool {
+        self.first_name == other.first_name && self.last_name == other.last_name
+    }
+
     /// Whether the other was made from this: equal in content, or in names and an address or number
     /// (contract, section 7.3).
     pub fn is_copy<J>(&self, other: &Candidate<J>) -> bool {
