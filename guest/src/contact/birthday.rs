@@ -196,6 +196,8 @@ mod tests {
         for (seconds, expected) in [
             (1_540_767_600, day(2018, 10, 29)),
             (1_856_383_200, day(2028, 10, 29)),
+            // Midnight in winter time, said in summer time.
+            (1_540_764_000, day(2018, 10, 29)),
             (0, day(1970, 1, 1)),
             (-3600, day(1970, 1, 1)),
             (-2_208_992_400_i64, day(1900, 1, 1)),

@@ -491,6 +491,7 @@ mod tests {
             "030 1234 030 1235",
             "+49 221 123456 +49 172 1234567",
             "0221/8899/12",
+            "030/123",
             "0221 123456 ext. 12 ext. 13",
             // Without the trunk zero: an area code missing, or its zero, or a plus.
             "889900",
@@ -510,6 +511,8 @@ mod tests {
             assert_eq!(international(text), None, "{text:?}");
         }
         assert_eq!(read("0221 123456", "XX"), None);
+        // Argentina's 15 becomes a 9 in another place: a digit that the text does not have.
+        assert_eq!(read("011 15-2345-6789", "AR"), None);
         assert!(read("+49 221 123456", "XX").is_some());
     }
 

@@ -246,6 +246,40 @@ fn a_digest_is_stored_in_few_bytes_and_stays_the_same() {
     );
 }
 
+/// Whoever a large group is asked for, it answers as a small one does.
+#[test]
+fn a_large_group_knows_all_that_may_be_the_same() {
+    for (contact, other) in [
+        ("Erika Muster; e1", "Erika Muster; e1"),
+        ("Erika Muster; e1", "Erika -; e1"),
+        ("Erika Muster; e1", "- Muster; e1"),
+        ("Erika Muster; e1", "; e1"),
+        ("- Muster; e1", "Erika Muster; e1"),
+        ("- Muster; e1", "Erika -; e1"),
+        ("Erika -; e1", "- Muster; e1"),
+        ("Erika -; e1", "Erika Muster; e1"),
+        ("@ A; e1", "@ B; e1"),
+        ("@ A; e1", "; e1"),
+        ("; e1", "@ A; e1"),
+        ("; e1", "Erika Muster; e1"),
+    ] {
+        let contact = candidates(&[contact]);
+        // Alone, and among others that are somebody else.
+        let mut group = vec![other];
+        assert_eq!(short(&propose(&contact, &candidates(&group), false)), "0=0");
+        let stranger = if contact[0].kind() == Kind::Person {
+            "@ X; e1"
+        } else {
+            "X Y; e1"
+        };
+        group.extend([stranger; 40]);
+        let proposal = propose(&contact, &candidates(&group), false);
+        if contact[0].kind() != Kind::Nameless && other != "; e1" {
+            assert_eq!(proposal.pairs, [(0, 0)], "{contact:?} {other}");
+        }
+    }
+}
+
 /// One address shared by thousands on both sides, and one name: the square of it would not end
 /// within a test's patience.
 #[test]
@@ -281,7 +315,7 @@ fn contact() -> impl Strategy<Value = String> {
     let first = prop::sample::select(vec!["-", "Erika", "Max"]);
     let last = prop::sample::select(vec!["-", "Muster", "Beispiel"]);
     let company = prop::sample::select(vec!["", "@ A", "@ B"]);
-    let addresses = prop::sample::subsequence(vec!["e1", "e2", "e3", "p1", "p2"], 0..=2);
+    let addresses = prop::sample::subsequence(vec!["e1", "e2", "p1"], 0..=2);
     (first, last, company, addresses).prop_map(|(first, last, company, addresses)| {
         format!("{first} {last} {company}; {}", addresses.join(" "))
     })
@@ -291,12 +325,12 @@ proptest! {
     /// Large groups are looked up differently from small ones, and must say the same.
     #[test]
     fn every_contact_has_one_outcome_whatever_the_order(
-        (in_crm, shuffled) in prop::collection::vec(contact(), 0..40)
+        (in_crm, shuffled) in prop::collection::vec(contact(), 0..80)
             .prop_map(|texts| texts.iter().enumerate().map(|(index, text)| {
                 Candidate::of_crm(index, &crm(text), "DE")
             }).collect::<Vec<_>>())
             .prop_flat_map(|contacts| (Just(contacts.clone()), Just(contacts).prop_shuffle())),
-        mailbox in prop::collection::vec(contact(), 0..40),
+        mailbox in prop::collection::vec(contact(), 0..80),
         first_pass: bool,
     ) {
         let texts: Vec<&str> = mailbox.iter().map(String::as_str).collect();

@@ -11,7 +11,7 @@ use super::*;
 use crate::contact::{
     CrmAddress, CrmEmail, CrmKind, CrmPhone, MailboxEmail, Members, PostalAddress, Slot,
 };
-use crate::mapping::remember;
+use crate::mapping::{changed_in_crm, changed_in_mailbox, remember};
 
 const OFFICE_365: Shape = Shape {
     other_phone: false,
@@ -517,6 +517,40 @@ fn what_a_service_rewrote_is_no_edit_and_keeps_its_slot() {
 }
 
 #[test]
+fn a_borrowed_slot_belongs_to_the_value_that_stands_in_it() {
+    // The same number waits as a mobile one, for which there is no slot left.
+    let (before, view_before, base) = linked(&crm("mB mA xA"), &view(""), OFFICE_365);
+    assert_eq!(view_text(&view_before), "b1A m1B");
+    let fields = all_fields();
+    let edited = view("b1C m1B");
+    let merged = merge(input(Some(&base), &before, &edited, &fields));
+    assert_eq!(crm_text(&merged.crm), "mB mA xC");
+}
+
+#[test]
+fn what_cannot_be_read_is_no_change() {
+    let (crm_before, view_before) = (crm("oA mB"), view("b1A m1B"));
+    let base = base(&crm_before, &view_before);
+    let fields = all_fields();
+    for (crm_now, view_now, is_change) in [
+        ("oA mB", "b1A m1B", false),
+        ("mb oa", "b1a m1B", false),
+        ("o?A mB", "b1?C m1B", false),
+        ("oA mB o?C", "b1A m1B h1?C", false),
+        ("oC mB", "b1C m1B", true),
+        ("pA mB", "h1A m1B", true),
+        ("oA", "b1A", true),
+        ("oA mB xC", "b1A m1B o1C", true),
+    ] {
+        let expected = FieldSet::from_iter(is_change.then_some(Field::Phones));
+        let in_crm = changed_in_crm(&base, &crm(crm_now), &fields, "DE");
+        assert_eq!(in_crm, expected, "{crm_now}");
+        let in_mailbox = changed_in_mailbox(&base, &view(view_now), &fields, "DE");
+        assert_eq!(in_mailbox, expected, "{view_now}");
+    }
+}
+
+#[test]
 fn a_locked_field_is_read_and_never_written() {
     let (crm, view, base) = linked(&crm("oA"), &view(""), OFFICE_365);
     let mut edited = view.clone();
@@ -998,6 +1032,10 @@ fn a_company_gets_a_given_name_in_exchange_and_none_in_the_crm() {
     let merged = merge(input(Some(&base), &person, &view, &fields));
     assert_eq!(merged.view.texts[&Field::FirstName], "Erika");
     assert_eq!(merged.view.display_name.as_deref(), Some("Erika"));
+    // Known by the surname alone.
+    let surname = [(Field::Company, "Muster GmbH"), (Field::LastName, "Muster")];
+    let married = merge(input(Some(&base), &texts(&surname).0, &view, &fields));
+    assert!(!married.view.texts.contains_key(&Field::FirstName));
     // And a company again.
     let base = remember(&merged.crm, &merged.view, &merged.slots, &fields);
     let merged = merge(input(Some(&base), &crm, &merged.view, &fields));
