@@ -17,6 +17,7 @@ pub(crate) mod wit;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use semver::Version;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpHooks;
@@ -29,7 +30,7 @@ pub(crate) use sandbox::Sandbox;
 const FACE: &str = "contact-sync:plugin/sync@";
 
 /// The version of the package that this host speaks.
-const VERSION: &str = "0.1.0";
+const VERSION: Version = Version::new(0, 1, 0);
 
 /// How often running code looks up: how evenly passes share a core, and how soon one can be stopped.
 const TICK: Duration = Duration::from_millis(10);
@@ -84,7 +85,7 @@ pub enum PluginError {
     )]
     Version {
         /// The version that it exports.
-        found: String,
+        found: Version,
     },
     /// It wants what no plugin gets, or its interface differs in a detail.
     #[error("this plugin does not fit this host: {0}")]
@@ -104,7 +105,8 @@ impl PluginError {
             Self::NotAComponent(_) | Self::NoPlugin => {
                 "give the plugin's file, or leave the option out to run the built-in one"
             }
-            Self::Version { .. } => "take the plugin and the host from the same release",
+            Self::Version { found } if *found > VERSION => "take a newer host, or an older plugin",
+            Self::Version { .. } => "take a newer plugin",
             Self::Misfit(_) | Self::Start(_) => {
                 "take the plugin and the host from the same release; if they are, report this"
             }
@@ -233,14 +235,12 @@ fn engine() -> Result<Engine, PluginError> {
 
 fn check_version(engine: &Engine, component: &Component) -> Result<(), PluginError> {
     let face = component.component_type();
-    let found = face
-        .exports(engine)
-        .find_map(|(name, _)| name.strip_prefix(FACE));
+    let mut names = face.exports(engine);
+    let found = names.find_map(|(name, _)| Version::parse(name.strip_prefix(FACE)?).ok());
+    // As Cargo and the component model read versions: 0.1.1 may stand in for 0.1.0, 0.2.0 not.
     match found {
-        Some(VERSION) => Ok(()),
-        Some(found) => Err(PluginError::Version {
-            found: found.into(),
-        }),
+        Some(found) if (found.major, found.minor) == (VERSION.major, VERSION.minor) => Ok(()),
+        Some(found) => Err(PluginError::Version { found }),
         None => Err(PluginError::NoPlugin),
     }
 }

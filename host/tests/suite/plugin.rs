@@ -155,7 +155,7 @@ async fn another_version_is_named() {
     );
     assert_eq!(
         error.remedy(),
-        "take the plugin and the host from the same release"
+        "take a newer host, or an older plugin"
     );
 }
 
