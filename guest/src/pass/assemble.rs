@@ -377,7 +377,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         all.extend(self.gathered.candidates.clone());
         // A digest outlives its contact until the pass is remembered.
         all.retain(|id, _| {
-            !self.gathered.trash.contains(id)
+            !self.gathered.trash.ids.contains(id)
                 && !self.gathered.gone.contains(&Source::Crm(id.clone()))
         });
         Ok(all.into_values().collect())
