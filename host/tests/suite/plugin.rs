@@ -153,10 +153,7 @@ async fn another_version_is_named() {
         error.to_string(),
         "this plugin speaks version 0.2.0 of `contact-sync:plugin`; this host speaks 0.1.0"
     );
-    assert_eq!(
-        error.remedy(),
-        "take a newer host, or an older plugin"
-    );
+    assert_eq!(error.remedy(), "take a newer host, or an older plugin");
 }
 
 fn copy_as_next_version(from: &Path, to: &Path) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use contact_sync_host::Mode;
-use contact_sync_host::types::{Action, Finding, Operation, Outcome, Report, Side};
+use contact_sync_host::types::{Action, Field, Finding, Operation, Outcome, Report, Side};
 use contact_sync_tests::office::{Office, Ran, Trouble, now};
 use contact_sync_tests::people::{Sizes, population};
 use serde_json::{Map, Value, json};
@@ -50,13 +50,13 @@ async fn main() -> Result<(), Trouble> {
 /// The people of the story, by their ids.
 struct Cast {
     /// In FLOWFACT, marked for Anna.
-    krueger: String,
-    weber: String,
-    sommer: String,
+    kaestner: String,
+    wiegand: String,
+    sommerfeld: String,
     /// In FLOWFACT, not marked.
-    vogt: String,
+    voigtlaender: String,
     /// In Outlook.
-    brandt: String,
+    brandl: String,
 }
 
 fn furnish(office: &Office) -> Cast {
@@ -79,45 +79,45 @@ fn furnish(office: &Office) -> Cast {
         }
         id
     };
-    let krueger = contact(
+    let kaestner = contact(
         json!({
-            "firstName": ["Sabine"], "lastName": ["Krüger"], "company": ["Krüger Hausverwaltung"],
+            "firstName": ["Sabine"], "lastName": ["Kästner"], "company": ["Kästner Hausverwaltung"],
             "phones": [
                 {"type": "office", "number": "0221 / 88 99-0", "note": "Zentrale"},
                 {"type": "office", "number": "0221 889912"},
                 {"type": "office", "number": "0221 889913"},
                 {"type": "mobile", "number": "0172/1234567 privat"},
             ],
-            "emails": ["s.krueger@krueger.example", "info@krueger.example",
-                       "post@krueger.example", "rechnung@krueger.example"],
+            "emails": ["s.kaestner@kaestner.example", "info@kaestner.example",
+                       "post@kaestner.example", "rechnung@kaestner.example"],
         }),
         true,
     );
-    let weber = contact(
-        json!({"firstName": ["Jonas"], "lastName": ["Weber"], "emails": ["jonas@weber.example"],
+    let wiegand = contact(
+        json!({"firstName": ["Jonas"], "lastName": ["Wiegand"], "emails": ["jonas@wiegand.example"],
                "phones": [{"type": "mobile", "number": "0171 5550123"}]}),
         true,
     );
-    let sommer = contact(
-        json!({"firstName": ["Petra"], "lastName": ["Sommer"], "emails": ["p@sommer.example"]}),
+    let sommerfeld = contact(
+        json!({"firstName": ["Petra"], "lastName": ["Sommerfeld"], "emails": ["p@sommerfeld.example"]}),
         true,
     );
-    let vogt = contact(
-        json!({"firstName": ["Klaus"], "lastName": ["Vogt"], "emails": ["klaus@vogt.example"]}),
+    let voigtlaender = contact(
+        json!({"firstName": ["Klaus"], "lastName": ["Voigtländer"], "emails": ["klaus@voigtlaender.example"]}),
         false,
     );
-    let brandt = json!({"givenName": "Miriam", "surname": "Brandt",
-        "emailAddresses": [{"address": "miriam@brandt.example", "name": "Miriam"}]});
-    let brandt = services
+    let brandl = json!({"givenName": "Miriam", "surname": "Brandl",
+        "emailAddresses": [{"address": "miriam@brandl.example", "name": "Miriam"}]});
+    let brandl = services
         .graph
-        .create(ANNA, &object(brandt), now())
+        .create(ANNA, &object(brandl), now())
         .unwrap_or_default();
     Cast {
-        krueger,
-        weber,
-        sommer,
-        vogt,
-        brandt,
+        kaestner,
+        wiegand,
+        sommerfeld,
+        voigtlaender,
+        brandl,
     }
 }
 
@@ -157,11 +157,11 @@ async fn first_sync(office: &Office) -> Result<(), Trouble> {
 
 async fn edits(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     title("2  An edit on each side");
-    let outlook = outlook_id(office, "Krüger")?;
+    let outlook = outlook_id(office, "Kästner")?;
     {
         let mut services = office.services();
         println!(
-            "Anna adds a job title to Sabine Krüger in Outlook; a colleague changes her company in"
+            "Anna adds a job title to Sabine Kästner in Outlook; a colleague changes her company in"
         );
         println!("FLOWFACT. Different fields: no conflict, and nobody loses anything.\n");
         services.graph.edit(
@@ -171,9 +171,9 @@ async fn edits(office: &Office, cast: &Cast) -> Result<(), Trouble> {
             now(),
         );
         services.flowfact.edit(
-            &cast.krueger,
+            &cast.kaestner,
             "company",
-            json!(["Krüger & Söhne GmbH"]),
+            json!(["Kästner & Söhne GmbH"]),
             now(),
         );
     }
@@ -185,10 +185,10 @@ async fn edits(office: &Office, cast: &Cast) -> Result<(), Trouble> {
         .contact(ANNA, &outlook)
         .and_then(|c| c.get("companyName").cloned());
     ensure(
-        company == Some(json!("Krüger & Söhne GmbH")),
+        company == Some(json!("Kästner & Söhne GmbH")),
         "the company has reached Outlook",
     )?;
-    let phones = services.flowfact.values(&cast.krueger, "phones");
+    let phones = services.flowfact.values(&cast.kaestner, "phones");
     ensure(phones.len() == 4, "no phone number is lost")?;
     println!("\nHer four phone numbers in FLOWFACT are untouched, down to `0221 / 88 99-0`.");
     Ok(())
@@ -196,14 +196,14 @@ async fn edits(office: &Office, cast: &Cast) -> Result<(), Trouble> {
 
 async fn conflict(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     title("3  A conflict");
-    let outlook = outlook_id(office, "Weber")?;
-    println!("Both sides change the same phone number of Jonas Weber, differently.\n");
+    let outlook = outlook_id(office, "Wiegand")?;
+    println!("Both sides change the same phone number of Jonas Wiegand, differently.\n");
     {
         let mut services = office.services();
         let number = |number: &str| json!([{"type": "mobile", "number": number}]);
         services
             .flowfact
-            .edit(&cast.weber, "phones", number("0171 5550999"), now());
+            .edit(&cast.wiegand, "phones", number("0171 5550999"), now());
         let edit = json!({"mobilePhone": "+49 171 5550777"});
         services.graph.edit(ANNA, &outlook, &object(edit), now());
     }
@@ -219,35 +219,41 @@ async fn conflict(office: &Office, cast: &Cast) -> Result<(), Trouble> {
 
 async fn markers(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     title("4  A marker set, a marker removed");
-    println!("Klaus Vogt gets Anna's marker (Synchronisations-Merkmal); Petra Sommer loses it.\n");
+    println!(
+        "Klaus Voigtländer gets Anna's marker (Synchronisations-Merkmal); Petra Sommerfeld loses it.\n"
+    );
     {
         let mut services = office.services();
-        services.flowfact.set_marker(&cast.vogt, ANNA, now());
-        services.flowfact.remove_marker(&cast.sommer, ANNA, now());
+        services
+            .flowfact
+            .set_marker(&cast.voigtlaender, ANNA, now());
+        services
+            .flowfact
+            .remove_marker(&cast.sommerfeld, ANNA, now());
     }
     let ran = office.run("anna", Mode::Sync).await?;
     show_changes(&ran);
-    outlook_id(office, "Vogt")?;
-    outlook_id(office, "Sommer")?;
+    outlook_id(office, "Voigtländer")?;
+    outlook_id(office, "Sommerfeld")?;
     println!(
-        "\nKlaus Vogt is in Outlook now. Petra Sommer stays on both sides, and each goes its own way."
+        "\nKlaus Voigtländer is in Outlook now. Petra Sommerfeld stays on both sides, and each goes its own way."
     );
     Ok(())
 }
 
 async fn deletions(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     title("5  A deletion each way");
-    println!("Jonas Weber is deleted in FLOWFACT, Miriam Brandt in Outlook.\n");
+    println!("Jonas Wiegand is deleted in FLOWFACT, Miriam Brandl in Outlook.\n");
     {
         let mut services = office.services();
-        services.flowfact.delete(&cast.weber, now());
-        services.graph.delete(ANNA, &cast.brandt, now());
+        services.flowfact.delete(&cast.wiegand, now());
+        services.graph.delete(ANNA, &cast.brandl, now());
     }
     let ran = office.run("anna", Mode::Sync).await?;
     show_changes(&ran);
     ensure(
-        outlook_id(office, "Weber").is_err(),
-        "Jonas Weber has left Outlook",
+        outlook_id(office, "Wiegand").is_err(),
+        "Jonas Wiegand has left Outlook",
     )?;
     ensure(
         office.services().flowfact.trash().len() == 2,
@@ -338,13 +344,25 @@ fn show_changes(ran: &Ran) {
         );
         for change in &operation.changes {
             println!(
-                "      {:?}: {} → {}",
-                change.field,
+                "      {}: {} → {}",
+                field_name(change.field),
                 change.before.as_deref().unwrap_or("–"),
                 change.after.as_deref().unwrap_or("–")
             );
         }
     }
+}
+
+/// `AcademicTitle` as people read it: `academic title`.
+fn field_name(field: Field) -> String {
+    let mut name = String::new();
+    for character in format!("{field:?}").trim_start_matches("Field::").chars() {
+        if character.is_uppercase() && !name.is_empty() {
+            name.push(' ');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name
 }
 
 fn show_findings(findings: &[Finding]) {
