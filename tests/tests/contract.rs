@@ -11,6 +11,7 @@
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
+//! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 
 mod contract {
     pub(crate) mod guard;
@@ -18,5 +19,6 @@ mod contract {
     pub(crate) mod marking;
     pub(crate) mod matching;
     pub(crate) mod pairs;
+    pub(crate) mod safety;
     pub(crate) mod stage;
 }
