@@ -6,17 +6,23 @@
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|
+//! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
 //! | `hub` | several mailboxes around one CRM |
+//! | `input` | bad input: told, and nothing lost |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
+//! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 
 mod contract {
+    pub(crate) mod conflicts;
     pub(crate) mod guard;
     pub(crate) mod hub;
+    pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
     pub(crate) mod pairs;
+    pub(crate) mod safety;
     pub(crate) mod stage;
 }

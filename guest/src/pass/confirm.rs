@@ -79,6 +79,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.gathered.mailbox_queue.insert(mailbox_id.clone());
             if let Answer::Same(crm_id) = answer {
                 self.gathered.crm_queue.insert(crm_id.clone());
+                let link = self.memory.links(std::slice::from_ref(crm_id))?.pop();
+                // A partner that it had before: is it gone?
+                if let Some(link) = link.and_then(Stored::found) {
+                    self.gathered.mailbox_queue.insert(link.mailbox_id);
+                }
             }
         }
         if self.gathered.trash.has_changed || begun.is_full {
