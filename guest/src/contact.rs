@@ -21,6 +21,13 @@ use std::fmt;
 
 use crate::outside::Timestamp;
 
+/// Does the work that is the same for all contacts, so that the first one need not wait for it:
+/// loads what is known about phone numbers and countries.
+pub fn prepare() {
+    phone::prepare();
+    country::prepare();
+}
+
 /// What takes part in the sync (contract, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

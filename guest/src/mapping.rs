@@ -105,7 +105,6 @@ impl Base {
     pub fn keeping(mut self, previous: &Self) -> Self {
         let kept: Vec<Field> = previous.fields.difference(&self.fields).copied().collect();
         for field in kept {
-            self.forget(field);
             self.take_over(field, previous);
         }
         self

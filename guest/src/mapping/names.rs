@@ -203,6 +203,7 @@ fn joined(parts: &[&Option<String>], separator: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contact::Slot;
 
     fn view(names: &[(Field, &str)], display_name: &str, file_as: &str) -> View {
         let texts = names
@@ -223,23 +224,10 @@ mod tests {
         use Field::{AcademicTitle, Company, FirstName, LastName};
         let person = |surname| [(FirstName, "Erika"), (LastName, surname)];
         for (before, names_after, display_name, file_as) in [
-            // New.
-            (
-                View::default(),
-                &person("Muster")[..],
-                "Erika Muster",
-                "Muster, Erika",
-            ),
-            (
-                View::default(),
-                &[(Company, "Muster GmbH")],
-                "Muster GmbH",
-                "Muster GmbH",
-            ),
             // Derived.
             (
                 view(&person("Muster"), "Erika  Muster", "Muster, Erika"),
-                &person("Beispiel"),
+                &person("Beispiel")[..],
                 "Erika Beispiel",
                 "Beispiel, Erika",
             ),
@@ -293,6 +281,31 @@ mod tests {
                 view(names_after, display_name, file_as),
                 "{before:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_new_contact_is_shown_by_name_company_or_address() {
+        use Field::{Company, FirstName, LastName};
+        for (names, display_name, file_as) in [
+            (
+                &[(FirstName, "Erika"), (LastName, "Muster")][..],
+                "Erika Muster",
+                "Muster, Erika",
+            ),
+            (
+                &[(LastName, "Muster"), (Company, "M AG")],
+                "Muster",
+                "Muster",
+            ),
+            (&[(Company, "Muster GmbH")], "Muster GmbH", "Muster GmbH"),
+            (&[], "0221 1", "0221 1"),
+        ] {
+            let mut after = view(names, "", "");
+            after.phones.insert(Slot::HomePhone1, "0221 1".to_owned());
+            derive(&View::default(), false, &mut after, false);
+            let shown = [after.display_name.as_deref(), after.file_as.as_deref()];
+            assert_eq!(shown, [Some(display_name), Some(file_as)]);
         }
     }
 

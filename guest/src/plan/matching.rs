@@ -2,7 +2,13 @@
 //!
 //! All candidates of a pass are weighed together, so that their order does not matter. A pair is
 //! proposed only where each side has decided for the other; everything else that resembles somebody
-//! is a question, and only what resembles nobody is new.
+//! is a question, and only what resembles nobody is new. The codes of questions:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | `ambiguous-match` | several contacts of the other side may be this one |
+//! | `match-taken` | the one that may be this one resembles another contact as well, or more |
+//! | `namesake` | on a first pass: somebody of this name, and nothing else to tell by |
 
 mod candidate;
 mod index;

@@ -306,6 +306,9 @@ proptest! {
         if merged.slots.held().is_empty() {
             prop_assert!(agree(setting.input(Some(&next), &merged.crm, &merged.view)));
         }
+        for change in changes(&crm, &merged.crm) {
+            prop_assert!(!setting.locked.contains(&change.field), "{change:?}");
+        }
         let lost: Vec<&str> =
             merged.conflicts.iter().filter_map(|conflict| conflict.lost.as_deref()).collect();
         for field in &setting.fields {

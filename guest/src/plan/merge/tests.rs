@@ -250,6 +250,25 @@ fn a_first_pair_is_united_as_far_as_there_is_room() {
     }
 }
 
+#[test]
+fn what_does_not_fit_is_told_and_what_shares_a_slot_is_not() {
+    for row in [
+        "oA | ",
+        "oA oa | ",
+        "oA xa | ",
+        "oA oB oC | no-slot-left",
+        "mA mB xC | no-slot-left",
+        "oA oB pC pD xE | no-slot-left",
+        "oA fB | unknown-type",
+        "o?A oB | unreadable-phone",
+    ] {
+        let [before, expected] = columns(row);
+        let (crm, view, fields) = (crm(before), View::default(), all_fields());
+        let merged = merge(input(None, &crm, &view, &fields));
+        assert_eq!(codes(&merged).join(" "), expected, "{row}");
+    }
+}
+
 // ---- phones: a linked pair ----------------------------------------------------------------------
 
 /// What was agreed on (CRM | mailbox), what the mailbox's user made of it, and what the CRM then
@@ -287,6 +306,7 @@ fn an_edit_in_the_mailbox_reaches_the_crm() {
         "oa oA | b1A |  |  | both",
         // What cannot be read is neither an edit nor a clearing.
         "oa | b1A | b1?B | oa | both",
+        "oa | b1A | b2?B | oa | ews",
         "oa | b1A | b1?B b2C | oa oC | both",
         "o?A | b1B | b1B b2C | o?A oC | both",
     ] {
@@ -331,6 +351,7 @@ fn an_edit_in_the_crm_reaches_the_mailbox() {
         "oA oC | b1A | oA oC oD | b1A b2D | both",
         // The type changes the room, if there is room; a swap always works.
         "oA | b1A | pA | h1A | both",
+        "mA mB | m1A | mA pB | h1B m1A | both",
         "oA mB | b1A m1B | mA mB | b1A m1B | both",
         "oA mB | b1A m1B | mA oB | b1B m1A | both",
         "oA mB | b1A m1B | mC oB | b1B m1C | both",
@@ -525,6 +546,18 @@ fn a_borrowed_slot_belongs_to_the_value_that_stands_in_it() {
     let edited = view("b1C m1B");
     let merged = merge(input(Some(&base), &before, &edited, &fields));
     assert_eq!(crm_text(&merged.crm), "mB mA xC");
+}
+
+#[test]
+fn an_entry_that_is_no_number_at_all_clears_none() {
+    let (before, agreed) = (crm("oA mB"), view("b1A m1B"));
+    let base = base(&before, &agreed);
+    let mut now = crm("mB");
+    now.phones.push(CrmPhone::Opaque(json!(["0221", 100_001])));
+    let fields = all_fields();
+    let merged = merge(input(Some(&base), &now, &agreed, &fields));
+    assert_eq!((&merged.crm, &merged.view), (&now, &agreed));
+    assert_eq!(codes(&merged), ["unreadable-phone"]);
 }
 
 #[test]
@@ -795,6 +828,24 @@ fn parts_that_one_side_filled_are_merged() {
 }
 
 #[test]
+fn a_locked_address_is_not_completed() {
+    let full = address("Musterstr. 1", "50667", "Köln", "");
+    let in_crm = addresses(&[(CrmKind::Private, address("Musterstr. 1", "", "Köln", ""))]);
+    let in_mailbox = address_view(&[(Slot::HomeAddress, full)]);
+    let (fields, locked) = (all_fields(), FieldSet::from([Field::Addresses]));
+    for (winner, expected) in [(Side::Crm, &[][..]), (Side::Mailbox, &["locked-field"])] {
+        let input = Input {
+            locked: &locked,
+            winner,
+            ..input(None, &in_crm, &in_mailbox, &fields)
+        };
+        let merged = merge(input);
+        assert_eq!(merged.crm, in_crm, "{winner:?} wins");
+        assert_eq!(codes(&merged), expected, "{winner:?} wins");
+    }
+}
+
+#[test]
 fn an_address_that_cannot_be_found_again_is_held() {
     let cologne = address("Musterstr. 1", "50667", "Köln", "");
     let bonn = address("Weg 2", "53111", "Bonn", "");
@@ -931,6 +982,10 @@ fn only_the_first_of_several_texts_takes_part() {
     let edited = texts(&[(Field::Website, "c.de")]).1;
     let merged = merge(input(Some(&base), &merged.crm, &edited, &fields));
     assert_eq!(merged.crm, values(&["c.de", "b.de"]));
+    let next = remember(&merged.crm, &merged.view, &merged.slots, &fields);
+    let edited = texts(&[(Field::Website, "e.de")]).1;
+    let merged = merge(input(Some(&next), &merged.crm, &edited, &fields));
+    assert_eq!(merged.crm, values(&["e.de", "b.de"]));
     // Edited in the CRM it takes the slot.
     let merged = merge(input(
         Some(&base),
