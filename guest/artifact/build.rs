@@ -2,7 +2,8 @@
 //!
 //! Its target folder is its own: the outer cargo holds the lock of the other one while it waits for
 //! this script. Nothing of the outer build may leak in either: flags made for the host machine, a
-//! wrapper such as clippy's, or a profile would yield another component than the one that is tested.
+//! wrapper such as clippy's, or a profile would yield another component than the one that is
+//! tested.
 
 use std::env;
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! The commands. Data goes to standard output, everything else to standard error.
 //!
-//! Each mailbox is done by itself: what goes wrong with one does not stop the others, and the exit code
-//! tells the gravest end of all.
+//! Each mailbox is done by itself: what goes wrong with one does not stop the others, and the exit
+//! code tells the gravest end of all.
 
 mod human;
 mod json;

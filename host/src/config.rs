@@ -1,9 +1,9 @@
 //! Whom a host works for: tenants, mailboxes, policy.
 //!
 //! The structures here are what a platform fills from its own database; [`Config::load`] fills them
-//! from a commented TOML file (`config/example.toml`). A mailbox is set up by an administrator in that
-//! file, for the company, or by its user in a file of their own, which can say only what is theirs to
-//! say: no credentials, no servers, no other tenant.
+//! from a commented TOML file (`config/example.toml`). A mailbox is set up by an administrator in
+//! that file, for the company, or by its user in a file of their own, which can say only what is
+//! theirs to say: no credentials, no servers, no other tenant.
 
 mod file;
 mod personal;
@@ -202,7 +202,7 @@ pub fn usual_policy() -> Policy {
 }
 
 /// A token is for one cloud's Graph
-/// (<https://learn.microsoft.com/graph/deployments#microsoft-graph-and-graph-explorer-service-root-endpoints>).
+/// (<https://learn.microsoft.com/graph/deployments>).
 /// A test server stands for the worldwide one.
 fn scope(base_url: &str) -> String {
     const CLOUDS: [&str; 3] = [

@@ -1,10 +1,10 @@
 //! Every outgoing request of a pass: what may leave, signed in by whom, over which connections.
 //!
-//! The guest names an address and a body; whether it may, and with which credentials, is decided here
-//! and from the configuration alone. One pass gets the credentials of its CRM and of its own mailbox;
-//! each goes only where a rule of its own side leads, so that neither a redirect nor a link in an
-//! answer carries it elsewhere.
-//! Redirects are not followed: the guest sees them, and each hop is a decision of its own.
+//! The guest names an address and a body; whether it may, and with which credentials, is decided
+//! here and from the configuration alone. One pass gets the credentials of its CRM and of its own
+//! mailbox; each goes only where a rule of its own side leads, so that neither a redirect nor a
+//! link in an answer carries it elsewhere. Redirects are not followed: the guest sees them, and
+//! each hop is a decision of its own.
 //!
 //! Bodies are buffered, in both directions: a request that met a 401 can be repeated, and a guest
 //! that stops reading holds no connection.
@@ -52,8 +52,8 @@ const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Denials that are kept for the person who reads the outcome.
 const DENIALS_MAX: usize = 20;
 
-/// A guest's own wait is taken within these bounds. The longest stays far below the time after which
-/// a lost create is settled (contract, 7.3).
+/// A guest's own wait is taken within these bounds. The longest stays far below the time after
+/// which a lost create is settled (contract, 7.3).
 const FIRST_BYTE_MAX: Duration = Duration::from_mins(2);
 const BETWEEN_BYTES_MAX: Duration = Duration::from_mins(1);
 const WAIT_MIN: Duration = Duration::from_millis(100);
@@ -282,8 +282,8 @@ impl Passage {
         Error::HttpRequestDenied
     }
 
-    /// The guest sees the 401 that the service would have given, and with it the reason: it knows how
-    /// to end a pass that is not signed in.
+    /// The guest sees the 401 that the service would have given, and with it the reason: it knows
+    /// how to end a pass that is not signed in.
     fn not_signed_in(&self, error: SignInError) -> Result<Response<Bytes>, Error> {
         tracing::warn!(%error, "the host cannot sign in");
         let code = error.code.clone().unwrap_or_else(|| "SignInRefused".into());

@@ -1,14 +1,14 @@
 //! The plugin: loaded and checked once, and one fresh sandbox for each call or pass.
 //!
-//! A component that does not fit is refused here, before any tenant runs: it must export the version
-//! of the package that this host speaks, import nothing but WASI 0.2 without files and sockets and the
-//! store, and come to life once.
+//! A component that does not fit is refused here, before any tenant runs: it must export the
+//! version of the package that this host speaks, import nothing but WASI 0.2 without files and
+//! sockets and the store, and come to life once.
 //!
-//! Each version of the package that a host speaks is a module of its own beside `wit`; the newest one
-//! gives the types, and the version in the exports' names picks.
+//! Each version of the package that a host speaks is a module of its own beside `wit`; the newest
+//! one gives the types, and the version in the exports' names picks.
 //!
-//! Not here yet: running `lifecycle.prepare` under Wizer when a component is first compiled. Its place
-//! is [`cache::compiled`].
+//! Not here yet: running `lifecycle.prepare` under Wizer when a component is first compiled. Its
+//! place is [`cache::compiled`].
 
 mod cache;
 mod sandbox;
@@ -32,11 +32,12 @@ const FACE: &str = "contact-sync:plugin/sync@";
 /// The version of the package that this host speaks.
 const VERSION: Version = Version::new(0, 1, 0);
 
-/// How often running code looks up: how evenly passes share a core, and how soon one can be stopped.
+/// How often running code looks up: how evenly passes share a core, and how soon one can be
+/// stopped.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What one sandbox may use. A host that runs few large tenants raises them, one that runs many small
-/// ones lowers them.
+/// What one sandbox may use. A host that runs few large tenants raises them, one that runs many
+/// small ones lowers them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// All of its memories together.

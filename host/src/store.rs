@@ -1,13 +1,15 @@
 //! What is remembered between passes, and who may write it.
 //!
 //! A platform's storage implements [`Store`]; [`SqliteStore`] is the one for a single machine,
-//! [`MemoryStore`] the one for tests. An adapter only stores and fences: the limits of `wit/store.wit`
-//! are checked here, in [`Namespace`], so that they are the same in front of every adapter.
+//! [`MemoryStore`] the one for tests. An adapter only stores and fences: the limits of
+//! `wit/store.wit` are checked here, in [`Namespace`], so that they are the same in front of every
+//! adapter.
 //!
-//! The lease sits on the tenant, not on the mailbox: two passes in one tenant would both write to its
-//! CRM. Its epoch is the fencing token: an adapter compares it inside the transaction of every call,
-//! so a holder that was taken over cannot write, however late its call arrives.
+//! The lease sits on the tenant, not on the mailbox: two passes in one tenant would both write to
+//! its CRM. Its epoch is the fencing token: an adapter compares it inside the transaction of every
+//! call, so a holder that was taken over cannot write, however late its call arrives.
 
+mod lease;
 mod memory;
 mod sqlite;
 
@@ -18,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(crate) use lease::{KeptLease, LEASE_TTL_MS};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
 
@@ -39,8 +42,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// Storage for all tenants of a host.
 ///
 /// Every method that takes an [`Access`] or a [`Lease`] must find the lease still valid *in the
-/// transaction that does the work*, and answer [`StoreError::LeaseLost`] otherwise. The arguments are
-/// within the limits of this module already.
+/// transaction that does the work*, and answer [`StoreError::LeaseLost`] otherwise. The arguments
+/// are within the limits of this module already.
 pub trait Store: Send + Sync + 'static {
     /// Takes the tenant's lease for `ttl_ms`. Fails while somebody else holds a live one.
     fn acquire<'a>(&'a self, tenant: &'a str, holder: &'a str, ttl_ms: u64)
@@ -66,8 +69,8 @@ pub trait Store: Send + Sync + 'static {
     /// All writes or none, durable when it returns. Keys are distinct.
     fn commit<'a>(&'a self, lease: &'a Lease, writes: Vec<Write>) -> Answer<'a, ()>;
 
-    /// Keeps the last words of a crashed pass with the tenant's other data, in place of earlier ones
-    /// of that mailbox.
+    /// Keeps the last words of a crashed pass with the tenant's other data, in place of earlier
+    /// ones of that mailbox.
     fn keep_crash<'a>(&'a self, tenant: &'a str, mailbox: &'a str, crash: Crash) -> Answer<'a, ()>;
 
     /// The last crash of a mailbox's passes.

@@ -1,5 +1,5 @@
-//! Results for machines. Names are those of `wit/types.wit`, cases too; times are milliseconds since
-//! 1970-01-01T00:00Z.
+//! Results for machines. Names are those of `wit/types.wit`, cases too; times are milliseconds
+//! since 1970-01-01T00:00Z.
 
 use std::io::{self, Write};
 

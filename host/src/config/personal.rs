@@ -52,7 +52,8 @@ pub(super) fn read_personal_rules(
     })
 }
 
-/// Reads what users have set up. A mistake in one of their files leaves that mailbox out and no other.
+/// Reads what users have set up. A mistake in one of their files leaves that mailbox out and no
+/// other.
 pub(super) fn read_personal(
     tenant: &mut TenantSettings,
     personal: &Personal,

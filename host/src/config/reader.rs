@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One mistake in a configuration file. Holds no secret: values are shown only where they are names.
+/// One mistake in a configuration file. Holds no secret: values are shown only where they are
+/// names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     /// The file.

@@ -1,4 +1,5 @@
-//! Values of the configuration that several places have: how each is written, and what is wrong with it.
+//! Values of the configuration that several places have: how each is written, and what is wrong
+//! with it.
 
 use secrecy::SecretString;
 use toml::de::DeValue;

@@ -88,8 +88,8 @@ fn refused(status: StatusCode, body: &[u8]) -> SignInError {
     let (message, remedy) = match (number, refusal.error.as_str()) {
         (Some(7_000_222), _) => (
             "the client secret has expired",
-            "create a new one in Entra under App registrations > Certificates & secrets, and put it \
-             where the configuration says",
+            "create a new one in Entra under App registrations > Certificates & secrets, and put \
+             it where the configuration says",
         ),
         (Some(7_000_215), _) | (_, "invalid_client") => (
             "the client secret is wrong or has expired",
@@ -106,7 +106,8 @@ fn refused(status: StatusCode, body: &[u8]) -> SignInError {
         ),
         (_, "invalid_scope" | "invalid_resource") => (
             "the app may not ask for Microsoft Graph",
-            "grant it the application permission Contacts.ReadWrite, with an administrator's consent",
+            "grant it the application permission Contacts.ReadWrite, and let an administrator \
+             consent",
         ),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
             let message = format!("Microsoft's sign-in answers {status}");

@@ -146,8 +146,8 @@ async fn tokens_are_renewed_in_time() {
     }
 }
 
-/// A token that says nothing about its life is taken for 25 minutes; one that lives for seconds is not
-/// asked for with every request.
+/// A token that says nothing about its life is taken for 25 minutes; one that lives for seconds is
+/// not asked for with every request.
 #[tokio::test]
 async fn odd_lifetimes_are_survived() {
     for (token, kept_ms) in [("opaque".to_owned(), 22 * MINUTE_MS), (jwt(10), 4_000)] {

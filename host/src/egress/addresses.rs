@@ -1,7 +1,8 @@
 //! The check after DNS: a name on the list may still lead into the machine room.
 //!
 //! Whoever controls a name's DNS chooses the address (DNS rebinding). So each address that a name
-//! resolves to is looked at again, in the one place through which every connection finds its address.
+//! resolves to is looked at again, in the one place through which every connection finds its
+//! address.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! Which requests may leave: origin, path and method, derived from the job's endpoints.
 //!
-//! Deny is the default. Token endpoints are on no list: only the host signs in. What empties a trash
-//! is on none either, because a deletion goes to the service's own trash and never past it.
+//! Deny is the default. Token endpoints are on no list: only the host signs in. What empties a
+//! trash is on none either, because a deletion goes to the service's own trash and never past it.
 
 use std::borrow::Cow;
 
@@ -183,7 +183,8 @@ pub(crate) struct Networks {
 }
 
 impl Rule {
-    /// Graph writes keys both ways, `/users/x` and `/users('x')`, and its links come in either case.
+    /// Graph writes keys both ways, `/users/x` and `/users('x')`, and its links come in either
+    /// case.
     fn covers(&self, path: &str) -> bool {
         let Some(start) = path.get(..self.path.len()) else {
             return false;

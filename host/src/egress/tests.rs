@@ -695,8 +695,8 @@ async fn a_401_is_repeated_once() {
     assert_eq!(setup.server.count(token), 3);
 }
 
-/// FLOWFACT answers 403 to bad credentials and to contacts that are hidden: a token is suspected only
-/// when it is old enough to have ended, and once.
+/// FLOWFACT answers 403 to bad credentials and to contacts that are hidden: a token is suspected
+/// only when it is old enough to have ended, and once.
 #[tokio::test]
 async fn a_403_of_flowfact_is_suspected_once_a_minute() {
     let setup = setup(Writing::Allowed, |_| answer(403, "hidden")).await;
@@ -772,8 +772,8 @@ async fn a_dead_port_is_a_refused_connection() {
     assert!(matches!(error, ExchangeError::Refused), "{error:?}");
 }
 
-/// A name on the list that leads into the machine room, or to a name that was never configured, gets
-/// no connection; one that is configured as private does.
+/// A name on the list that leads into the machine room, or to a name that was never configured,
+/// gets no connection; one that is configured as private does.
 #[tokio::test]
 async fn addresses_are_checked_after_dns() {
     let server = Loopback::start(|_| answer(200, "inside")).await;

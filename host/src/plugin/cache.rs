@@ -38,9 +38,9 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
     if !path.is_file() || !is_ours(path) {
         return None;
     }
-    // SAFETY: the file was written by `keep`, whole or not at all, into a folder that nobody else can
-    // write to, and its name says for which component and which engine. The engine checks its own
-    // version and settings once more.
+    // SAFETY: the file was written by `keep`, whole or not at all, into a folder that nobody else
+    // can write to, and its name says for which component and which engine. The engine checks its
+    // own version and settings once more.
     unsafe { Component::deserialize_file(engine, path) }.ok()
 }
 

@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::p2::bindings::{cli, random};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, async_trait};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
@@ -34,8 +34,8 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// No arguments, no environment, no files, no sockets; a clock, randomness, and a standard error
-    /// whose end is kept.
+    /// No arguments, no environment, no files, no sockets; a clock, randomness, and a standard
+    /// error whose end is kept.
     pub(super) fn new(
         hooks: Box<dyn WasiHttpHooks>,
         namespace: Namespace,
@@ -59,6 +59,8 @@ impl Sandbox {
 pub(super) fn link(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
     // What Rust's standard library imports beyond that, whether it is used or not.
+    random::insecure::add_to_linker::<Sandbox, WasiRandom>(linker, Sandbox::random)?;
+    random::insecure_seed::add_to_linker::<Sandbox, WasiRandom>(linker, Sandbox::random)?;
     cli::environment::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::exit::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_input::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
@@ -66,10 +68,6 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     cli::terminal_stdin::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stdout::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stderr::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
-    // The seeds of its hash tables.
-    random::insecure_seed::add_to_linker::<Sandbox, WasiRandom>(linker, |sandbox| {
-        sandbox.wasi.random()
-    })?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     wit::contact_sync::plugin::store::add_to_linker::<Sandbox, HasSelf<Sandbox>>(
         linker,

@@ -1,7 +1,8 @@
 //! Configuration: what a file means, and what a mistake in it says.
 //!
-//! Method: files in, messages out. Each `config/errors/*.toml` has its expected messages beside it in
-//! `*.txt`; `UPDATE_EXPECTED=1 cargo test` writes them anew, for reading before they are committed.
+//! Method: files in, messages out. Each `config/errors/*.toml` has its expected messages beside it
+//! in `*.txt`; `UPDATE_EXPECTED=1 cargo test` writes them anew, for reading before they are
+//! committed.
 
 use std::fs;
 use std::path::Path;

@@ -33,7 +33,8 @@ impl Guest {
         let imports = imports.iter().map(|import| format!("import {import};"));
         let imports = imports.collect::<Vec<_>>().concat();
         let world = format!(
-            "package test:guest; world guest {{ include contact-sync:plugin/plugin@0.1.0; {imports} }}"
+            "package test:guest;
+             world guest {{ include contact-sync:plugin/plugin@0.1.0; {imports} }}"
         );
         Self::of(Path::new("../wit"), Some(&world))
     }
@@ -101,7 +102,8 @@ impl Guest {
             .insert_str(end, "(global $free (mut i32) (i32.const 65536))\n");
         self.set_body(
             &number,
-            "(global.set $free (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
+            "(global.set $free
+               (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
              global.get $free
              (global.set $free (i32.add (global.get $free) (local.get 3)))",
         );

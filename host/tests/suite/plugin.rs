@@ -21,7 +21,8 @@ use super::guest::{Guest, RESULT};
 
 /// `result<pass, failure>`: ok, with a fresh handle. Payloads are aligned to 8 bytes.
 const OPENS: &str = "
-    (i32.store offset=24 (i32.const 0) (call $_ex_contact-sync:plugin~sync@0.1/pass_new (i32.const 7)))
+    (i32.store offset=24 (i32.const 0)
+      (call $_ex_contact-sync:plugin~sync@0.1/pass_new (i32.const 7)))
     i32.const 16";
 
 /// `step.done` with a report of zeros: complete, nothing done.
@@ -173,6 +174,26 @@ fn copy_as_next_version(from: &Path, to: &Path) {
     }
 }
 
+/// What Rust's standard library imports by itself is there.
+#[tokio::test]
+async fn what_a_rust_guest_imports_is_linked() {
+    let imports = [
+        "wasi:cli/environment@0.2.12",
+        "wasi:cli/exit@0.2.12",
+        "wasi:cli/stderr@0.2.12",
+        "wasi:cli/stdin@0.2.12",
+        "wasi:cli/stdout@0.2.12",
+        "wasi:cli/terminal-stderr@0.2.12",
+        "wasi:cli/terminal-stdin@0.2.12",
+        "wasi:cli/terminal-stdout@0.2.12",
+        "wasi:clocks/monotonic-clock@0.2.12",
+        "wasi:clocks/wall-clock@0.2.12",
+        "wasi:random/insecure-seed@0.2.12",
+        "wasi:random/random@0.2.12",
+    ];
+    only_mailbox(Guest::with_imports(&imports)).await;
+}
+
 /// Nobody gets files or sockets, not even as an import that is never called.
 #[tokio::test]
 async fn files_and_sockets_are_not_linked() {
@@ -200,8 +221,8 @@ async fn a_component_that_cannot_start_is_refused() {
     assert!(matches!(error.await, Err(PluginError::Start(_))));
 }
 
-/// A loop without end is stopped at the step's time, and the sandbox is never entered again; the lease
-/// is free, and the next pass gets a sandbox of its own.
+/// A loop without end is stopped at the step's time, and the sandbox is never entered again; the
+/// lease is free, and the next pass gets a sandbox of its own.
 #[tokio::test]
 async fn an_endless_loop_is_stopped() {
     let guest = Guest::new()
@@ -406,7 +427,8 @@ async fn a_waiting_pass_holds_no_permit() {
     }
 }
 
-/// A compiled component is taken from the cache; a damaged or foreign file there costs time, no more.
+/// A compiled component is taken from the cache; a damaged or foreign file there costs time, no
+/// more.
 #[tokio::test]
 async fn the_cache_is_used_and_repaired() {
     let folder = tempfile::tempdir().unwrap();

@@ -35,7 +35,8 @@ impl Folder {
         let tenant = |id: &str, mailboxes: &[&str]| {
             let mailboxes: String = mailboxes.iter().map(|id| mailbox(id)).collect();
             format!(
-                "[[tenant]]\nid = \"{id}\"\n[tenant.flowfact]\ntoken = {{ env = \"UNSET\" }}\n{mailboxes}"
+                "[[tenant]]\nid = \"{id}\"\n[tenant.flowfact]\n\
+                 token = {{ env = \"UNSET\" }}\n{mailboxes}"
             )
         };
         let config = [

@@ -1,0 +1,260 @@
+//! One mailbox: what a platform can ask of it.
+
+use std::sync::Arc;
+
+use crate::egress::rules::{Networks, Rules, Writing};
+use crate::egress::{Connections, Egress};
+use crate::pass::Session;
+use crate::store::{Access, Acquired, Crash, KeptLease, LEASE_TTL_MS, Namespace};
+use crate::types::{Job, Operation};
+use crate::{Checkup, CsvPart, Error, JournalPage, Mode, Overview, Pairing, Pass, Shared};
+
+/// One mailbox of a tenant, with its own connections.
+#[derive(Clone)]
+pub struct Mailbox {
+    core: Arc<Core>,
+}
+
+/// What a mailbox's sandboxes are made from.
+pub(crate) struct Core {
+    pub(crate) host: Arc<Shared>,
+    pub(crate) job: Job,
+    pub(crate) networks: Networks,
+    pub(crate) connections: Connections,
+}
+
+impl Mailbox {
+    /// A mailbox whose endpoints requests may go to: found out now rather than in a pass.
+    pub(crate) fn new(core: Core) -> Result<Self, Error> {
+        core.rules(Writing::Forbidden)?;
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.core.job.mailbox.id
+    }
+
+    /// Its primary address.
+    pub fn address(&self) -> &str {
+        &self.core.job.mailbox.address
+    }
+
+    /// What the plugin is told.
+    pub fn job(&self) -> &Job {
+        &self.core.job
+    }
+
+    /// Begins a pass. [`Mode::Sync`] takes the tenant's lease; a preview only looks, may run beside
+    /// a sync, and can write neither outside nor into the store, whatever the plugin tries.
+    pub async fn open(&self, mode: Mode) -> Result<Pass, Error> {
+        let mut session = match mode {
+            Mode::Sync => self.core.leased(Writing::Allowed).await?,
+            Mode::Preview => self.core.looking().await?,
+        };
+        let job = self.core.job.clone();
+        let opened = session
+            .call(async |face, store| {
+                face.contact_sync_plugin_sync()
+                    .pass()
+                    .call_open(store, &job, mode)
+                    .await
+            })
+            .await;
+        match opened.and_then(|opened| opened.map_err(|failure| session.failed(failure))) {
+            Ok(handle) => Ok(Pass::new(session, handle)),
+            Err(error) => {
+                session.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Signs in to both sides, and says what is missing for a sync.
+    pub async fn check(&self) -> Result<Checkup, Error> {
+        let mut session = self.core.looking().await?;
+        let job = &self.core.job;
+        let checkup = session
+            .call(async |face, store| {
+                face.contact_sync_plugin_setup()
+                    .call_check(store, job)
+                    .await
+            })
+            .await?;
+        checkup.map_err(|failure| session.failed(failure))
+    }
+
+    /// What earlier passes left behind, from the store alone.
+    pub async fn status(&self) -> Result<Overview, Error> {
+        let mut session = self.core.looking().await?;
+        let job = &self.core.job;
+        let overview = session
+            .call(async |face, store| {
+                face.contact_sync_plugin_sync()
+                    .call_status(store, job)
+                    .await
+            })
+            .await?;
+        overview.map_err(|failure| session.failed(failure))
+    }
+
+    /// How this mailbox's passes crashed last, if they ever did. May hold personal data.
+    pub async fn last_crash(&self) -> Result<Option<Crash>, Error> {
+        let job = &self.core.job;
+        Ok(self
+            .core
+            .host
+            .store
+            .last_crash(&job.tenant.id, &job.mailbox.id)
+            .await?)
+    }
+
+    /// Settles who is who; the next pass acts on it.
+    pub async fn pair(&self, pairing: &Pairing) -> Result<Operation, Error> {
+        let mut session = self.core.leased(Writing::Forbidden).await?;
+        let job = &self.core.job;
+        let paired = session
+            .call(async |face, store| {
+                face.contact_sync_plugin_contacts()
+                    .call_pair(store, job, pairing)
+                    .await
+            })
+            .await;
+        let result = paired.and_then(|paired| paired.map_err(|failure| session.failed(failure)));
+        session.end().await;
+        result
+    }
+
+    /// Says that the mailbox may from now on be another one than before, on purpose.
+    pub async fn rebind(&self) -> Result<(), Error> {
+        let mut session = self.core.leased(Writing::Forbidden).await?;
+        let job = &self.core.job;
+        let rebound = session
+            .call(async |face, store| {
+                face.contact_sync_plugin_setup()
+                    .call_rebind(store, job)
+                    .await
+            })
+            .await;
+        let result = rebound.and_then(|rebound| rebound.map_err(|failure| session.failed(failure)));
+        session.end().await;
+        result
+    }
+
+    /// A part of the journal, from the store alone.
+    pub async fn journal(
+        &self,
+        after: Option<&str>,
+        entries_max: u32,
+    ) -> Result<JournalPage, Error> {
+        let mut session = self.core.looking().await?;
+        let job = &self.core.job;
+        let page = session
+            .call(async |face, store| {
+                let archive = face.contact_sync_plugin_archive();
+                archive.call_entries(store, job, after, entries_max).await
+            })
+            .await?;
+        page.map_err(|failure| session.failed(failure))
+    }
+
+    /// All contacts of the CRM as CSV, part by part; each is handed to `write`. Ends early where
+    /// `write` says `false`. Returns how many contacts there were.
+    pub async fn export_csv(&self, mut write: impl FnMut(&str) -> bool) -> Result<u64, Error> {
+        const CONTACTS_MAX: u32 = 500;
+        let mut session = self.core.looking().await?;
+        let job = &self.core.job;
+        let mut after: Option<String> = None;
+        let mut contacts = 0;
+        loop {
+            let from = after.as_deref();
+            let part: CsvPart = session
+                .call(async |face, store| {
+                    let face = face.contact_sync_plugin_contacts();
+                    face.call_export_csv(store, job, from, CONTACTS_MAX).await
+                })
+                .await?
+                .map_err(|failure| session.failed(failure))?;
+            contacts += u64::from(part.contacts);
+            if !write(&part.text) || part.next.is_none() {
+                return Ok(contacts);
+            }
+            after = part.next;
+        }
+    }
+}
+
+impl Core {
+    /// A session that only reads, beside whoever holds the lease.
+    async fn looking(self: &Arc<Self>) -> Result<Session, Error> {
+        let access = Access::ReadOnly(self.job.tenant.id.clone());
+        self.session(access, Writing::Forbidden, None).await
+    }
+
+    /// A session that holds the tenant's lease.
+    async fn leased(self: &Arc<Self>, writing: Writing) -> Result<Session, Error> {
+        let tenant = &self.job.tenant.id;
+        let acquired = self
+            .host
+            .store
+            .acquire(tenant, &self.host.name, LEASE_TTL_MS)
+            .await?;
+        let lease = match acquired {
+            Acquired::Lease(lease) => lease,
+            Acquired::HeldBy { holder, ends_in_ms } => {
+                return Err(Error::Busy {
+                    tenant: tenant.clone(),
+                    holder,
+                    ends_in_ms,
+                });
+            }
+        };
+        let kept = KeptLease::new(Arc::clone(&self.host.store), lease.clone());
+        self.session(Access::Fenced(lease), writing, Some(kept))
+            .await
+    }
+
+    async fn session(
+        self: &Arc<Self>,
+        access: Access,
+        writing: Writing,
+        lease: Option<KeptLease>,
+    ) -> Result<Session, Error> {
+        let lost = lease
+            .as_ref()
+            .map_or_else(Arc::default, |lease| Arc::clone(&lease.lost));
+        let egress = Egress::new(self.rules(writing)?, self.connections.clone(), lost);
+        let namespace = Namespace::new(Arc::clone(&self.host.store), access);
+        let instance = self
+            .host
+            .plugin
+            .instance(Box::new(egress.clone()), namespace)
+            .await;
+        match instance {
+            Ok(instance) => Ok(Session::new(Arc::clone(self), instance, egress, lease)),
+            Err(crash) => Err(self.crashed(crash).await),
+        }
+    }
+
+    fn rules(&self, writing: Writing) -> Result<Rules, Error> {
+        Rules::new(&self.job, self.networks, writing)
+            .map_err(|error| Error::endpoint("an endpoint of the job", &error))
+    }
+
+    /// Keeps the last words with the tenant's data, and logs that there are some.
+    pub(crate) async fn crashed(&self, crash: Crash) -> Error {
+        let (tenant, mailbox) = (&self.job.tenant.id, &self.job.mailbox.id);
+        tracing::error!(tenant, mailbox, "the plugin crashed");
+        if let Err(error) = self
+            .host
+            .store
+            .keep_crash(tenant, mailbox, crash.clone())
+            .await
+        {
+            tracing::error!(tenant, mailbox, %error, "its last words cannot be kept");
+        }
+        Error::Crashed(crash)
+    }
+}
