@@ -126,17 +126,21 @@ pub struct Unknown {
 }
 
 /// Which halves must be read first: nothing is destroyed, restored or linked anew on the strength of
-/// one side's news alone.
-pub fn unknown(pair: &Pair, policy: &Policy) -> Unknown {
+/// one side's news alone, and a field that the base says nothing about is known by reading only.
+pub fn unknown(pair: &Pair, fields: &FieldSet, policy: &Policy) -> Unknown {
     let crm = matches!(pair.crm, Half::Unread);
     let mailbox = matches!(pair.mailbox, Half::Unread);
     let standing = pair.link.as_ref().map(|link| link.standing);
     let (needs_crm, needs_mailbox) = match standing {
         None => (true, true),
-        Some(Standing::Linked) => (
-            matches!(pair.mailbox, Half::Deleted),
-            is_crm_deleted(&pair.crm, policy) || is_marker_gone(pair),
-        ),
+        Some(Standing::Linked) => {
+            let base_lacks = |link: &Link| !fields.is_subset(&link.base.fields);
+            let is_partial = pair.link.as_ref().is_some_and(base_lacks);
+            (
+                is_partial || matches!(pair.mailbox, Half::Deleted),
+                is_partial || is_crm_deleted(&pair.crm, policy) || is_marker_gone(pair),
+            )
+        }
         Some(Standing::Detached) => (false, is_marked(&pair.crm)),
         Some(Standing::Tombstone { .. }) => (
             matches!(pair.mailbox, Half::Present(_)),

@@ -6,6 +6,7 @@
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|
+//! | `budgets` | what a pass may cost |
 //! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
 //! | `hub` | several mailboxes around one CRM |
@@ -14,8 +15,10 @@
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
+//! | `tools` | preview, check, status, the export |
 
 mod contract {
+    pub(crate) mod budgets;
     pub(crate) mod conflicts;
     pub(crate) mod guard;
     pub(crate) mod hub;
@@ -25,4 +28,5 @@ mod contract {
     pub(crate) mod pairs;
     pub(crate) mod safety;
     pub(crate) mod stage;
+    pub(crate) mod tools;
 }

@@ -365,6 +365,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Whether a pair needs its other half read before anything can be decided about it.
     fn queue_unknown_halves(&mut self) -> bool {
+        let Some(fields) = self.begun.as_ref().map(|begun| &begun.fields) else {
+            return false;
+        };
         let mut is_any = false;
         let mut crm = Vec::new();
         let mut mailbox = Vec::new();
@@ -372,7 +375,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(pair) = packed.unpack() else {
                 continue;
             };
-            let unknown = plan::unknown(&pair, &self.job.policy);
+            let unknown = plan::unknown(&pair, fields, &self.job.policy);
             let Some(link) = pair.link else { continue };
             if unknown.crm && !self.gathered.crm_asked.contains(&link.crm_id) {
                 crm.push(link.crm_id);

@@ -260,7 +260,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         if link.is_tombstone() && !begun.is_full {
                             // Delta entries are delayed and replayed: only a read says that it is back.
                             gathered.mailbox_queue.insert(contact.id);
-                        } else if is_news_in_mailbox(&contact, &link) {
+                        } else if begun.has_new_field(&link) || is_news_in_mailbox(&contact, &link)
+                        {
                             gathered.put_mailbox(link, Half::Present(contact));
                         } else {
                             gathered.mailbox_is_as_base(&link);
