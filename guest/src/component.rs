@@ -1,7 +1,7 @@
 //! The component's face: WIT in, WIT out. Converts, decides nothing.
 //!
-//! `convert` turns the values of `wit/types.wit` into the crate's own and back; `imports` implements
-//! [`crate::outside::Outside`] with the host's WASI and store.
+//! `convert` turns the values of `wit/types.wit` into the crate's own and back; `imports`
+//! implements [`crate::outside::Outside`] with the host's WASI and store.
 
 #![expect(unsafe_code, reason = "the generated bindings speak the canonical ABI")]
 

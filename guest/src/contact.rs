@@ -1,9 +1,9 @@
 //! The values that are synced, and the two shapes of a contact that hold them.
 //!
-//! A [`CrmContact`] keeps what the CRM said to the last byte: the sync reads a part of it and writes
-//! it back with everything else unharmed. A [`MailboxContact`] holds a [`View`]: slots with names, as
-//! Exchange has them. What a value *means*, so that two writings of it can be compared, is its
-//! canonical form, one module per kind.
+//! A [`CrmContact`] keeps what the CRM said to the last byte: the sync reads a part of it and
+//! writes it back with everything else unharmed. A [`MailboxContact`] holds a [`View`]: slots with
+//! names, as Exchange has them. What a value *means*, so that two writings of it can be compared,
+//! is its canonical form, one module per kind.
 //!
 //! Not here: which CRM value belongs in which slot (`mapping`), and who wins (`plan::merge`).
 
@@ -113,15 +113,17 @@ opaque_text!(
     MailboxId
 );
 opaque_text!(
-    /// The version of a mailbox contact: another one after every change (Graph's and EWS' change key).
+    /// The version of a mailbox contact: another one after every change (Graph's and EWS' change
+    /// key).
     ChangeKey
 );
 opaque_text!(
-    /// The random key that a contact is created with, so that it can be found if the answer is lost.
+    /// The random key that a contact is created with, so that it can be found if the answer is
+    /// lost.
     SearchKey
 );
 
-// ---- the CRM's shape --------------------------------------------------------------------------------
+// ---- the CRM's shape ----------------------------------------------------------------------------
 
 /// A contact as the CRM answered it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,13 +144,15 @@ pub struct CrmContact {
     pub fields: CrmFields,
 }
 
-/// The values of a CRM contact, whole and in order, values without a slot and unreadable ones included.
+/// The values of a CRM contact, whole and in order, values without a slot and unreadable ones
+/// included.
 ///
-/// A field that is absent from the CRM's answer is empty here. Whether it takes part at all is known
-/// by [`crate::crm::Crm::fields`], not by its absence.
+/// A field that is absent from the CRM's answer is empty here. Whether it takes part at all is
+/// known by [`crate::crm::Crm::fields`], not by its absence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrmFields {
-    /// Fields with one text: all values of each, of which the first takes part. Never an empty list.
+    /// Fields with one text: all values of each, of which the first takes part. Never an empty
+    /// list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub texts: BTreeMap<Field, Vec<Value>>,
     /// Phone numbers.
@@ -255,7 +259,7 @@ pub struct PostalAddress {
     pub country: String,
 }
 
-// ---- the mailbox's shape ----------------------------------------------------------------------------
+// ---- the mailbox's shape ------------------------------------------------------------------------
 
 /// A contact as the mailbox answered it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -368,7 +372,7 @@ pub fn digest(bytes: &[u8]) -> u64 {
     })
 }
 
-// ---- what people call a contact ---------------------------------------------------------------------
+// ---- what people call a contact -----------------------------------------------------------------
 
 /// Bytes of a label (`types.wit`, `contact-name`).
 pub const LABEL_BYTES_MAX: usize = 200;

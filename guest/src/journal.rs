@@ -1,8 +1,8 @@
 //! What can be brought back: records that a pass deleted, and values that lost a conflict.
 //!
-//! An entry is committed *before* the deletion or the overwriting is sent, so that a crash in between
-//! leaves an entry too many, never one too few. Entries are whole: a deleted record is kept as it was
-//! read. Not here yet: bringing back.
+//! An entry is committed *before* the deletion or the overwriting is sent, so that a crash in
+//! between leaves an entry too many, never one too few. Entries are whole: a deleted record is kept
+//! as it was read. Not here yet: bringing back.
 
 use serde::{Deserialize, Serialize};
 

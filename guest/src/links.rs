@@ -1,4 +1,5 @@
-//! What is remembered between passes: the pairs, what is still to be done, and where reading stands.
+//! What is remembered between passes: the pairs, what is still to be done, and where reading
+//! stands.
 //!
 //! Rows of one mailbox begin with `m/<mailbox>/`; a tenant's own with `crm/`. Every value is JSON.
 //!
@@ -105,8 +106,8 @@ pub struct Link {
     pub mailbox_id: MailboxId,
     /// In step, at rest, or gone.
     pub standing: Standing,
-    /// Whether a pass has *read* this mailbox's marker on the CRM contact since it was linked. Only a
-    /// marker that was seen can be taken away (contract, 2.3).
+    /// Whether a pass has *read* this mailbox's marker on the CRM contact since it was linked. Only
+    /// a marker that was seen can be taken away (contract, 2.3).
     pub marker_seen: bool,
     /// What both sides held after the last agreed sync, as read back.
     pub base: Base,
@@ -600,8 +601,8 @@ impl<T> Stored<T> {
     }
 }
 
-/// Which bucket of digests a CRM contact belongs to: FNV-1a of its id, so that ids that count upwards
-/// spread as well as random ones.
+/// Which bucket of digests a CRM contact belongs to: FNV-1a of its id, so that ids that count
+/// upwards spread as well as random ones.
 pub fn bucket_of(id: &CrmId) -> u8 {
     let hash = id.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)

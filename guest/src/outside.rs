@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The outside world, as far as a pass can reach it.
 ///
-/// Methods take `&self`: an implementation is shared by the rooms that use it and keeps what changes
-/// behind a cell. Calls never overlap.
+/// Methods take `&self`: an implementation is shared by the rooms that use it and keeps what
+/// changes behind a cell. Calls never overlap.
 pub trait Outside {
     /// Sends all `requests` and returns their answers in the same order, at most
     /// [`IN_FLIGHT_MAX`] of them at a time. Nothing is in flight when it returns.

@@ -1,9 +1,9 @@
 //! Pure: what is remembered, what was read and the policy become operations.
 //!
-//! [`decide`] is the table of the contract's section 3: one pair in, one [`Deed`] out. Planning calls
-//! it for every pair that something is known about, and executing calls it again with what it has
-//! read immediately before writing. [`crate::pass`] collects the pairs; [`guard`] says how much of it
-//! may be destroyed; [`matching`] proposes who is the same person.
+//! [`decide`] is the table of the contract's section 3: one pair in, one [`Deed`] out. Planning
+//! calls it for every pair that something is known about, and executing calls it again with what it
+//! has read immediately before writing. [`crate::pass`] collects the pairs; [`guard`] says how much
+//! of it may be destroyed; [`matching`] proposes who is the same person.
 
 pub mod guard;
 pub mod matching;
@@ -31,10 +31,11 @@ pub enum Half<T> {
     Unread,
     /// As read in this pass.
     Present(T),
-    /// Deleted, confirmed by id: in the CRM's trash; in Deleted Items, or gone from every live folder.
+    /// Deleted, confirmed by id: in the CRM's trash; in Deleted Items, or gone from every live
+    /// folder.
     Deleted,
-    /// Neither there nor deleted. In the CRM: not found and not in the trash, so purged or hidden by
-    /// rights. In the mailbox: moved to another live contact folder.
+    /// Neither there nor deleted. In the CRM: not found and not in the trash, so purged or hidden
+    /// by rights. In the mailbox: moved to another live contact folder.
     Astray,
     /// There, but it cannot be read.
     Unreadable(Problem),
@@ -125,8 +126,8 @@ pub struct Unknown {
     pub mailbox: bool,
 }
 
-/// Which halves must be read first: nothing is destroyed, restored or linked anew on the strength of
-/// one side's news alone, and a field that the base says nothing about is known by reading only.
+/// Which halves must be read first: nothing is destroyed, restored or linked anew on the strength
+/// of one side's news alone, and a field that the base says nothing about is known by reading only.
 pub fn unknown(pair: &Pair, fields: &FieldSet, policy: &Policy) -> Unknown {
     let crm = matches!(pair.crm, Half::Unread);
     let mailbox = matches!(pair.mailbox, Half::Unread);
@@ -434,8 +435,8 @@ fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
     ))
 }
 
-/// A pair linked anew: as a first pair, so that nothing is removed; the old base only says which side
-/// changed a clashing value.
+/// A pair linked anew: as a first pair, so that nothing is removed; the old base only says which
+/// side changed a clashing value.
 fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let winner = winner(pair, rules.policy);

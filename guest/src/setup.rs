@@ -131,8 +131,8 @@ pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
     Ok(checkup)
 }
 
-/// Remembers who a mailbox contact is: a CRM contact, or, without one, somebody new. The next pass acts
-/// on it. Sends nothing.
+/// Remembers who a mailbox contact is: a CRM contact, or, without one, somebody new. The next pass
+/// acts on it. Sends nothing.
 pub fn pair(
     job: &Job,
     outside: &Rc<dyn Outside>,

@@ -46,7 +46,11 @@ fn lines_fit_beside_another_file() {
     let mut long = Vec::new();
     for (path, text) in files(".rs").into_iter().chain(files(".wit")) {
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > LINE_CHARACTERS_MAX && !line.contains("http") {
+            // Addresses, texts for people and rows of tables are not broken.
+            let is_whole = ["http", "\"", "//! |", "/// |"]
+                .iter()
+                .any(|sign| line.contains(sign));
+            if line.chars().count() > LINE_CHARACTERS_MAX && !is_whole {
                 long.push(format!("{}:{}", path.display(), number + 1));
             }
         }
@@ -60,7 +64,18 @@ fn lines_fit_beside_another_file() {
 #[test]
 fn functions_do_one_thing() {
     let mut long = Vec::new();
-    for (path, text) in files(".rs") {
+    let is_test = |path: &Path| {
+        // A table of cases is as long as it has cases.
+        path.components().any(|part| part.as_os_str() == "tests.rs")
+            || path.starts_with("tests/tests")
+            || path
+                .components()
+                .filter(|part| part.as_os_str() == "tests")
+                .count()
+                > 0
+                && !path.starts_with("tests/src")
+    };
+    for (path, text) in files(".rs").into_iter().filter(|(path, _)| !is_test(path)) {
         let mut begun: Option<(usize, usize)> = None;
         for (number, line) in text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();

@@ -1,4 +1,5 @@
-//! Values of `wit/types.wit` into the crate's own, and back. Variant by variant; nothing is decided.
+//! Values of `wit/types.wit` into the crate's own, and back. Variant by variant; nothing is
+//! decided.
 
 use super::bindings::contact_sync::plugin::types as wit;
 use super::bindings::exports::contact_sync::plugin::{archive, setup, sync};
@@ -20,7 +21,7 @@ const REMEDY_BYTES_MAX: usize = 500;
 /// Changes of one operation.
 const CHANGES_MAX: usize = 64;
 
-// ---- in ---------------------------------------------------------------------------------------------
+// ---- in -----------------------------------------------------------------------------------------
 
 pub(super) fn job(job: wit::Job) -> job::Job {
     job::Job {
@@ -141,7 +142,7 @@ fn field_out(field: Field) -> wit::Field {
     found.map_or(wit::Field::FirstName, |(theirs, _)| *theirs)
 }
 
-// ---- out --------------------------------------------------------------------------------------------
+// ---- out ----------------------------------------------------------------------------------------
 
 pub(super) fn plan(pass: &dyn Advance, report: report::Report) -> wit::Plan {
     let mut operations: Vec<(usize, &report::Operation)> =

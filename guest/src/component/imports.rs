@@ -1,8 +1,9 @@
 //! The door out, as the host's WASI and store.
 //!
 //! Requests run on `wasi:http` without an executor: all that are in flight are polled together. No
-//! body is opened for a request that has none, and a stream that closes while a body is written means
-//! that the server has answered early: both are where HTTP clients for this interface lose answers.
+//! body is opened for a request that has none, and a stream that closes while a body is written
+//! means that the server has answered early: both are where HTTP clients for this interface lose
+//! answers.
 
 use super::bindings::contact_sync::plugin::store;
 use super::bindings::wasi::clocks::{monotonic_clock, wall_clock};
@@ -128,8 +129,8 @@ impl Outside for Imports {
     }
 }
 
-/// A request on its way. Fields are dropped in order: a pollable before what it polls, a stream before
-/// its body.
+/// A request on its way. Fields are dropped in order: a pollable before what it polls, a stream
+/// before its body.
 struct InFlight {
     index: usize,
     part: Part,

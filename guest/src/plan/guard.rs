@@ -1,8 +1,8 @@
 //! How much may be destroyed before a person is asked (contract, section 7.1).
 //!
-//! Counted per mailbox over the last 24 hours, each kind on its own: deletions per side, detachings,
-//! and, per side and field, contacts in which the field would be emptied. A kind that goes over the
-//! limit is not carried out at all; everything else is.
+//! Counted per mailbox over the last 24 hours, each kind on its own: deletions per side,
+//! detachings, and, per side and field, contacts in which the field would be emptied. A kind that
+//! goes over the limit is not carried out at all; everything else is.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,8 @@ impl Destruction {
     }
 }
 
-/// What was carried out in the last hours: kind, hour since 1970, count. A day has 24 entries a kind.
+/// What was carried out in the last hours: kind, hour since 1970, count. A day has 24 entries a
+/// kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardWindow(Vec<(Destruction, i64, u32)>);
 

@@ -294,7 +294,7 @@ async fn quiet(office: &Office) -> Result<(), Trouble> {
     Ok(())
 }
 
-// ---- telling ----------------------------------------------------------------------------------------
+// ---- telling ------------------------------------------------------------------------------------
 
 fn title(text: &str) {
     println!(
@@ -399,7 +399,7 @@ fn counted(report: &Report) -> String {
     )
 }
 
-// ---- looking ----------------------------------------------------------------------------------------
+// ---- looking ------------------------------------------------------------------------------------
 
 /// The id of somebody in Anna's contacts folder.
 fn outlook_id(office: &Office, surname: &str) -> Result<String, Trouble> {
