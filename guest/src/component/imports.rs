@@ -169,24 +169,25 @@ impl InFlight {
     fn go_on(self) -> Turn {
         let index = self.index;
         match self.part {
-            Part::Head { pollable, future } => match future.get() {
-                None => Turn::Again(Self {
-                    index,
-                    part: Part::Head { pollable, future },
-                }),
-                Some(Ok(Ok(response))) => {
-                    drop(pollable);
-                    match Reading::new(&response) {
+            Part::Head { pollable, future } => {
+                let Some(answer) = future.get() else {
+                    let part = Part::Head { pollable, future };
+                    return Turn::Again(Self { index, part });
+                };
+                // A child must be gone before its parent: dropping the future first is a trap.
+                drop(pollable);
+                match answer {
+                    Ok(Ok(response)) => match Reading::new(&response) {
                         Ok(reading) => Turn::Again(Self {
                             index,
                             part: Part::Body(reading),
                         }),
                         Err(error) => Turn::Done(Err(error)),
-                    }
+                    },
+                    Ok(Err(code)) => Turn::Done(Err(send_error(&code))),
+                    Err(()) => Turn::Done(Err(broken("the answer was taken twice"))),
                 }
-                Some(Ok(Err(code))) => Turn::Done(Err(send_error(&code))),
-                Some(Err(())) => Turn::Done(Err(broken("the answer was taken twice"))),
-            },
+            }
             Part::Body(reading) => reading.go_on(index),
         }
     }

@@ -176,8 +176,10 @@ pub(super) fn filter_works(
     let (Some(last), Some(total @ 2..)) = (last, all.total) else {
         return Ok((None, all.total));
     };
-    let later = newest(client, time, vec![condition(time, last.0)])?;
-    let obeys = !later.entries.is_empty() && later.total.is_some_and(|found| found < total);
+    // The newest one, and nothing that is newer: contacts made in one go all have one time.
+    let since = newest(client, time, vec![condition(time, last.0)])?;
+    let beyond = newest(client, time, vec![condition(time, last.0 + 1)])?;
+    let obeys = !since.entries.is_empty() && beyond.entries.is_empty();
     Ok((Some(obeys), Some(total)))
 }
 

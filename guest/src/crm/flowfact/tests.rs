@@ -1716,6 +1716,7 @@ fn a_survey_proposes_markers_and_tries_the_filter() {
         newest(),
         newest(),
         found(1, &[entity("A", LONG_AGO, json!({}))]),
+        found(0, &[]),
         newest(),
         entries(0, 1, &[]),
         text_answer(403, &[], ""),
