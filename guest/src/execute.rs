@@ -645,6 +645,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             // twice. A marker that could not be set is found missing and set by a later pass.
             return self.conclude_done(work, writes);
         }
+        self.forget_unused_cause(&work, writes);
         match work.end {
             None => match work.decision.deed {
                 Deed::Hold(problem) => Outcome::PutOff {
@@ -676,6 +677,23 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 self.close_unsent_intent(&work, writes);
                 Outcome::NotDone(error.clone())
             }
+        }
+    }
+
+    /// Who takes a CRM contact away is written down before it is; where it was not taken away, nobody
+    /// did. A lost answer leaves it: it may have been.
+    fn forget_unused_cause(&self, work: &Work, writes: &mut Vec<Write>) {
+        let was_planned = work
+            .task
+            .planned
+            .contains(&Destruction::Deletion(Side::Crm));
+        let may_be_done = match &work.end {
+            None => matches!(work.decision.deed, Deed::DeleteInCrm),
+            Some(End::PutOff { reason, .. }) => *reason == "answer-lost",
+            Some(End::Stale | End::NotDone(_)) => false,
+        };
+        if let (true, false, Some(id)) = (was_planned, may_be_done, work.pair.crm_id()) {
+            writes.push(self.memory.set_deletion(&id, None));
         }
     }
 

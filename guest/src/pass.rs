@@ -184,6 +184,8 @@ struct Gathered {
     is_queued: bool,
     /// Contacts without link that are no longer there.
     gone: BTreeSet<Source>,
+    /// Pairs whose mailbox half is gone, and the only new contact that carries their key.
+    found_by_key: BTreeMap<CrmId, Option<MailboxId>>,
     /// Answers that gave a remembered pair its new half.
     answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.

@@ -14,6 +14,7 @@
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
+//! | `quirks` | the services as they may be: the same end |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 //! | `tools` | preview, check, status, the export |
 
@@ -26,6 +27,7 @@ mod contract {
     pub(crate) mod marking;
     pub(crate) mod matching;
     pub(crate) mod pairs;
+    pub(crate) mod quirks;
     pub(crate) mod safety;
     pub(crate) mod stage;
     pub(crate) mod tools;

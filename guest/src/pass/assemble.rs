@@ -19,12 +19,19 @@ use crate::report::{
     Severity, Side,
 };
 
+/// Contacts whose key one step looks for: one request each, and one for every further folder.
+const KEYS_MAX: usize = 20;
+
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     // ---- who is the same person -----------------------------------------------------------------------------
 
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
         self.take_answers_about_pairs();
-        self.link_new_ids()?;
+        let gone = self.gone_from_mailbox();
+        if self.find_by_key(&gone)? {
+            return Ok(Stage::Match);
+        }
+        self.link_new_ids(gone);
         self.take_answers();
         self.withhold_copies_of_open_intents();
         self.propose()?;
@@ -48,13 +55,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         })
     }
 
-    /// The same contact under a new id (contract, section 3): a linked contact that is gone and a new
-    /// one that carries its key, or equals its base and is the only one that does.
-    fn link_new_ids(&mut self) -> Result<(), Stop> {
+    /// Pairs whose mailbox half is gone, while there are mailbox contacts without link.
+    fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
+        let mut gone = BTreeMap::new();
         if self.gathered.mailbox.is_empty() {
-            return Ok(());
+            return gone;
         }
-        let mut gone: BTreeMap<CrmId, Link> = BTreeMap::new();
         for (id, packed) in &self.gathered.pairs {
             let Some(pair) = packed.unpack() else {
                 continue;
@@ -65,45 +71,54 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 gone.insert(id.clone(), link);
             }
         }
-        if gone.is_empty() {
-            return Ok(());
+        gone
+    }
+
+    /// Looks for the keys of some contacts that are gone. Whether there were any left to look for.
+    fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<bool, Stop> {
+        let keyed: Vec<(CrmId, SearchKey)> = gone
+            .iter()
+            .filter(|(id, _)| !self.gathered.found_by_key.contains_key(*id))
+            .filter_map(|(id, link)| Some((id.clone(), link.key.clone()?)))
+            .take(KEYS_MAX)
+            .collect();
+        if keyed.is_empty() {
+            return Ok(false);
         }
-        for (crm_id, mailbox_id) in self.find_by_key(&gone)? {
-            gone.remove(&crm_id);
-            self.link_anew(&crm_id, &mailbox_id);
+        let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
+        let found = self.mailbox.find(&keys)?;
+        for ((crm_id, _), contacts) in keyed.into_iter().zip(found) {
+            let mut new = contacts
+                .into_iter()
+                .map(|contact| contact.id)
+                .filter(|id| self.gathered.mailbox.contains_key(id));
+            // A key met twice is a user's copy and proves nothing.
+            let only = match (new.next(), new.next()) {
+                (Some(one), None) => Some(one),
+                _ => None,
+            };
+            self.gathered.found_by_key.insert(crm_id, only);
+        }
+        Ok(true)
+    }
+
+    /// The same contact under a new id (contract, section 3): a linked contact that is gone and a new
+    /// one that carries its key, or equals its base and is the only one that does.
+    fn link_new_ids(&mut self, mut gone: BTreeMap<CrmId, Link>) {
+        if gone.is_empty() {
+            return;
+        }
+        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.found_by_key) {
+            if let Some(mailbox_id) = mailbox_id {
+                gone.remove(&crm_id);
+                self.link_anew(&crm_id, &mailbox_id);
+            }
         }
         for (crm_id, mailbox_id) in self.find_by_base(&gone) {
             gone.remove(&crm_id);
             self.link_anew(&crm_id, &mailbox_id);
         }
         self.find_by_person(&gone);
-        Ok(())
-    }
-
-    fn find_by_key(&self, gone: &BTreeMap<CrmId, Link>) -> Result<Vec<(CrmId, MailboxId)>, Stop> {
-        let keyed: Vec<(CrmId, SearchKey)> = gone
-            .iter()
-            .filter_map(|(id, link)| Some((id.clone(), link.key.clone()?)))
-            .collect();
-        if keyed.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
-        let found = self.mailbox.find(&keys)?;
-        Ok(keyed
-            .into_iter()
-            .zip(found)
-            .filter_map(|((crm_id, _), contacts)| {
-                let mut new = contacts
-                    .into_iter()
-                    .filter(|c| self.gathered.mailbox.contains_key(&c.id));
-                // A key met twice is a user's copy and proves nothing.
-                match (new.next(), new.next()) {
-                    (Some(one), None) => Some((crm_id, one.id)),
-                    _ => None,
-                }
-            })
-            .collect())
     }
 
     fn find_by_base(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {

@@ -7,7 +7,7 @@ use contact_sync_guest::outside::{Method, Outside};
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::report::{Outcome, Phase};
 use contact_sync_tests::simulator::{
-    Access, Fault, Matcher, RequestKind as Kind, StoreFault, World,
+    Access, Fault, Matcher, RequestKind as Kind, StoreFault, World, WorldBuilder,
 };
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn max() -> Value {
 }
 
 /// Runs passes until two in a row have written nothing and nothing is pending.
-fn come_to_rest(stage: &mut Stage, context: &str) {
+pub(crate) fn come_to_rest(stage: &mut Stage, context: &str) {
     let mut quiet = 0;
     for _ in 0..14 {
         let played = stage.pass(ANNA);
@@ -42,7 +42,7 @@ fn come_to_rest(stage: &mut Stage, context: &str) {
 }
 
 /// What both sides hold, whatever their ids.
-fn snapshot(world: &World) -> (Vec<String>, Vec<String>, Vec<String>, Vec<String>) {
+pub(crate) fn snapshot(world: &World) -> (Vec<String>, Vec<String>, Vec<String>, Vec<String>) {
     let texts = |mut texts: Vec<String>| {
         texts.sort();
         texts
@@ -235,6 +235,11 @@ fn copy_that_a_user_made_of_a_lost_create_proves_nothing() {
 
 /// Something of everything, on both sides.
 fn busy() -> Stage {
+    busy_in(|builder| builder)
+}
+
+/// The same in a world with quirks.
+pub(crate) fn busy_in(world: fn(WorldBuilder) -> WorldBuilder) -> Stage {
     let person = |name: &'static str| {
         crm(
             name,
@@ -243,6 +248,7 @@ fn busy() -> Stage {
         )
     };
     let mut stage = Scenario::new()
+        .world(world)
         .ballast(12)
         .before([
             person("a"),
@@ -687,6 +693,10 @@ fn edit_under_a_deletion_saves_the_contact() {
     stage.check(
         "saved",
         &State::Crm("erika", json!({"department": ["Verkauf"]})),
+    );
+    assert!(
+        stage.rows("crm/deletion/").is_empty(),
+        "nobody took it away"
     );
     stage.world.advance_ms(PAUSE_MS);
     come_to_rest(&mut stage, "saved");

@@ -537,8 +537,13 @@ impl Stage {
     }
 
     fn compare(&self, place: &str, played: &Played, expect: &Expect) {
-        let context = format!("{place}: {played:#?}");
-        assert_eq!(ending(&played.report.outcome), expect.ending, "{context}");
+        let context = || format!("{place}: {played:#?}");
+        assert_eq!(
+            ending(&played.report.outcome),
+            expect.ending,
+            "{}",
+            context()
+        );
         let mut operations: Vec<String> = played
             .operations
             .iter()
@@ -547,15 +552,15 @@ impl Stage {
         operations.sort();
         let mut expected = expect.operations.to_vec();
         expected.sort_unstable();
-        assert_eq!(operations, expected, "operations, {context}");
+        assert_eq!(operations, expected, "operations, {}", context());
         if self.variant != Variant::SyncEntry {
             let writes = writes(&played.counters);
             let expected: BTreeMap<RequestKind, u64> = expect.writes.iter().copied().collect();
-            assert_eq!(writes, expected, "requests that write, {context}");
+            assert_eq!(writes, expected, "requests that write, {}", context());
         }
         let mut codes = expect.findings.to_vec();
         codes.sort_unstable();
-        assert_eq!(played.codes(), codes, "findings, {context}");
+        assert_eq!(played.codes(), codes, "findings, {}", context());
         for state in &expect.state {
             self.check(place, state);
         }
