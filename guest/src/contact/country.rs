@@ -80,7 +80,7 @@ fn folded(text: &str) -> String {
 }
 
 /// What people write besides. Letters alone are the signs on cars (as in `D-50667 Köln`).
-const ALIASES: [(&str, &str); 41] = [
+const ALIASES: [(&str, &str); 47] = [
     ("D", "DE"),
     ("DEU", "DE"),
     ("GER", "DE"),
@@ -120,6 +120,12 @@ const ALIASES: [(&str, &str); 41] = [
     ("Tschechische Republik", "CZ"),
     ("Turkey", "TR"),
     ("Weißrussland", "BY"),
+    ("Russische Föderation", "RU"),
+    ("Russian Federation", "RU"),
+    ("Slowakische Republik", "SK"),
+    ("Republik Moldau", "MD"),
+    ("Moldawien", "MD"),
+    ("Côte d'Ivoire", "CI"),
     ("VAE", "AE"),
     ("UAE", "AE"),
 ];
