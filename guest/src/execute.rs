@@ -1,7 +1,7 @@
 //! Carries out a plan's tasks in bounded batches.
 //!
-//! A batch goes through fixed stages, each for all its tasks at once, so that services that batch can
-//! do so and nothing is ever in a state that the next pass could not continue from:
+//! A batch goes through fixed stages, each for all its tasks at once, so that services that batch
+//! can do so and nothing is ever in a state that the next pass could not continue from:
 //!
 //! 1. *refresh*: what is about to be written or destroyed is read again, and decided again;
 //! 2. *prepare*: what must come back from the CRM's trash is restored; intents of creates, and the
@@ -145,8 +145,8 @@ enum End {
 }
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
-    /// Carries out at most [`BATCH_TASKS_MAX`] tasks. `keys` are random, one per task; `number` tells
-    /// the pass's journal entries apart and is counted on.
+    /// Carries out at most [`BATCH_TASKS_MAX`] tasks. `keys` are random, one per task; `number`
+    /// tells the pass's journal entries apart and is counted on.
     pub fn batch(
         &self,
         tasks: Vec<Task>,
@@ -214,11 +214,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         )
     }
 
-    // ---- refresh --------------------------------------------------------------------------------------
+    // ---- refresh --------------------------------------------------------------------------------
 
-    /// FLOWFACT has no versions: a CRM record is read immediately before it is written or destroyed,
-    /// and so is whatever a deletion rests on. A mailbox record carries its version; it is read again
-    /// only after a race, or where the CRM is to lose its contact because the mailbox has none.
+    /// FLOWFACT has no versions: a CRM record is read immediately before it is written or
+    /// destroyed, and so is whatever a deletion rests on. A mailbox record carries its version; it
+    /// is read again only after a race, or where the CRM is to lose its contact because the mailbox
+    /// has none.
     fn refresh(&self, works: &mut [Work], is_race: bool) {
         for work in works.iter_mut() {
             work.due = if is_race {
@@ -264,7 +265,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                     };
                     work.pair.crm = match (read, &work.pair.crm) {
                         (CrmRead::Present(mut contact), before) => {
-                            // Where the marker is kept beside the contact, this read does not say it.
+                            // Where the marker is kept beside the contact, this read does not say
+                            // it.
                             if let (None, Half::Present(before)) = (contact.marked, before) {
                                 contact.marked = before.marked;
                             }
@@ -320,7 +322,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
-    // ---- prepare --------------------------------------------------------------------------------------
+    // ---- prepare --------------------------------------------------------------------------------
 
     fn prepare(&self, works: &[Work], number: &mut u32) -> Result<(), Failure> {
         let mut writes = Vec::new();
@@ -405,7 +407,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
-    // ---- the CRM ----------------------------------------------------------------------------------------
+    // ---- the CRM --------------------------------------------------------------------------------
 
     fn restore(&self, works: &mut [Work]) {
         let wanted = open(works, |work| match work.decision.deed {
@@ -518,7 +520,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         each_gone(works, ids, |ids| self.crm.delete(ids), Side::Crm);
     }
 
-    // ---- the mailbox ------------------------------------------------------------------------------------
+    // ---- the mailbox ----------------------------------------------------------------------------
 
     fn write_mailbox(&self, works: &mut [Work]) {
         self.update_mailbox(works);
@@ -583,7 +585,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         );
     }
 
-    // ---- the marker -------------------------------------------------------------------------------------
+    // ---- the marker -----------------------------------------------------------------------------
 
     fn write_marker(&self, works: &mut [Work]) {
         let place = self.crm.marker_place();
@@ -625,7 +627,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         );
     }
 
-    // ---- remember -----------------------------------------------------------------------------------------
+    // ---- remember -------------------------------------------------------------------------------
 
     fn remember(&self, works: Vec<Work>) -> Batch {
         let mut batch = Batch {
@@ -680,8 +682,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
-    /// Who takes a CRM contact away is written down before it is; where it was not taken away, nobody
-    /// did. A lost answer leaves it: it may have been.
+    /// Who takes a CRM contact away is written down before it is; where it was not taken away,
+    /// nobody did. A lost answer leaves it: it may have been.
     fn forget_unused_cause(&self, work: &Work, writes: &mut Vec<Write>) {
         let was_planned = work
             .task

@@ -1,7 +1,8 @@
 //! One pass in bounded steps: settle intents, read both sides' changes, plan, execute, remember.
 //!
 //! [`Pass::advance`] does one bounded piece of work and returns. A step that a service throttles is
-//! simply taken again after the pause: steps change what the pass knows only when they have succeeded.
+//! simply taken again after the pause: steps change what the pass knows only when they have
+//! succeeded.
 //!
 //! | room | phase |
 //! |---|---|
@@ -381,7 +382,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
         }
         if let (false, Some(begun)) = (writes.is_empty(), &self.begun) {
-            // With the counters, but the old positions: a pass that breaks off reads the same news again.
+            // With the counters, but the old positions: a pass that breaks off reads the same news
+            // again.
             writes.extend(self.owner_writes(begun));
             writes.push(self.memory.set_state(&begun.state));
             self.memory.commit(writes)?;

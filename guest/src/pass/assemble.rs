@@ -23,7 +23,7 @@ use crate::report::{
 const KEYS_MAX: usize = 20;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
-    // ---- who is the same person -----------------------------------------------------------------------------
+    // ---- who is the same person -----------------------------------------------------------------
 
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
         self.take_answers_about_pairs();
@@ -102,8 +102,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(true)
     }
 
-    /// The same contact under a new id (contract, section 3): a linked contact that is gone and a new
-    /// one that carries its key, or equals its base and is the only one that does.
+    /// The same contact under a new id (contract, section 3): a linked contact that is gone and a
+    /// new one that carries its key, or equals its base and is the only one that does.
     fn link_new_ids(&mut self, mut gone: BTreeMap<CrmId, Link>) {
         if gone.is_empty() {
             return;
@@ -191,8 +191,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// What people, or settled intents, said about a CRM contact whose former partner is gone: the new
-    /// one takes its place.
+    /// What people, or settled intents, said about a CRM contact whose former partner is gone: the
+    /// new one takes its place.
     fn take_answers_about_pairs(&mut self) {
         let Some(begun) = &self.begun else { return };
         let mut anew = Vec::new();
@@ -216,8 +216,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// What people, or settled intents, said about contacts that are still without partner; and pairs
-    /// whose link cannot be read, as far as both are there.
+    /// What people, or settled intents, said about contacts that are still without partner; and
+    /// pairs whose link cannot be read, as far as both are there.
     fn take_answers(&mut self) {
         let damaged = std::mem::take(&mut self.gathered.damaged);
         for (mailbox_id, crm_id) in damaged {
@@ -289,8 +289,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.ask_again(&proposal.unmatched_crm, &proposal.unmatched_mailbox)
     }
 
-    /// A contact that was asked about because of a namesake in the first pass stays a question as long
-    /// as the namesake is there: it is not created because time goes by.
+    /// A contact that was asked about because of a namesake in the first pass stays a question as
+    /// long as the namesake is there: it is not created because time goes by.
     fn ask_again(&mut self, crm: &[CrmId], mailbox: &[MailboxId]) -> Result<(), Failure> {
         let Some(begun) = &self.begun else {
             return Ok(());
@@ -480,7 +480,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         );
     }
 
-    // ---- what is to be done ---------------------------------------------------------------------------------
+    // ---- what is to be done ---------------------------------------------------------------------
 
     pub(super) fn plan(&mut self) -> Result<Option<Stage>, Stop> {
         let pairs = self.pairs_to_decide();

@@ -83,8 +83,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(Stage::Settle)
     }
 
-    /// A marker that was seen in another place has not been seen in this one. Before anything else, so
-    /// that no link that this pass does not get to is taken for unmarked by the next.
+    /// A marker that was seen in another place has not been seen in this one. Before anything else,
+    /// so that no link that this pass does not get to is taken for unmarked by the next.
     fn forget_markers_seen(&self) -> Result<(), Failure> {
         let mut after = None;
         loop {

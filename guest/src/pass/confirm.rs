@@ -19,8 +19,8 @@ const READS_MAX: usize = 40;
 /// Reasons of pending rows that are questions to people.
 const QUESTIONS: [&str; 3] = ["ambiguous-match", "match-taken", "namesake"];
 
-/// CRM contacts whose marker is asked for in turn, a pass, where markers are kept beside the contact
-/// and cannot be listed (contract, 2.8 c).
+/// CRM contacts whose marker is asked for in turn, a pass, where markers are kept beside the
+/// contact and cannot be listed (contract, 2.8 c).
 const MARKER_SLICE_CONTACTS: usize = 200;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
@@ -49,8 +49,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(Stage::Match)
     }
 
-    /// What earlier passes left to look at: pending contacts, people's answers, tombstones where the
-    /// trash has changed, and the slice of markers.
+    /// What earlier passes left to look at: pending contacts, people's answers, tombstones where
+    /// the trash has changed, and the slice of markers.
     fn queue_remembered(&mut self) -> Result<(), Failure> {
         let now = self.outside.now();
         let Some(begun) = &self.begun else {
@@ -133,7 +133,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(())
     }
 
-    // ---- reading by id ------------------------------------------------------------------------------------
+    // ---- reading by id --------------------------------------------------------------------------
 
     pub(super) fn read_queued_crm(&mut self) -> Result<bool, Stop> {
         let ids: Vec<CrmId> = self
@@ -319,7 +319,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.put_off.insert(source, put_off);
     }
 
-    // ---- what it comes to -----------------------------------------------------------------------------------
+    // ---- what it comes to -----------------------------------------------------------------------
 
     fn classify_not_found(&mut self) -> Result<(), Failure> {
         let ids: Vec<CrmId> = std::mem::take(&mut self.gathered.not_found)

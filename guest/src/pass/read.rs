@@ -18,7 +18,7 @@ use crate::report::{ContactName, Failure, Finding, Problem, Severity, Side};
 const TRASH_OVERLAP_MS: i64 = 600_000;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
-    // ---- the CRM ----------------------------------------------------------------------------------------
+    // ---- the CRM --------------------------------------------------------------------------------
 
     pub(super) fn read_crm(&mut self, cursor: Option<&CrmCursor>) -> Result<Stage, Stop> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
@@ -88,10 +88,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    // ---- the CRM's trash ----------------------------------------------------------------------------------
+    // ---- the CRM's trash ------------------------------------------------------------------------
 
-    /// The newest page of the trash at every pass; all of it where something is not explained by that
-    /// page.
+    /// The newest page of the trash at every pass; all of it where something is not explained by
+    /// that page.
     pub(super) fn read_trash(&mut self, page: Option<u32>) -> Result<Stage, Stop> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let known = begun.state.trash.as_ref();
@@ -166,7 +166,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(())
     }
 
-    // ---- the mailbox ----------------------------------------------------------------------------------------
+    // ---- the mailbox ----------------------------------------------------------------------------
 
     pub(super) fn read_mailbox(
         &mut self,
@@ -191,8 +191,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(next)
     }
 
-    /// A contact whose link cannot be read has a partner that this pass may not have read: without it,
-    /// it would be taken for new.
+    /// A contact whose link cannot be read has a partner that this pass may not have read: without
+    /// it, it would be taken for new.
     pub(super) fn must_begin_anew(&self) -> bool {
         self.gathered.is_damaged && self.begun.as_ref().is_some_and(|begun| !begun.is_full)
     }
@@ -258,7 +258,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     Some(link) => {
                         let link = begun.refreshed(link.clone());
                         if link.is_tombstone() && !begun.is_full {
-                            // Delta entries are delayed and replayed: only a read says that it is back.
+                            // Delta entries are delayed and replayed: only a read says that it is
+                            // back.
                             gathered.mailbox_queue.insert(contact.id);
                         } else if begun.has_new_field(&link) || is_news_in_mailbox(&contact, &link)
                         {
@@ -300,9 +301,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    // ---- what a full read did not show ------------------------------------------------------------------------
+    // ---- what a full read did not show ----------------------------------------------------------
 
-    /// One page of the pairs: a half that a full read did not show is a hint, to be confirmed by id.
+    /// One page of the pairs: a half that a full read did not show is a hint, to be confirmed by
+    /// id.
     pub(super) fn find_missing(&mut self, after: Option<&str>) -> Result<Stage, Stop> {
         let (links, next) = self.memory.pairs(after)?;
         for link in links.into_iter().filter_map(Stored::found) {
@@ -342,8 +344,8 @@ impl Begun {
         link.is_linked() && !self.fields.is_subset(&link.base.fields)
     }
 
-    /// A link as this pass takes it: a marker that was seen in another place has not been seen in this
-    /// one (contract, 2.3).
+    /// A link as this pass takes it: a marker that was seen in another place has not been seen in
+    /// this one (contract, 2.3).
     pub(super) fn refreshed(&self, mut link: Link) -> Link {
         if self.is_marker_moved {
             link.marker_seen = false;
@@ -422,8 +424,8 @@ fn is_news_in_crm(contact: &CrmContact, link: &Link) -> bool {
         || (link.is_linked() && !link.base.is_of_crm(&contact.fields))
 }
 
-/// Of a pair in step, a marker that is missing is either gone or was never set, and one that is there
-/// may not have been seen yet. Of any other pair, only one that is there is news.
+/// Of a pair in step, a marker that is missing is either gone or was never set, and one that is
+/// there may not have been seen yet. Of any other pair, only one that is there is news.
 pub(super) fn is_marker_news(marked: bool, link: &Link) -> bool {
     if link.is_linked() {
         !(marked && link.marker_seen)

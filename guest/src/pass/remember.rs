@@ -38,7 +38,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let state = self.next_state(now);
         if let Some(state) = state {
-            // The last of all writes: where they do not fit into one commit, the position comes last.
+            // The last of all writes: where they do not fit into one commit, the position comes
+            // last.
             writes.push(self.memory.set_state(&state));
             self.memory.commit(writes)?;
         }
@@ -107,7 +108,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         writes
     }
 
-    /// Tells people what nothing is done about: once, not with every pass; a preview tells it again.
+    /// Tells people what nothing is done about: once, not with every pass; a preview tells it
+    /// again.
     pub(super) fn tell_put_off(&mut self) {
         let Some(begun) = &self.begun else { return };
         let mut told = BTreeSet::new();
@@ -169,8 +171,8 @@ pub(super) fn is_for_next_pass(reason: &str) -> bool {
     reason != AWAITING_APPROVAL && retry_wait_ms(reason, 1) == 0
 }
 
-/// When something put off is looked at again, unless its contact is news before. A full read looks at
-/// everything.
+/// When something put off is looked at again, unless its contact is news before. A full read looks
+/// at everything.
 fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
     match reason {
         AWAITING_APPROVAL | "edited-meanwhile" | "changed-meanwhile" | "gone-meanwhile" => 0,

@@ -79,8 +79,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(exports.into_iter().zip(found).map(settle).collect())
     }
 
-    /// FLOWFACT takes no key: the new contact is one that our user created since, that no link knows,
-    /// and that holds what was sent.
+    /// FLOWFACT takes no key: the new contact is one that our user created since, that no link
+    /// knows, and that holds what was sent.
     fn settle_in_crm(&self, intents: &[Intent]) -> Result<Vec<(Intent, Settled)>, Stop> {
         let imports: Vec<(&Intent, &MailboxId)> = intents
             .iter()

@@ -266,7 +266,7 @@ fn deleted_records_are_in_the_journal_whole() {
     }
 }
 
-// ---- the same contact under a new id ---------------------------------------------------------------
+// ---- the same contact under a new id ------------------------------------------------------------
 
 #[test]
 fn contact_entered_again_is_the_same_where_it_equals_the_base() {
@@ -332,7 +332,8 @@ fn contact_with_our_key_is_the_same_although_it_was_edited() {
     );
 }
 
-/// Two that equal the base: nobody knows which. The user's deletion is not repeated in the CRM unseen.
+/// Two that equal the base: nobody knows which. The user's deletion is not repeated in the CRM
+/// unseen.
 #[test]
 fn two_contacts_that_equal_the_base_are_not_taken_for_it() {
     let max = || json!({"givenName": "Max", "surname": "Kraft"});

@@ -18,8 +18,8 @@ fn person(more: Value) -> Value {
     person
 }
 
-/// A CRM contact that Exchange cannot hold wholly: exported, told about, and unharmed in the CRM, also
-/// when it is edited in the mailbox afterwards.
+/// A CRM contact that Exchange cannot hold wholly: exported, told about, and unharmed in the CRM,
+/// also when it is edited in the mailbox afterwards.
 fn does_not_fit(fields: Value, findings: &'static [&'static str], shown: Value) {
     Scenario::new()
         .only(&[Variant::AccountField, Variant::FullRead])
@@ -224,7 +224,7 @@ fn distribution_lists_are_no_contacts() {
         .check();
 }
 
-// ---- answers that are none ------------------------------------------------------------------------
+// ---- answers that are none ----------------------------------------------------------------------
 
 /// A whole service answers nonsense: the pass ends with a clear message, and nothing is lost.
 #[test]

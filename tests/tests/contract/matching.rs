@@ -35,7 +35,7 @@ fn later_pass(people: impl IntoIterator<Item = Edit>, expect: Expect) -> Scenari
     Scenario::new().then(people, ANNA, expect)
 }
 
-// ---- who is the same ------------------------------------------------------------------------------
+// ---- who is the same ----------------------------------------------------------------------------
 
 #[test]
 fn shared_address_and_equal_names_make_a_pair_that_is_filled_from_both_sides() {
@@ -602,7 +602,7 @@ fn all_candidates_are_weighed_together() {
     assert_eq!(ends[0], ends[1]);
 }
 
-// ---- answers --------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
 fn question() -> Stage {
     let mut stage = Scenario::new().stage(Variant::AccountField);
