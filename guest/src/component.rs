@@ -8,7 +8,7 @@
 mod convert;
 mod imports;
 
-#[expect(missing_docs, clippy::pedantic, reason = "generated")]
+#[expect(clippy::pedantic, reason = "generated")]
 pub(crate) mod bindings {
     wit_bindgen::generate!({
         path: "../wit",

@@ -73,7 +73,8 @@ fn functions_do_one_thing() {
     };
     for (path, text) in files(".rs").into_iter().filter(|(path, _)| !is_test(path)) {
         let mut begun: Option<(usize, usize)> = None;
-        for (number, line) in text.lines().enumerate() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let head = line.trim_start();
             let is_function = [
@@ -198,7 +199,23 @@ fn the_guest_has_the_same_dependencies_natively_and_as_a_component() {
     };
     let native = features("x86_64-unknown-linux-gnu");
     let component = features("wasm32-wasip2");
-    let lost: Vec<_> = native.difference(&component).collect();
+    // Which locks `heapless`, below `phonenumber`, stands on is decided by the machine.
+    let is_lock = |line: &str| {
+        let locks = [
+            "lock_api",
+            "scopeguard",
+            "spin",
+            "atomic-polyfill",
+            "critical-section",
+        ];
+        locks
+            .iter()
+            .any(|name| line.split(' ').next() == Some(name))
+    };
+    let lost: Vec<_> = native
+        .difference(&component)
+        .filter(|line| !is_lock(line))
+        .collect();
     assert!(
         lost.is_empty(),
         "only natively, or with other features: {lost:#?}"
@@ -206,6 +223,7 @@ fn the_guest_has_the_same_dependencies_natively_and_as_a_component() {
     let added: Vec<_> = component
         .difference(&native)
         .filter(|line| !line.starts_with("wit-bindgen") && !line.starts_with("bitflags"))
+        .filter(|line| !is_lock(line))
         .collect();
     assert!(
         added.is_empty(),

@@ -7,7 +7,7 @@
 
 use super::bindings::contact_sync::plugin::store;
 use super::bindings::wasi::clocks::{monotonic_clock, wall_clock};
-use super::bindings::wasi::http::outgoing_handler::{self, FutureIncomingResponse, RequestOptions};
+use super::bindings::wasi::http::outgoing_handler::{self, FutureIncomingResponse};
 use super::bindings::wasi::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody,
     OutgoingRequest, Scheme,
@@ -53,18 +53,23 @@ impl Outside for Imports {
             if in_flight.is_empty() {
                 break;
             }
-            let pollables: Vec<&Pollable> = in_flight.iter().map(InFlight::pollable).collect();
+            let pollables: Vec<&Pollable> = in_flight
+                .iter()
+                .flat_map(|flight| [flight.pollable(), &flight.deadline])
+                .collect();
             let ready = poll::poll(&pollables);
             let mut still = Vec::with_capacity(in_flight.len());
-            for (position, flight) in (0_u32..).zip(in_flight) {
-                if !ready.contains(&position) {
-                    still.push(flight);
-                    continue;
-                }
+            for (position, flight) in (0_u32..).step_by(2).zip(in_flight) {
                 let index = flight.index;
-                match flight.go_on() {
-                    Turn::Again(flight) => still.push(flight),
-                    Turn::Done(answer) => put(&mut answers, index, answer),
+                if ready.contains(&position) {
+                    match flight.go_on() {
+                        Turn::Again(flight) => still.push(flight),
+                        Turn::Done(answer) => put(&mut answers, index, answer),
+                    }
+                } else if ready.contains(&(position + 1)) {
+                    put(&mut answers, index, Err(SendError::Timeout));
+                } else {
+                    still.push(flight);
                 }
             }
             in_flight = still;
@@ -131,8 +136,13 @@ impl Outside for Imports {
 
 /// A request on its way. Fields are dropped in order: a pollable before what it polls, a stream
 /// before its body.
+///
+/// The time that it may take is waited for here. `wasi:http` has options for that, but
+/// wasmtime-wasi-http 48.0.8 never gives the handle of such options back: a pass of a thousand
+/// requests would use up all that a sandbox may have.
 struct InFlight {
     index: usize,
+    deadline: Pollable,
     part: Part,
 }
 
@@ -167,28 +177,38 @@ impl InFlight {
     }
 
     fn go_on(self) -> Turn {
-        let index = self.index;
-        match self.part {
+        let Self {
+            index,
+            deadline,
+            part,
+        } = self;
+        let again = |part| {
+            Turn::Again(Self {
+                index,
+                deadline,
+                part,
+            })
+        };
+        match part {
             Part::Head { pollable, future } => {
                 let Some(answer) = future.get() else {
-                    let part = Part::Head { pollable, future };
-                    return Turn::Again(Self { index, part });
+                    return again(Part::Head { pollable, future });
                 };
                 // A child must be gone before its parent: dropping the future first is a trap.
                 drop(pollable);
                 match answer {
                     Ok(Ok(response)) => match Reading::new(&response) {
-                        Ok(reading) => Turn::Again(Self {
-                            index,
-                            part: Part::Body(reading),
-                        }),
+                        Ok(reading) => again(Part::Body(reading)),
                         Err(error) => Turn::Done(Err(error)),
                     },
                     Ok(Err(code)) => Turn::Done(Err(send_error(&code))),
                     Err(()) => Turn::Done(Err(broken("the answer was taken twice"))),
                 }
             }
-            Part::Body(reading) => reading.go_on(index),
+            Part::Body(mut reading) => match reading.read() {
+                None => again(Part::Body(reading)),
+                Some(answer) => Turn::Done(answer),
+            },
         }
     }
 }
@@ -224,26 +244,23 @@ impl Reading {
         })
     }
 
-    fn go_on(mut self, index: usize) -> Turn {
+    /// Reads on; the answer once it is whole, or broken.
+    fn read(&mut self) -> Option<Result<Response, SendError>> {
         match self.stream.read(READ_BYTES_MAX) {
             Ok(bytes) => {
                 self.bytes.extend_from_slice(&bytes);
-                if self.bytes.len() > ANSWER_BYTES_MAX {
+                (self.bytes.len() > ANSWER_BYTES_MAX).then(|| {
                     let limit = format!("more than {ANSWER_BYTES_MAX} bytes");
-                    return Turn::Done(Err(SendError::TooLarge(limit)));
-                }
-                Turn::Again(InFlight {
-                    index,
-                    part: Part::Body(self),
+                    Err(SendError::TooLarge(limit))
                 })
             }
-            Err(StreamError::Closed) => Turn::Done(Ok(Response {
+            Err(StreamError::Closed) => Some(Ok(Response {
                 status: self.status,
                 headers: std::mem::take(&mut self.headers),
                 body: std::mem::take(&mut self.bytes),
             })),
             Err(StreamError::LastOperationFailed(error)) => {
-                Turn::Done(Err(SendError::Connection(error.to_debug_string())))
+                Some(Err(SendError::Connection(error.to_debug_string())))
             }
         }
     }
@@ -276,7 +293,8 @@ fn start(index: usize, request: Request) -> Result<InFlight, SendError> {
     outgoing.set_scheme(Some(&scheme)).map_err(bad)?;
     outgoing.set_authority(Some(authority)).map_err(bad)?;
     outgoing.set_path_with_query(Some(path)).map_err(bad)?;
-    let options = options(request.timeout_ms);
+    let wait = u64::from(request.timeout_ms).saturating_mul(NANOSECONDS_PER_MS);
+    let deadline = monotonic_clock::subscribe_duration(wait);
     let body = match &request.body {
         Some(_) => Some(
             outgoing
@@ -285,13 +303,13 @@ fn start(index: usize, request: Request) -> Result<InFlight, SendError> {
         ),
         None => None,
     };
-    let future =
-        outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
+    let future = outgoing_handler::handle(outgoing, None).map_err(|code| send_error(&code))?;
     if let (Some(body), Some(bytes)) = (body, &request.body) {
         write_body(body, bytes);
     }
     Ok(InFlight {
         index,
+        deadline,
         part: Part::Head {
             pollable: future.subscribe(),
             future,
@@ -326,16 +344,6 @@ fn parts(url: &str) -> Result<(bool, &str, &str), SendError> {
         authority,
         if path.is_empty() { "/" } else { path },
     ))
-}
-
-fn options(timeout_ms: u32) -> RequestOptions {
-    let options = RequestOptions::new();
-    let timeout = u64::from(timeout_ms).saturating_mul(NANOSECONDS_PER_MS);
-    // A host that cannot set one of them keeps its own: nothing to do about it here.
-    let _ = options.set_connect_timeout(Some(timeout));
-    let _ = options.set_first_byte_timeout(Some(timeout));
-    let _ = options.set_between_bytes_timeout(Some(timeout));
-    options
 }
 
 fn method(method: Method) -> WasiMethod {
