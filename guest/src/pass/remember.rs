@@ -58,7 +58,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
         state.marker = marker(&self.job).clone();
-        state.fields = begun.fields.clone();
+        state.fields.clone_from(&begun.fields);
         let gathered = &self.gathered;
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
         state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
