@@ -19,6 +19,7 @@
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 //! | `tools` | preview, check, status, the export |
 
+#[cfg(test)]
 mod contract {
     pub(crate) mod budgets;
     pub(crate) mod conflicts;

@@ -181,7 +181,7 @@ fn winner_of_a_conflict_is_the_tenants_choice_and_the_loser_is_in_the_journal() 
         let journal = journal(&stage);
         assert_eq!(journal.len(), 1, "{context}");
         assert!(journal[0].contains(lost), "{context}: {journal:?}");
-        stage.check_quiet(&context, false);
+        stage.check_quiet(&context);
     }
 }
 

@@ -555,7 +555,7 @@ fn clash_on_a_first_pair_follows_the_tenants_choice() {
             &State::Outlook(ANNA, "erika", json!({"jobTitle": kept})),
         );
         assert_eq!(stage.rows("m/anna-makler-example/journal/").len(), 1);
-        stage.check_quiet("clash", false);
+        stage.check_quiet("clash");
     }
 }
 
@@ -654,7 +654,7 @@ fn answer_of_a_person_makes_the_pair() {
     stage.check("paired", &State::Markers("zwei", &[ANNA]));
     stage.check("paired", &State::Markers("eins", &[]));
     stage.check("paired", &State::Pending(ANNA, &[]));
-    stage.check_quiet("paired", false);
+    stage.check_quiet("paired");
 }
 
 #[test]
@@ -665,7 +665,7 @@ fn answer_that_it_is_somebody_new_creates_it() {
     assert_eq!(played.counters.writes(), 1, "{played:#?}");
     stage.check("created", &State::CrmCount(3));
     stage.check("created", &State::Pending(ANNA, &[]));
-    stage.check_quiet("created", false);
+    stage.check_quiet("created");
 }
 
 #[test]
@@ -683,7 +683,7 @@ fn answer_survives_until_a_pass_that_comes_to_its_end() {
         "paired",
         &State::Standing(ANNA, "zwei", Some(Stands::Linked)),
     );
-    stage.check_quiet("paired", false);
+    stage.check_quiet("paired");
 }
 
 #[test]
@@ -706,7 +706,7 @@ fn answer_about_somebody_who_is_gone_is_told_and_dropped() {
         "paired",
         &State::Standing(ANNA, "eins", Some(Stands::Linked)),
     );
-    stage.check_quiet("paired", false);
+    stage.check_quiet("paired");
 }
 
 #[test]
@@ -736,5 +736,5 @@ fn contacts_that_have_a_partner_cannot_be_paired() {
         Some(CrmId::new(stage.crm_id("erika"))),
     );
     assert!(matches!(refused, Err(Failure::NotFound(_))), "{refused:?}");
-    stage.check_quiet("refused", false);
+    stage.check_quiet("refused");
 }

@@ -167,6 +167,23 @@ fn deleted_in_the_mailbox_is_deleted_softly_in_the_crm() {
         .check();
 }
 
+/// Gone for good, not only moved to Deleted Items: in the CRM it still goes to the trash.
+#[test]
+fn purged_in_the_mailbox_is_deleted_softly_in_the_crm() {
+    linked()
+        .then(
+            [Edit::OutlookPurge(ANNA, "erika")],
+            ANNA,
+            Expect {
+                operations: &["crm delete erika: deleted-in-mailbox"],
+                writes: &[(Kind::FlowfactDelete, 1)],
+                state: vec![State::CrmTrashed("erika")],
+                ..Expect::default()
+            },
+        )
+        .check();
+}
+
 #[test]
 fn edit_in_the_mailbox_outlives_a_deletion_in_the_crm() {
     linked()

@@ -205,7 +205,7 @@ fn all_end_the_same(quirks: &[Quirk]) {
         let mut stage = busy_in(*quirk);
         come_to_rest(&mut stage, name);
         assert_eq!(names(&stage), expected, "{name}");
-        stage.check_quiet(name, false);
+        stage.check_quiet(name);
     }
     assert!(!plain.links(ANNA).is_empty());
 }

@@ -109,7 +109,7 @@ fn lose_answer(
         stage.world.services(|services, _| {
             services
                 .faults
-                .script(requests.clone(), skip, 1, fault.clone())
+                .script(requests.clone(), skip, 1, fault.clone());
         });
         stage.pass(ANNA);
         let intents = stage.rows("m/anna-makler-example/intent/");
@@ -145,7 +145,7 @@ fn lose_answer(
                 == 4 + crm,
             "{name}"
         );
-        stage.check_quiet(name, false);
+        stage.check_quiet(name);
     }
 }
 
@@ -392,7 +392,8 @@ fn busy_store_is_asked_again_and_a_commit_that_happened_is_repeated_without_harm
 /// A link row that cannot be read is matched anew: nothing is deleted, nothing is created.
 #[test]
 fn damaged_link_is_found_again_and_is_never_a_deletion() {
-    let edits: [(&str, fn() -> Vec<Edit>); 4] = [
+    type Edits = fn() -> Vec<Edit>;
+    let edits: [(&str, Edits); 4] = [
         ("nothing", Vec::new),
         ("crm", || {
             vec![Edit::Crm("erika", json!({"position": ["Leitung"]}))]
@@ -638,7 +639,7 @@ fn edit_in_the_mailbox_under_a_write_is_merged_not_overwritten() {
         "merged",
         &State::Crm("erika", json!({"department": ["Verkauf"]})),
     );
-    stage.check_quiet("merged", false);
+    stage.check_quiet("merged");
 }
 
 #[test]
@@ -673,7 +674,7 @@ fn edit_in_the_crm_under_a_write_is_merged_not_overwritten() {
             json!({"jobTitle": "Leitung", "department": "Verkauf"}),
         ),
     );
-    stage.check_quiet("merged", false);
+    stage.check_quiet("merged");
 }
 
 /// Planned deletions are confirmed again when they are carried out.
@@ -704,7 +705,7 @@ fn edit_under_a_deletion_saves_the_contact() {
         "saved",
         &State::Outlook(ANNA, "erika", json!({"department": "Verkauf"})),
     );
-    stage.check_quiet("saved", false);
+    stage.check_quiet("saved");
 
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
@@ -723,7 +724,7 @@ fn edit_under_a_deletion_saves_the_contact() {
         "saved",
         &State::Crm("erika", json!({"department": ["Verkauf"]})),
     );
-    stage.check_quiet("saved", false);
+    stage.check_quiet("saved");
 }
 
 #[test]
@@ -745,7 +746,7 @@ fn contact_restored_in_the_crm_under_a_deletion_is_not_deleted() {
         "restored",
         &State::Standing(ANNA, "erika", Some(Stands::Linked)),
     );
-    stage.check_quiet("restored", false);
+    stage.check_quiet("restored");
 }
 
 #[test]
@@ -770,7 +771,7 @@ fn record_that_moves_on_under_every_write_is_left_pending() {
         "later",
         &State::Outlook(ANNA, "erika", json!({"jobTitle": "Leitung"})),
     );
-    stage.check_quiet("later", false);
+    stage.check_quiet("later");
 }
 
 // ---- throttling ---------------------------------------------------------------------------------
@@ -861,7 +862,7 @@ fn throttled_item_of_a_batch_is_sent_again_and_only_it() {
         let contact = stage.world.mailbox_contact(ANNA, &id).unwrap_or_default();
         assert_eq!(contact["jobTitle"], json!("Leitung"));
     }
-    stage.check_quiet("batch", false);
+    stage.check_quiet("batch");
 }
 
 // ---- one bad contact ----------------------------------------------------------------------------
@@ -915,7 +916,7 @@ fn refused_contact_stops_no_other_and_is_retried_with_growing_pauses() {
         "allowed",
         &State::Crm("erika", json!({"position": ["Leitung"]})),
     );
-    stage.check_quiet("allowed", false);
+    stage.check_quiet("allowed");
 }
 
 /// A service that fails for one contact only: it is not the service that is down.

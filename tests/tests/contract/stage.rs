@@ -58,7 +58,6 @@ pub(crate) struct Scenario {
     ballast: usize,
     before: Vec<Person>,
     turns: Vec<Turn>,
-    retries: bool,
 }
 
 /// A contact on one side.
@@ -102,8 +101,6 @@ pub(crate) enum Edit {
     Services(fn(&mut Simulator)),
     /// Whatever else happens.
     Do(Box<dyn Fn(&Stage)>),
-    /// Changes the policy from now on.
-    Policy(fn(&mut Policy)),
 }
 
 /// Edits, one pass, and what is expected of it.
@@ -171,7 +168,6 @@ impl Scenario {
             ballast: 4,
             before: Vec::new(),
             turns: Vec::new(),
-            retries: false,
         }
     }
 
@@ -221,12 +217,6 @@ impl Scenario {
         self
     }
 
-    /// Something stays refused: further passes may try it again.
-    pub(crate) fn retries(mut self) -> Self {
-        self.retries = true;
-        self
-    }
-
     pub(crate) fn check(self) {
         for variant in &self.variants {
             let mut stage = self.stage(*variant);
@@ -234,7 +224,7 @@ impl Scenario {
                 let place = format!("{variant:?}, turn {}", number + 1);
                 stage.play(&place, turn);
             }
-            stage.check_quiet(&format!("{variant:?}"), self.retries);
+            stage.check_quiet(&format!("{variant:?}"));
         }
     }
 
@@ -292,7 +282,7 @@ impl Played {
 /// A world, and who is who in it.
 pub(crate) struct Stage {
     pub(crate) world: Rc<World>,
-    policy: Vec<fn(&mut Policy)>,
+    policy: fn(&mut Policy),
     variant: Variant,
     crm: BTreeMap<&'static str, String>,
     mailbox: BTreeMap<(&'static str, &'static str), String>,
@@ -305,7 +295,7 @@ impl Stage {
     pub(crate) fn new(world: Rc<World>, policy: fn(&mut Policy)) -> Self {
         Self {
             world,
-            policy: vec![policy],
+            policy,
             variant: Variant::AccountField,
             crm: BTreeMap::new(),
             mailbox: BTreeMap::new(),
@@ -317,9 +307,7 @@ impl Stage {
 
     pub(crate) fn job(&self, mailbox: &str) -> Job {
         let mut job = self.world.job(mailbox);
-        for change in &self.policy {
-            change(&mut job.policy);
-        }
+        (self.policy)(&mut job.policy);
         job
     }
 
@@ -431,7 +419,6 @@ impl Stage {
             Edit::Wait(ms) => world.advance_ms(*ms),
             Edit::Services(act) => world.services(|services, _| act(services)),
             Edit::Do(act) => act(self),
-            Edit::Policy(policy) => self.policy.push(*policy),
         }
     }
 
@@ -673,7 +660,7 @@ impl Stage {
 
     /// Whatever has happened: further passes write nothing, notes are as people wrote them, and the
     /// store says of each pair the same everywhere.
-    pub(crate) fn check_quiet(&mut self, place: &str, retries: bool) {
+    pub(crate) fn check_quiet(&mut self, place: &str) {
         for (round, wait_ms) in [PAUSE_MS, PAUSE_MS, DAY_MS, PAUSE_MS]
             .into_iter()
             .enumerate()
@@ -683,7 +670,7 @@ impl Stage {
                 let played = self.pass(&mailbox);
                 let writes = writes(&played.counters);
                 assert!(
-                    retries || writes.is_empty(),
+                    writes.is_empty(),
                     "{place}, quiet round {}, {mailbox}: {writes:?} {played:#?}",
                     round + 1
                 );
