@@ -12,7 +12,9 @@ pub mod merge;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::contact::{CrmContact, CrmFields, FieldSet, MailboxContact, Shape, View};
+use crate::contact::{
+    ChangeKey, CrmContact, CrmFields, CrmId, FieldSet, MailboxContact, MailboxId, Shape, View,
+};
 use crate::job::{
     ConflictWinner, CrmNotFound, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark, Policy,
 };
@@ -584,6 +586,43 @@ impl Pair {
             crm_id,
             mailbox_id,
             label,
+        }
+    }
+
+    /// The CRM contact's id, if there is one.
+    pub fn crm_id(&self) -> Option<CrmId> {
+        match &self.crm {
+            Half::Present(contact) => Some(contact.id.clone()),
+            _ => self.link.as_ref().map(|link| link.crm_id.clone()),
+        }
+    }
+
+    /// The mailbox contact's id, if there is one.
+    pub fn mailbox_id(&self) -> Option<MailboxId> {
+        match &self.mailbox {
+            Half::Present(contact) => Some(contact.id.clone()),
+            _ => self.link.as_ref().map(|link| link.mailbox_id.clone()),
+        }
+    }
+
+    pub(crate) fn mailbox_version(&self) -> Option<(MailboxId, ChangeKey)> {
+        match (&self.mailbox, &self.link) {
+            (Half::Present(contact), _) => Some((contact.id.clone(), contact.change_key.clone())),
+            (Half::Unread, Some(link)) => Some((link.mailbox_id.clone(), link.change_key.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn mailbox_contact(&self) -> Option<MailboxContact> {
+        match (&self.mailbox, &self.link) {
+            (Half::Present(contact), _) => Some(contact.clone()),
+            (Half::Unread, Some(link)) => Some(MailboxContact {
+                id: link.mailbox_id.clone(),
+                change_key: link.change_key.clone(),
+                modified: None,
+                view: link.base.view.clone(),
+            }),
+            _ => None,
         }
     }
 
