@@ -375,7 +375,7 @@ fn rebinding_deletes_nothing_without_approval() {
     assert!(writes(&played.counters).is_empty(), "{played:#?}");
 }
 
-// ---- the other engine -----------------------------------------------------------------------------
+// ---- the other engine ---------------------------------------------------------------------------
 
 #[test]
 fn native_sync_must_be_known_to_be_off() {

@@ -35,7 +35,7 @@ fn later_pass(people: impl IntoIterator<Item = Edit>, expect: Expect) -> Scenari
     Scenario::new().then(people, ANNA, expect)
 }
 
-// ---- who is the same ------------------------------------------------------------------------------
+// ---- who is the same ----------------------------------------------------------------------------
 
 #[test]
 fn shared_address_and_equal_names_make_a_pair_that_is_filled_from_both_sides() {
@@ -87,12 +87,14 @@ fn shared_number_makes_a_pair_however_it_is_written() {
             Edit::CrmNew(
                 "erika",
                 &[],
-                json!({"firstName": ["Erika"], "phones": [{"type": "mobile", "number": "0171/234 56 78"}]}),
+                json!({"firstName": ["Erika"], "phones": [{"type": "mobile",
+                    "number": "0171/234 56 78"}]}),
             ),
             Edit::OutlookNew(
                 ANNA,
                 "erika",
-                json!({"givenName": "Erika", "surname": "Muster", "mobilePhone": "+49 171 2345678"}),
+                json!({"givenName": "Erika", "surname": "Muster",
+                    "mobilePhone": "+49 171 2345678"}),
             ),
         ],
         Expect {
@@ -106,7 +108,8 @@ fn shared_number_makes_a_pair_however_it_is_written() {
                 // Unwritten values stay byte for byte.
                 State::Crm(
                     "erika",
-                    json!({"lastName": ["Muster"], "phones": [{"type": "mobile", "number": "0171/234 56 78"}]}),
+                    json!({"lastName": ["Muster"], "phones": [{"type": "mobile",
+                        "number": "0171/234 56 78"}]}),
                 ),
                 State::CrmCount(1),
             ],
@@ -602,7 +605,7 @@ fn all_candidates_are_weighed_together() {
     assert_eq!(ends[0], ends[1]);
 }
 
-// ---- answers --------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
 fn question() -> Stage {
     let mut stage = Scenario::new().stage(Variant::AccountField);

@@ -1,8 +1,8 @@
 //! The services as they may be: whatever their answers look like, the same end.
 //!
-//! The fact sheets leave open how FLOWFACT answers much of what it is asked, and Graph has its moods.
-//! Each of them is a switch of the simulator; with each of them a pass with something of everything
-//! must end as with none.
+//! The fact sheets leave open how FLOWFACT answers much of what it is asked, and Graph has its
+//! moods. Each of them is a switch of the simulator; with each of them a pass with something of
+//! everything must end as with none.
 
 use contact_sync_tests::simulator::WorldBuilder;
 use contact_sync_tests::simulator::flowfact::quirks::{
@@ -164,8 +164,8 @@ const GRAPH: [Quirk; 20] = [
     }),
 ];
 
-/// Contacts as people know them: names by side, with position and department. The writing of an e-mail
-/// or of an empty field is the quirk's.
+/// Contacts as people know them: names by side, with position and department. The writing of an
+/// e-mail or of an empty field is the quirk's.
 fn names(stage: &super::stage::Stage) -> [Vec<String>; 4] {
     let (crm, trash, mailbox, deleted) = snapshot(&stage.world);
     [crm, trash, mailbox, deleted].map(|contacts| {

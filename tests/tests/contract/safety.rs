@@ -76,7 +76,7 @@ pub(crate) fn snapshot(world: &World) -> (Vec<String>, Vec<String>, Vec<String>,
     })
 }
 
-// ---- lost answers -----------------------------------------------------------------------------------
+// ---- lost answers -------------------------------------------------------------------------------
 
 fn lost() -> [(&'static str, Fault); 5] {
     [
@@ -231,7 +231,7 @@ fn copy_that_a_user_made_of_a_lost_create_proves_nothing() {
     );
 }
 
-// ---- crashes ------------------------------------------------------------------------------------------
+// ---- crashes ------------------------------------------------------------------------------------
 
 /// Something of everything, on both sides.
 fn busy() -> Stage {
@@ -244,7 +244,8 @@ pub(crate) fn busy_in(world: fn(WorldBuilder) -> WorldBuilder) -> Stage {
         crm(
             name,
             &[ANNA],
-            json!({"firstName": [name], "lastName": ["Muster"], "emails": [format!("{name}@muster.example")]}),
+            json!({"firstName": [name], "lastName": ["Muster"],
+                "emails": [format!("{name}@muster.example")]}),
         )
     };
     let mut stage = Scenario::new()
@@ -333,7 +334,7 @@ fn first_pass_that_dies_at_any_step_is_taken_up_without_duplicates() {
     }
 }
 
-// ---- the lease ----------------------------------------------------------------------------------------
+// ---- the lease ----------------------------------------------------------------------------------
 
 #[test]
 fn lost_lease_ends_a_pass_at_once_and_the_next_one_ends_the_same() {
@@ -387,7 +388,7 @@ fn busy_store_is_asked_again_and_a_commit_that_happened_is_repeated_without_harm
     }
 }
 
-// ---- damage -------------------------------------------------------------------------------------------
+// ---- damage -------------------------------------------------------------------------------------
 
 /// A link row that cannot be read is matched anew: nothing is deleted, nothing is created.
 #[test]
@@ -500,7 +501,7 @@ fn damaged_state_is_refused_not_taken_for_a_first_pass() {
     }
 }
 
-// ---- feeds --------------------------------------------------------------------------------------------
+// ---- feeds --------------------------------------------------------------------------------------
 
 #[test]
 fn expired_position_makes_the_pass_read_everything_and_confirm_what_is_missing() {
@@ -593,7 +594,7 @@ fn change_that_the_index_shows_late_is_not_missed_and_own_writes_are_no_edits() 
     );
 }
 
-// ---- races --------------------------------------------------------------------------------------------
+// ---- races --------------------------------------------------------------------------------------
 
 /// Plays a pass, and lets somebody act between planning and executing.
 fn play_with(stage: &mut Stage, meanwhile: impl FnOnce(&Stage)) -> Outcome {
@@ -774,7 +775,7 @@ fn record_that_moves_on_under_every_write_is_left_pending() {
     stage.check_quiet("later");
 }
 
-// ---- throttling -----------------------------------------------------------------------------------------
+// ---- throttling ---------------------------------------------------------------------------------
 
 fn refused(status: u16, retry_after_s: Option<u32>) -> Fault {
     Fault::Refused {
@@ -865,7 +866,7 @@ fn throttled_item_of_a_batch_is_sent_again_and_only_it() {
     stage.check_quiet("batch");
 }
 
-// ---- one bad contact --------------------------------------------------------------------------------------
+// ---- one bad contact ----------------------------------------------------------------------------
 
 #[test]
 fn refused_contact_stops_no_other_and_is_retried_with_growing_pauses() {

@@ -17,7 +17,7 @@ fn erika() -> Value {
     json!({"firstName": ["Erika"], "lastName": ["Muster"], "emails": ["erika@muster.example"]})
 }
 
-// ---- preview ----------------------------------------------------------------------------------------
+// ---- preview ------------------------------------------------------------------------------------
 
 /// A preview prints the very list that the pass carries out, and changes nothing anywhere.
 #[test]
@@ -75,7 +75,7 @@ fn preview_of_a_first_pass_leaves_no_trace() {
     assert!(world.crm_ids().is_empty());
 }
 
-// ---- status -----------------------------------------------------------------------------------------
+// ---- status -------------------------------------------------------------------------------------
 
 #[test]
 fn status_counts_what_is_remembered() {
@@ -137,7 +137,7 @@ fn status_of_a_mailbox_without_a_pass_is_empty() {
     assert_eq!(overview, setup::Overview::default());
 }
 
-// ---- check ------------------------------------------------------------------------------------------
+// ---- check --------------------------------------------------------------------------------------
 
 /// What `check` says of a job: whether it is ready, and the codes of warnings and errors.
 fn checked(
@@ -389,7 +389,7 @@ fn field_that_the_schema_loses_empties_nothing() {
     );
 }
 
-// ---- the export -------------------------------------------------------------------------------------
+// ---- the export ---------------------------------------------------------------------------------
 
 fn exported(stage: &super::stage::Stage, contacts_max: u32) -> (String, u32, u32) {
     let (mut csv, mut after, mut parts, mut contacts) = (String::new(), None, 0, 0);
@@ -415,7 +415,10 @@ fn exported(stage: &super::stage::Stage, contacts_max: u32) -> (String, u32, u32
 fn export_holds_every_contact_and_every_value() {
     let mut stage = Scenario::new().ballast(0).stage(Variant::AccountField);
     let phones: Vec<Value> = (0..30)
-        .map(|number| json!({"type": "office", "number": format!("0221 8899{number:02}"), "note": format!("Notiz {number}")}))
+        .map(|number| {
+            json!({"type": "office", "number": format!("0221 8899{number:02}"),
+            "note": format!("Notiz {number}")})
+        })
         .collect();
     stage.edit(&Edit::CrmNew(
         "erika",
