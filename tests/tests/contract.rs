@@ -1,9 +1,8 @@
-//! The contract, row by row: scenarios as data, played natively against the simulator in virtual
-//! time.
+//! The contract, row by row: scenarios played natively against the simulator in virtual time.
 //!
 //! A scenario says who stands where, what people do, and what a pass must make of it: operations,
-//! requests that write, findings, the end state on both sides. What must hold after every scenario
-//! is checked by the stage itself; see [`contract::stage`].
+//! requests that write, findings, the end state on both sides. What must hold after every
+//! scenario is checked by the stage itself; see [`contract::stage`].
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|

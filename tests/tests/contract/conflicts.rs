@@ -25,7 +25,12 @@ fn other_fields_edited_on_both_sides_are_merged() {
         .then(
             [
                 Edit::Crm("erika", json!({"position": ["Leitung"]})),
-                Edit::Outlook(ANNA, "erika", json!({"department": "Verkauf", "mobilePhone": "0171 2345678"})),
+                Edit::Outlook(
+                    ANNA,
+                    "erika",
+                    json!({"department": "Verkauf",
+                    "mobilePhone": "0171 2345678"}),
+                ),
             ],
             ANNA,
             Expect {
@@ -45,7 +50,8 @@ fn other_fields_edited_on_both_sides_are_merged() {
                     State::Outlook(
                         ANNA,
                         "erika",
-                        json!({"jobTitle": "Leitung", "department": "Verkauf", "mobilePhone": "0171 2345678"}),
+                        json!({"jobTitle": "Leitung", "department": "Verkauf",
+                            "mobilePhone": "0171 2345678"}),
                     ),
                 ],
                 ..Expect::default()
@@ -59,11 +65,16 @@ fn other_values_of_one_list_edited_on_both_sides_are_merged() {
     linked()
         .then(
             [
-                Edit::Crm("erika", json!({"emails": ["erika@muster.example", "e.muster@kraft.example"]})),
+                Edit::Crm(
+                    "erika",
+                    json!({"emails": ["erika@muster.example",
+                    "e.muster@kraft.example"]}),
+                ),
                 Edit::Outlook(
                     ANNA,
                     "erika",
-                    json!({"emailAddresses": [{"address": "chefin@muster.example", "name": "Erika"}]}),
+                    json!({"emailAddresses": [{"address": "chefin@muster.example",
+                        "name": "Erika"}]}),
                 ),
             ],
             ANNA,
@@ -107,50 +118,30 @@ struct Clash {
     kept: &'static str,
 }
 
+fn mailbox(policy: &mut Policy) {
+    policy.conflict = ConflictWinner::Mailbox;
+}
+
 fn newest(policy: &mut Policy) {
     policy.conflict = ConflictWinner::Newest;
 }
 
 #[test]
 fn winner_of_a_conflict_is_the_tenants_choice_and_the_loser_is_in_the_journal() {
+    let clash = |policy, crm_first, minutes, kept| Clash {
+        policy,
+        crm_first,
+        minutes,
+        kept,
+    };
     let cases = [
-        Clash {
-            policy: |_| {},
-            crm_first: true,
-            minutes: 30,
-            kept: "CRM",
-        },
-        Clash {
-            policy: |_| {},
-            crm_first: false,
-            minutes: 30,
-            kept: "CRM",
-        },
-        Clash {
-            policy: |policy| policy.conflict = ConflictWinner::Mailbox,
-            crm_first: false,
-            minutes: 30,
-            kept: "Outlook",
-        },
-        Clash {
-            policy: newest,
-            crm_first: true,
-            minutes: 30,
-            kept: "Outlook",
-        },
-        Clash {
-            policy: newest,
-            crm_first: false,
-            minutes: 30,
-            kept: "CRM",
-        },
+        clash(|_| {}, true, 30, "CRM"),
+        clash(|_| {}, false, 30, "CRM"),
+        clash(mailbox, false, 30, "Outlook"),
+        clash(newest, true, 30, "Outlook"),
+        clash(newest, false, 30, "CRM"),
         // Two clocks, and an index in between: too close to tell.
-        Clash {
-            policy: newest,
-            crm_first: true,
-            minutes: 1,
-            kept: "CRM",
-        },
+        clash(newest, true, 1, "CRM"),
     ];
     for (number, case) in cases.into_iter().enumerate() {
         let mut stage = linked().policy(case.policy).stage(Variant::AccountField);
@@ -226,9 +217,14 @@ fn address_whose_empty_parts_were_filled_on_one_side_is_merged_by_parts() {
             [
                 Edit::Crm(
                     "erika",
-                    json!({"addresses": [{"type": "office", "street": "Ring 2", "zipcode": "50667", "city": "Köln"}]}),
+                    json!({"addresses": [{"type": "office", "street": "Ring 2",
+                        "zipcode": "50667", "city": "Köln"}]}),
                 ),
-                Edit::Outlook(ANNA, "erika", json!({"businessAddress": full("Ring 1", Some("NRW"))})),
+                Edit::Outlook(
+                    ANNA,
+                    "erika",
+                    json!({"businessAddress": full("Ring 1", Some("NRW"))}),
+                ),
             ],
             ANNA,
             Expect {
@@ -302,7 +298,8 @@ fn contact_with_our_key_is_the_same_although_it_was_edited() {
     stage.world.mailbox_edit(
         ANNA,
         &copy,
-        &json!({"givenName": "Ute", "surname": "Kraft", "emailAddresses": [], "businessPhones": ["0228 123456"]}),
+        &json!({"givenName": "Ute", "surname": "Kraft", "emailAddresses": [],
+            "businessPhones": ["0228 123456"]}),
     );
     stage.world.advance_ms(60_000);
     let played = stage.pass(ANNA);
@@ -332,8 +329,7 @@ fn contact_with_our_key_is_the_same_although_it_was_edited() {
     );
 }
 
-/// Two that equal the base: nobody knows which. The user's deletion is not repeated in the CRM
-/// unseen.
+/// Two that equal the base: nobody knows which, and nobody is linked at random.
 #[test]
 fn two_contacts_that_equal_the_base_are_not_taken_for_it() {
     let max = || json!({"givenName": "Max", "surname": "Kraft"});

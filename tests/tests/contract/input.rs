@@ -56,7 +56,10 @@ fn does_not_fit(fields: Value, findings: &'static [&'static str], shown: Value) 
 #[test]
 fn thirty_numbers() {
     let phones: Vec<Value> = (0..30)
-        .map(|number| json!({"type": "office", "number": format!("0221 8899{number:02}"), "note": format!("{number}")}))
+        .map(|number| {
+            json!({"type": "office", "number": format!("0221 8899{number:02}"),
+            "note": format!("{number}")})
+        })
         .collect();
     does_not_fit(
         person(&json!({"phones": phones})),
@@ -70,10 +73,12 @@ fn third_business_number_and_fourth_address() {
     does_not_fit(
         person(&json!({
             "phones": [
-                {"type": "office", "number": "0221 889900"}, {"type": "office", "number": "0221 889901"},
+                {"type": "office", "number": "0221 889900"}, {"type": "office",
+                    "number": "0221 889901"},
                 {"type": "office", "number": "0221 889902"},
             ],
-            "emails": ["a@muster.example", "b@muster.example", "c@muster.example", "d@muster.example"],
+            "emails": ["a@muster.example", "b@muster.example", "c@muster.example",
+                "d@muster.example"],
         })),
         &["no-slot-left", "no-slot-left"],
         json!({"businessPhones": ["+49 221 889900", "+49 221 889901"]}),
@@ -84,7 +89,8 @@ fn third_business_number_and_fourth_address() {
 fn number_that_is_none() {
     does_not_fit(
         person(&json!({"phones": [
-            {"type": "office", "number": "siehe Notiz"}, {"type": "mobile", "number": "0171/1234567 privat"},
+            {"type": "office", "number": "siehe Notiz"}, {"type": "mobile",
+                "number": "0171/1234567 privat"},
         ]})),
         &["unreadable-phone", "unreadable-phone"],
         json!({"businessPhones": null, "mobilePhone": null}),
@@ -117,7 +123,8 @@ fn emoji_and_combining_characters_are_one_text() {
             "zoe",
             &[ANNA],
             // Decomposed: e and a combining diaeresis.
-            json!({"firstName": ["Zoe\u{308} 👩‍👩‍👧"], "lastName": ["Mu\u{308}ller"], "company": ["Büro 🏠"]}),
+            json!({"firstName": ["Zoe\u{308} 👩‍👩‍👧"], "lastName": ["Mu\u{308}ller"],
+                "company": ["Büro 🏠"]}),
         )])
         .stage(Variant::AccountField);
     let contact = stage

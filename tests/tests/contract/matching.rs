@@ -87,12 +87,14 @@ fn shared_number_makes_a_pair_however_it_is_written() {
             Edit::CrmNew(
                 "erika",
                 &[],
-                json!({"firstName": ["Erika"], "phones": [{"type": "mobile", "number": "0171/234 56 78"}]}),
+                json!({"firstName": ["Erika"], "phones": [{"type": "mobile",
+                    "number": "0171/234 56 78"}]}),
             ),
             Edit::OutlookNew(
                 ANNA,
                 "erika",
-                json!({"givenName": "Erika", "surname": "Muster", "mobilePhone": "+49 171 2345678"}),
+                json!({"givenName": "Erika", "surname": "Muster",
+                    "mobilePhone": "+49 171 2345678"}),
             ),
         ],
         Expect {
@@ -106,7 +108,8 @@ fn shared_number_makes_a_pair_however_it_is_written() {
                 // Unwritten values stay byte for byte.
                 State::Crm(
                     "erika",
-                    json!({"lastName": ["Muster"], "phones": [{"type": "mobile", "number": "0171/234 56 78"}]}),
+                    json!({"lastName": ["Muster"], "phones": [{"type": "mobile",
+                        "number": "0171/234 56 78"}]}),
                 ),
                 State::CrmCount(1),
             ],

@@ -41,7 +41,8 @@ fn new_in_the_mailbox_is_created_in_the_crm_with_the_marker() {
                 state: vec![
                     State::Crm(
                         "max",
-                        json!({"firstName": ["Max"], "lastName": ["Kraft"], "emails": ["max@kraft.example"]}),
+                        json!({"firstName": ["Max"], "lastName": ["Kraft"],
+                            "emails": ["max@kraft.example"]}),
                     ),
                     State::Markers("max", &[ANNA]),
                     State::CrmCount(1),

@@ -244,7 +244,8 @@ pub(crate) fn busy_in(world: fn(WorldBuilder) -> WorldBuilder) -> Stage {
         crm(
             name,
             &[ANNA],
-            json!({"firstName": [name], "lastName": ["Muster"], "emails": [format!("{name}@muster.example")]}),
+            json!({"firstName": [name], "lastName": ["Muster"],
+                "emails": [format!("{name}@muster.example")]}),
         )
     };
     let mut stage = Scenario::new()

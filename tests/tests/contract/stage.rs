@@ -2,7 +2,7 @@
 //!
 //! [`Scenario::check`] plays a scenario in all [`Variant`]s: with each shape of the marker, and by
 //! a full read in place of the feeds. After the last turn it checks by itself what must always
-//! hold: further passes write nothing, notes are untouched, and the store holds no row too many.
+//! hold: further passes write nothing, notes are untouched, and no store row is left over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

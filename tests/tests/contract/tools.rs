@@ -415,7 +415,10 @@ fn exported(stage: &super::stage::Stage, contacts_max: u32) -> (String, u32, u32
 fn export_holds_every_contact_and_every_value() {
     let mut stage = Scenario::new().ballast(0).stage(Variant::AccountField);
     let phones: Vec<Value> = (0..30)
-        .map(|number| json!({"type": "office", "number": format!("0221 8899{number:02}"), "note": format!("Notiz {number}")}))
+        .map(|number| {
+            json!({"type": "office", "number": format!("0221 8899{number:02}"),
+            "note": format!("Notiz {number}")})
+        })
         .collect();
     stage.edit(&Edit::CrmNew(
         "erika",
