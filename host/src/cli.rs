@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use contact_sync_host::config::{self, Config, ConfigError, TenantSettings};
+use contact_sync_host::credentials::SignInError;
 use contact_sync_host::store::{MemoryStore, OpenError, SqliteStore, Store};
 use contact_sync_host::types::{Operation, Outcome, Report};
 use contact_sync_host::{
@@ -301,10 +302,10 @@ async fn run_mailbox(cli: &Cli, tenant: &Tenant, mailbox: &Mailbox) -> Result<En
     let place = Place::of(tenant, mailbox);
     match &cli.command {
         Command::Check => {
-            let checkup = mailbox.check().await;
-            let ready = checkup.as_ref().is_ok_and(|checkup| checkup.ready);
+            let checked = mailbox.check().await;
+            let ready = checked.as_ref().is_ok_and(|checked| checked.checkup.ready);
             let end = if ready { End::Complete } else { End::Failed };
-            show(cli, &place, checkup, end, human::checkup, json::checkup)
+            show(cli, &place, checked, end, human::checkup, json::checkup)
         }
         Command::Status => {
             let overview = mailbox.status().await;
@@ -335,8 +336,7 @@ struct Shown {
     /// All of them for a preview; of a sync those that were not carried out.
     operations: Vec<Operation>,
     denials: Vec<String>,
-    /// What the host knows about a sign-in that failed: message and remedy.
-    sign_in: Option<(String, String)>,
+    sign_in: Option<SignInError>,
 }
 
 async fn pass(cli: &Cli, place: &Place, mailbox: &Mailbox, mode: Mode) -> Result<End, Stop> {
@@ -378,15 +378,12 @@ async fn drive(cli: &Cli, place: &Place, pass: &mut Pass, mode: Mode) -> Result<
         }
         report.findings.extend(page);
     }
-    let sign_in = pass
-        .sign_in_error()
-        .map(|error| (error.to_string(), error.remedy));
     Ok(Shown {
         mode,
         report,
         operations,
         denials: pass.denials(),
-        sign_in,
+        sign_in: pass.sign_in_error(),
     })
 }
 

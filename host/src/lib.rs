@@ -63,7 +63,7 @@ use tokio::sync::Semaphore;
 
 pub use egress::Network;
 pub use error::{Error, problem};
-pub use mailbox::Mailbox;
+pub use mailbox::{Checked, Mailbox};
 pub use pass::{Pass, Turn};
 pub use plugin::wit::contact_sync::plugin::types;
 pub use plugin::wit::exports::contact_sync::plugin::archive::{Cause, JournalEntry, JournalPage};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::credentials::SignInError;
 use crate::egress::rules::{Networks, Rules, Writing};
-use crate::egress::{Connections, Egress};
+use crate::egress::{Connections, Egress, Noted};
 use crate::pass::Session;
 use crate::store::{Access, Acquired, Crash, KeptLease, LEASE_TTL_MS, Namespace};
 use crate::types::{Job, Operation};
@@ -13,6 +14,17 @@ use crate::{Checkup, CsvPart, Error, JournalPage, Mode, Overview, Pairing, Pass,
 #[derive(Clone)]
 pub struct Mailbox {
     core: Arc<Core>,
+}
+
+/// What a check-up found, by the plugin and by the host.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What the plugin found.
+    pub checkup: Checkup,
+    /// Why the host could not sign in, if it could not.
+    pub sign_in: Option<SignInError>,
+    /// Which requests the host did not let out, in words; at most 20.
+    pub denials: Vec<String>,
 }
 
 /// What a mailbox's sandboxes are made from.
@@ -73,7 +85,7 @@ impl Mailbox {
     }
 
     /// Signs in to both sides, and says what is missing for a sync.
-    pub async fn check(&self) -> Result<Checkup, Error> {
+    pub async fn check(&self) -> Result<Checked, Error> {
         let mut session = self.core.looking().await?;
         let job = &self.core.job;
         let checkup = session
@@ -82,8 +94,14 @@ impl Mailbox {
                     .call_check(store, job)
                     .await
             })
-            .await?;
-        checkup.map_err(|failure| session.failed(failure))
+            .await?
+            .map_err(|failure| session.failed(failure))?;
+        let Noted { denials, sign_in } = session.noted();
+        Ok(Checked {
+            checkup,
+            sign_in,
+            denials,
+        })
     }
 
     /// What earlier passes left behind, from the store alone.

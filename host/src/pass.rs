@@ -52,9 +52,14 @@ impl Session {
         }
     }
 
+    /// What the host knows about the session's requests and the plugin does not.
+    pub(crate) fn noted(&self) -> Noted {
+        self.egress.noted()
+    }
+
     /// The plugin's reason, and what the host knows about it.
     pub(crate) fn failed(&self, failure: Failure) -> Error {
-        let Noted { denials, sign_in } = self.egress.noted();
+        let Noted { denials, sign_in } = self.noted();
         Error::Failed {
             failure: Box::new(failure),
             sign_in: sign_in.map(Box::new),
@@ -165,12 +170,12 @@ impl Pass {
 
     /// Why the host could not sign in, if it could not.
     pub fn sign_in_error(&self) -> Option<SignInError> {
-        self.session.egress.noted().sign_in
+        self.session.noted().sign_in
     }
 
     /// Which requests the host did not let out, in words; at most 20.
     pub fn denials(&self) -> Vec<String> {
-        self.session.egress.noted().denials
+        self.session.noted().denials
     }
 
     /// Ends the pass and gives the lease back.

@@ -7,7 +7,7 @@ use contact_sync_host::types::{
     Action, ApprovalRequest, Change, ContactName, Counts, Field, Finding, Marker, Operation,
     OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
 };
-use contact_sync_host::{Checkup, Mode, Overview, problem};
+use contact_sync_host::{Checked, Mode, Overview, problem};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -16,43 +16,44 @@ use super::{Place, Shown};
 /// How a pass ended, what it counted, and whatever a person should look at.
 pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Result<()> {
     let report = &shown.report;
-    match &report.outcome {
-        Outcome::Complete if shown.mode == Mode::Preview => {
+    match (&report.outcome, &shown.sign_in) {
+        (Outcome::Complete, _) if shown.mode == Mode::Preview => {
             let operations = plural(report.operations_total, "operation");
             writeln!(out, "{place}: a sync would carry out {operations}")?;
         }
-        Outcome::Complete => {
+        (Outcome::Complete, _) => {
             let elapsed = seconds(report.counts.elapsed_ms);
             writeln!(out, "{place}: complete in {elapsed}")?;
         }
-        Outcome::NeedsApproval(request) => needs_approval(out, place, request)?,
-        Outcome::Stopped(failure) => {
+        (Outcome::NeedsApproval(request), _) => needs_approval(out, place, request)?,
+        // The host knows why it could not sign in; the plugin only that it did not.
+        (Outcome::Stopped(_), Some(sign_in)) => {
+            writeln!(out, "{place}: broke off: {sign_in}")?;
+            hint(out, Some(&sign_in.remedy))?;
+        }
+        (Outcome::Stopped(failure), None) => {
             let problem = problem(failure);
             writeln!(out, "{place}: broke off: {}", problem.message)?;
             hint(out, problem.remedy.as_deref())?;
         }
     }
     counts(out, &report.counts)?;
-    if report.more {
+    if report.more && !matches!(report.outcome, Outcome::Stopped(_)) {
         writeln!(out, "  there is more to do: run it again")?;
     }
-    if let Some((message, remedy)) = &shown.sign_in {
-        writeln!(out, "  error: {message}")?;
-        hint(out, Some(remedy))?;
-    }
-    for denial in &shown.denials {
-        writeln!(out, "  error: a request was not let out: {denial}")?;
-    }
+    denied(out, &shown.denials)?;
     if !shown.operations.is_empty() {
-        let title = if shown.mode == Mode::Preview {
-            "Operations"
-        } else {
-            "Not carried out"
-        };
-        writeln!(out, "\n{title}")?;
-        for operation in &shown.operations {
-            one_operation(out, operation)?;
-        }
+        let preview = shown.mode == Mode::Preview;
+        writeln!(
+            out,
+            "\n{}",
+            if preview {
+                "Operations"
+            } else {
+                "Not carried out"
+            }
+        )?;
+        operations(out, &shown.operations)?;
     }
     if !report.findings.is_empty() {
         writeln!(out, "\nFindings")?;
@@ -75,16 +76,22 @@ pub(super) fn operation(
     operation: &Operation,
 ) -> io::Result<()> {
     writeln!(out, "{place}: remembered; the next pass acts on it")?;
-    one_operation(out, operation)
+    operations(out, std::slice::from_ref(operation))
 }
 
 /// Whether a mailbox is ready, and what was found.
-pub(super) fn checkup(out: &mut dyn Write, place: &Place, checkup: &Checkup) -> io::Result<()> {
+pub(super) fn checkup(out: &mut dyn Write, place: &Place, checked: &Checked) -> io::Result<()> {
+    let checkup = &checked.checkup;
     let ready = if checkup.ready { "ready" } else { "not ready" };
     writeln!(out, "{place}: {ready}")?;
     for finding in &checkup.findings {
         one_finding(out, finding)?;
     }
+    if let Some(sign_in) = &checked.sign_in {
+        writeln!(out, "  error: {sign_in}")?;
+        hint(out, Some(&sign_in.remedy))?;
+    }
+    denied(out, &checked.denials)?;
     let proposal = &checkup.proposal;
     if let Some(address) = &proposal.address {
         writeln!(out, "  the mailbox's own address: {address}")?;
@@ -178,7 +185,7 @@ fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
         let conflicts = plural(counts.conflicts, "conflict");
         writeln!(out, "  {conflicts}, {} held", counts.held)?;
     }
-    for usage in &counts.usage {
+    for usage in counts.usage.iter().filter(|usage| usage.requests > 0) {
         let Usage {
             service,
             requests,
@@ -187,14 +194,20 @@ fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
             bytes_sent,
             bytes_received,
         } = usage;
-        let (requests, retries) = (plural(*requests, "request"), plural_y(*retries, "retr"));
-        let sent = kibibytes(*bytes_sent);
-        let received = kibibytes(*bytes_received);
-        write!(out, "  {}: {requests}, {retries}", service_name(*service))?;
-        writeln!(
+        write!(
             out,
-            ", {throttled} throttled, {sent} sent, {received} received"
+            "  {}: {}",
+            service_name(*service),
+            plural(*requests, "request")
         )?;
+        if *retries > 0 {
+            write!(out, ", {retries} repeated")?;
+        }
+        if *throttled > 0 {
+            write!(out, ", {throttled} throttled")?;
+        }
+        let (sent, received) = (kibibytes(*bytes_sent), kibibytes(*bytes_received));
+        writeln!(out, ", {sent} sent, {received} received")?;
     }
     Ok(())
 }
@@ -214,26 +227,34 @@ fn side_counts(out: &mut dyn Write, side: &str, counts: &SideCounts) -> io::Resu
     )
 }
 
-fn one_operation(out: &mut dyn Write, operation: &Operation) -> io::Result<()> {
-    let Operation {
-        side,
-        action,
-        contact,
-        reason,
-        ..
-    } = operation;
-    let (action, side) = (action_name(*action), side_name(*side));
-    write!(out, "  {action:8} {side:8} {}  ({reason})", label(contact))?;
-    match &operation.state {
-        OperationState::Planned | OperationState::Done => writeln!(out)?,
-        OperationState::HeldBack => writeln!(out, "  waits for approval")?,
-        OperationState::PutOff(problem) => {
-            writeln!(out, "  put off: {}", problem.message)?;
-            hint(out, problem.remedy.as_deref())?;
+/// Operations, those on one contact under its name.
+fn operations(out: &mut dyn Write, operations: &[Operation]) -> io::Result<()> {
+    let mut last = None;
+    for operation in operations {
+        let contact = label(&operation.contact);
+        if last.as_ref() != Some(&contact) {
+            writeln!(out, "  {contact}")?;
+            last = Some(contact);
         }
-    }
-    for change in &operation.changes {
-        one_change(out, change)?;
+        let Operation {
+            side,
+            action,
+            reason,
+            ..
+        } = operation;
+        let (action, side) = (action_name(*action), side_name(*side));
+        write!(out, "    {action} in {side} ({reason})")?;
+        match &operation.state {
+            OperationState::Planned | OperationState::Done => writeln!(out)?,
+            OperationState::HeldBack => writeln!(out, ": waits for approval")?,
+            OperationState::PutOff(problem) => {
+                writeln!(out, ": put off: {}", one_line(&problem.message))?;
+                hint(out, problem.remedy.as_deref())?;
+            }
+        }
+        for change in &operation.changes {
+            one_change(out, change)?;
+        }
     }
     Ok(())
 }
@@ -241,18 +262,25 @@ fn one_operation(out: &mut dyn Write, operation: &Operation) -> io::Result<()> {
 fn one_change(out: &mut dyn Write, change: &Change) -> io::Result<()> {
     let field = field_name(change.field);
     match (&change.before, &change.after) {
-        (None, Some(after)) => writeln!(out, "             {field}: + {}", one_line(after)),
-        (Some(before), None) => writeln!(out, "             {field}: - {}", one_line(before)),
+        (None, Some(after)) => writeln!(out, "      {field}: + {}", one_line(after)),
+        (Some(before), None) => writeln!(out, "      {field}: - {}", one_line(before)),
         (Some(before), Some(after)) => {
             writeln!(
                 out,
-                "             {field}: {} -> {}",
+                "      {field}: {} -> {}",
                 one_line(before),
                 one_line(after)
             )
         }
         (None, None) => Ok(()),
     }
+}
+
+fn denied(out: &mut dyn Write, denials: &[String]) -> io::Result<()> {
+    for denial in denials {
+        writeln!(out, "  error: a request was not let out: {denial}")?;
+    }
+    Ok(())
 }
 
 fn one_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
@@ -291,16 +319,22 @@ fn hint(out: &mut dyn Write, remedy: Option<&str>) -> io::Result<()> {
     }
 }
 
-/// Values come from outside: what would move a terminal's cursor is shown as what it is.
+/// Values come from outside: what would move a terminal's cursor or turn its reading direction is
+/// shown as what it is.
 fn one_line(text: &str) -> String {
-    let visible = |character: char| {
-        if character.is_control() {
-            character.escape_default().to_string()
-        } else {
-            character.into()
-        }
+    let hidden = |character: char| {
+        let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        character.is_control() || turns
     };
-    text.chars().map(visible).collect()
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if hidden(character) {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 pub(super) fn field_name(field: Field) -> &'static str {
@@ -357,14 +391,6 @@ fn plural(count: u32, what: &str) -> String {
     }
 }
 
-fn plural_y(count: u32, stem: &str) -> String {
-    if count == 1 {
-        format!("1 {stem}y")
-    } else {
-        format!("{count} {stem}ies")
-    }
-}
-
 fn kibibytes(bytes: u64) -> String {
     format!("{} KiB", bytes.div_ceil(1024))
 }
@@ -385,4 +411,170 @@ fn local_time(at_ms: u64) -> String {
                 .to_string()
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use contact_sync_host::credentials::{SignInError, SignInErrorKind};
+    use contact_sync_host::types::{Failure, Problem, Report};
+
+    use super::*;
+
+    fn contact(label: &str) -> ContactName {
+        let (crm_id, mailbox_id) = (Some("c-1".into()), Some("m-1".into()));
+        ContactName {
+            crm_id,
+            mailbox_id,
+            label: label.into(),
+        }
+    }
+
+    fn one(action: Action, state: OperationState, changes: Vec<Change>) -> Operation {
+        let contact = contact("Erika Mustermann");
+        let reason = "edited-in-mailbox".into();
+        Operation {
+            number: 0,
+            side: Side::Crm,
+            action,
+            contact,
+            changes,
+            reason,
+            state,
+        }
+    }
+
+    fn change(field: Field, before: Option<&str>, after: Option<&str>) -> Change {
+        Change {
+            field,
+            before: before.map(Into::into),
+            after: after.map(Into::into),
+        }
+    }
+
+    fn shown(mode: Mode, outcome: Outcome) -> Shown {
+        let side = SideCounts {
+            read: 3,
+            created: 0,
+            updated: 1,
+            deleted: 0,
+            unchanged: 2,
+        };
+        let usage = |service, requests, retries| Usage {
+            service,
+            requests,
+            retries,
+            throttled: retries,
+            bytes_sent: 1,
+            bytes_received: 2048,
+        };
+        let finding = Finding {
+            severity: Severity::Warning,
+            code: "no-slot-left".into(),
+            message: "No place\u{1b}[2J left.".into(),
+            remedy: Some("Clear one.".into()),
+            contact: Some(contact("Erika\u{202e} Mustermann")),
+            field: None,
+        };
+        let counts = Counts {
+            crm: side,
+            mailbox: side,
+            conflicts: 1,
+            held: 2,
+            usage: vec![usage(Service::Flowfact, 1, 0), usage(Service::Ews, 0, 0)],
+            store_reads: 0,
+            store_commits: 0,
+            elapsed_ms: 1_234,
+        };
+        let report = Report {
+            outcome,
+            counts,
+            findings: vec![finding],
+            findings_total: 1,
+            operations_total: 2,
+            more: true,
+        };
+        let changes = vec![
+            change(Field::Emails, Some("a@x.example"), Some("b@x.example")),
+            change(Field::Phones, None, Some("+49 221 1")),
+            change(Field::Website, Some("x.example"), None),
+        ];
+        let operations = vec![
+            one(Action::Update, OperationState::Planned, changes),
+            one(Action::Mark, OperationState::HeldBack, Vec::new()),
+        ];
+        Shown {
+            mode,
+            report,
+            operations,
+            denials: Vec::new(),
+            sign_in: None,
+        }
+    }
+
+    fn printed(shown: &Shown) -> String {
+        let mut out = Vec::new();
+        let place = Place {
+            tenant: "a".into(),
+            mailbox: "m1".into(),
+        };
+        pass(&mut out, &place, shown).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// A preview as a person reads it: operations under their contact, findings with what to do, and
+    /// nothing that moves the terminal.
+    #[test]
+    fn a_preview_is_a_readable_list() {
+        assert_eq!(
+            printed(&shown(Mode::Preview, Outcome::Complete)),
+            "\
+a/m1: a sync would carry out 2 operations
+  CRM      3 read, 0 created, 1 updated, 0 deleted, 2 unchanged
+  mailbox  3 read, 0 created, 1 updated, 0 deleted, 2 unchanged
+  1 conflict, 2 held
+  FLOWFACT: 1 request, 1 KiB sent, 2 KiB received
+  there is more to do: run it again
+
+Operations
+  Erika Mustermann [c-1 / m-1]
+    update in crm (edited-in-mailbox)
+      emails: a@x.example -> b@x.example
+      phones: + +49 221 1
+      website: - x.example
+    mark in crm (edited-in-mailbox): waits for approval
+
+Findings
+  warning: Erika\\u{202e} Mustermann [c-1 / m-1]: No place\\u{1b}[2J left. (no-slot-left)
+    hint: Clear one.
+"
+        );
+    }
+
+    /// Where the host knows why nobody is signed in, that is what is told, not what follows from it.
+    #[test]
+    fn a_failed_sign_in_is_told_once() {
+        let problem = |message: &str| Problem {
+            message: message.into(),
+            remedy: None,
+        };
+        let mut broken = shown(
+            Mode::Sync,
+            Outcome::Stopped(Failure::Internal(problem("401"))),
+        );
+        assert!(printed(&broken).starts_with("a/m1: broke off: 401\n"));
+        broken.sign_in = Some(SignInError {
+            service: Service::Graph,
+            kind: SignInErrorKind::Refused,
+            code: None,
+            message: "the client secret has expired".into(),
+            remedy: "create a new one".into(),
+        });
+        let printed = printed(&broken);
+        let start = "a/m1: broke off: the client secret has expired\n    hint: create a new one\n";
+        assert!(
+            printed.starts_with(start) && !printed.contains("401"),
+            "{printed}"
+        );
+        assert!(!printed.contains("run it again"), "{printed}");
+    }
 }

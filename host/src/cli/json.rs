@@ -3,11 +3,12 @@
 
 use std::io::{self, Write};
 
+use contact_sync_host::credentials::SignInError;
 use contact_sync_host::types::{
     ContactName, Counts, Failure, Finding, Marker, Operation, OperationState, Outcome, Problem,
     Service, Severity, SideCounts,
 };
-use contact_sync_host::{Checkup, Error, Mode, Overview, problem};
+use contact_sync_host::{Checked, Error, Mode, Overview, problem};
 use serde_json::{Map, Value, json};
 
 use super::human::{action_name, field_name, side_name};
@@ -27,7 +28,6 @@ pub(super) fn line(out: &mut dyn Write, place: &Place, result: Value) -> io::Res
 /// A pass.
 pub(super) fn pass(shown: &Shown) -> Value {
     let report = &shown.report;
-    let sign_in = shown.sign_in.as_ref();
     json!({
         "mode": match shown.mode { Mode::Preview => "preview", Mode::Sync => "sync" },
         "outcome": outcome(&report.outcome),
@@ -38,7 +38,7 @@ pub(super) fn pass(shown: &Shown) -> Value {
         "findings-total": report.findings_total,
         "more": report.more,
         "denials": shown.denials,
-        "sign-in": sign_in.map(|(message, remedy)| json!({ "message": message, "remedy": remedy })),
+        "sign-in": shown.sign_in.as_ref().map(sign_in),
     })
 }
 
@@ -48,7 +48,8 @@ pub(super) fn operation(operation: &Operation) -> Value {
 }
 
 /// A checkup.
-pub(super) fn checkup(checkup: &Checkup) -> Value {
+pub(super) fn checkup(checked: &Checked) -> Value {
+    let checkup = &checked.checkup;
     let fields = checkup.proposal.fields.iter();
     let fields: Map<_, _> = fields
         .map(|field| (field_name(field.field).into(), json!(field.name)))
@@ -61,6 +62,8 @@ pub(super) fn checkup(checkup: &Checkup) -> Value {
             "fields": fields,
             "markers": checkup.proposal.markers.iter().map(marker).collect::<Vec<_>>(),
         },
+        "denials": checked.denials,
+        "sign-in": checked.sign_in.as_ref().map(sign_in),
     })
 }
 
@@ -87,6 +90,10 @@ pub(super) fn error(error: &Error) -> Value {
         Error::Stopped => "stopped",
     };
     json!({ "error": { "code": code, "message": error.to_string(), "remedy": error.remedy() } })
+}
+
+fn sign_in(error: &SignInError) -> Value {
+    json!({ "code": error.code, "message": error.message, "remedy": error.remedy })
 }
 
 fn outcome(outcome: &Outcome) -> Value {
