@@ -521,8 +521,8 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// A preview as a person reads it: operations under their contact, findings with what to do, and
-    /// nothing that moves the terminal.
+    /// A preview as a person reads it: operations under their contact, findings with what to do,
+    /// and nothing that moves the terminal.
     #[test]
     fn a_preview_is_a_readable_list() {
         assert_eq!(
@@ -550,7 +550,8 @@ Findings
         );
     }
 
-    /// Where the host knows why nobody is signed in, that is what is told, not what follows from it.
+    /// Where the host knows why nobody is signed in, that is what is told, not what follows from
+    /// it.
     #[test]
     fn a_failed_sign_in_is_told_once() {
         let problem = |message: &str| Problem {
