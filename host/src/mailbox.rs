@@ -161,6 +161,24 @@ impl Mailbox {
         result
     }
 
+    /// Switches the mailbox off: everything is remembered, nothing is deleted, and the first pass
+    /// after it lets a person approve whatever it would destroy.
+    pub async fn suspend(&self) -> Result<(), Error> {
+        let mut session = self.core.leased(Writing::Forbidden).await?;
+        let job = &self.core.job;
+        let suspended = session
+            .call(async |face, store| {
+                face.contact_sync_plugin_setup()
+                    .call_suspend(store, job)
+                    .await
+            })
+            .await;
+        let result =
+            suspended.and_then(|suspended| suspended.map_err(|failure| session.failed(failure)));
+        session.end().await;
+        result
+    }
+
     /// A part of the journal, from the store alone.
     pub async fn journal(
         &self,

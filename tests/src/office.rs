@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use contact_sync_host::types::{Finding, Operation, Report};
 use contact_sync_host::{Host, HostSettings, Mailbox, Mode, Tenant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
 
@@ -37,6 +39,7 @@ pub struct Office {
     address: SocketAddr,
     folder: TempDir,
     tenant: Tenant,
+    server: JoinHandle<io::Result<()>>,
 }
 
 /// What went wrong while an office was set up or at work.
@@ -59,14 +62,20 @@ impl Office {
         let folder = TempDir::new()?;
         write_config(folder.path(), address, &simulator, addresses)?;
         let simulator = Arc::new(Mutex::new(simulator));
-        tokio::spawn(serve(listener, Arc::clone(&simulator)));
+        let server = tokio::spawn(serve(listener, Arc::clone(&simulator)));
         let tenant = host(folder.path()).await?;
         Ok(Self {
             simulator,
             address,
             folder,
             tenant,
+            server,
         })
+    }
+
+    /// Nobody listens where the services were.
+    pub fn close_services(&self) {
+        self.server.abort();
     }
 
     /// The same office with a new host, as after a restart.
@@ -76,6 +85,7 @@ impl Office {
             address,
             folder,
             tenant,
+            server,
         } = self;
         drop(tenant);
         let tenant = host(folder.path()).await?;
@@ -84,6 +94,7 @@ impl Office {
             address,
             folder,
             tenant,
+            server,
         })
     }
 

@@ -227,6 +227,37 @@ async fn a_wrong_token_and_a_page_of_html_are_told() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_port_ends_a_pass_and_harms_nothing() {
+    let office = furnished(5).await;
+    office.run("anna", Mode::Sync).await.expect("a first pass");
+    office.close_services();
+    let office = office
+        .reopened()
+        .await
+        .expect("a new host, without connections");
+    let mailbox = office.mailbox("anna").expect("the mailbox");
+    let checkup = mailbox.check().await.expect("a checkup says what is wrong");
+    assert!(!checkup.ready, "{checkup:?}");
+    let ended = office.run("anna", Mode::Sync).await;
+    let told = match ended {
+        Ok(ran) => format!("{:?}", ran.report.outcome),
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        !told.contains("crashed") && !told.contains("Complete"),
+        "{told}"
+    );
+    assert!(
+        mailbox
+            .last_crash()
+            .await
+            .expect("the store answers")
+            .is_none()
+    );
+    assert!(mailbox.status().await.expect("the store answers").links > 0);
+}
+
 /// A host that we did not write must be able to load it: nothing beyond WASI 0.2 and our own store.
 #[test]
 fn the_component_imports_wasi_and_its_store_and_nothing_else() {
