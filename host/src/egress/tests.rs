@@ -508,11 +508,13 @@ async fn redirects_are_not_followed() {
 #[tokio::test]
 async fn denied_requests_reach_nobody() {
     let setup = setup(Writing::Forbidden, |_| answer(200, "{}")).await;
+    let batch = r#"{"requests":[{"id":"1","method":"PUT","url":"/groups"}]}"#;
     let requests = [
         setup.request("GET", "/elsewhere", ""),
         setup.request("POST", CONTACTS, "{}"),
         setup.request("PATCH", USER, "{}"),
         setup.request("PATCH", USER, "{}"),
+        setup.request("POST", "/graph/v1.0/$batch", batch),
     ];
     for request in requests {
         assert!(matches!(
@@ -522,7 +524,7 @@ async fn denied_requests_reach_nobody() {
     }
     assert_eq!(setup.server.asked().len(), 0);
     let noted = setup.egress.noted();
-    assert_eq!(noted.denials.len(), 3, "{:?}", noted.denials);
+    assert_eq!(noted.denials.len(), 4, "{:?}", noted.denials);
 
     setup.lease_lost.store(true, Ordering::Relaxed);
     let denied = setup.send(setup.request("GET", CONTACTS, "")).await;
