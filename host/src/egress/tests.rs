@@ -33,7 +33,7 @@ fn job(flowfact: &str, graph: &str) -> Job {
         crm: Crm::Flowfact(Flowfact {
             base_url: flowfact.into(),
             schema: "contacts".into(),
-            company: None,
+            company: Some("c-1".into()),
             fields: Vec::new(),
             marker: Marker::FieldValue(FieldValue {
                 field: "tags".into(),
@@ -475,6 +475,25 @@ async fn credentials_are_no_headers_for_a_guest() {
     let mut names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["date", "etag"]);
+}
+
+/// The header that chooses among an API user's companies chooses the job's, or nothing.
+#[tokio::test]
+async fn another_company_is_out_of_reach() {
+    let setup = setup(Writing::Allowed, |_| answer(200, "{}")).await;
+    for (company, allowed) in [("c-1", true), ("c-2", false), ("", false)] {
+        let mut request = setup.request("GET", CONTACTS, "");
+        let company = HeaderValue::from_static(company);
+        request.headers_mut().append("x-ff-company-id", company);
+        assert_eq!(setup.send(request).await.is_ok(), allowed);
+    }
+    let mut both = setup.request("GET", CONTACTS, "");
+    for company in ["c-1", "c-2"] {
+        both.headers_mut()
+            .append("x-ff-company-id", HeaderValue::from_static(company));
+    }
+    assert!(setup.send(both).await.is_err());
+    assert_eq!(setup.served().len(), 1);
 }
 
 /// A redirect is an answer like any other: the credentials stay here.
