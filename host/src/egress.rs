@@ -214,6 +214,9 @@ impl Passage {
             .rules
             .check(&head.method, &head.uri)
             .map_err(|denial| self.deny(&denial))?;
+        self.rules
+            .check_headers(allowed.side, &head.headers)
+            .map_err(|denial| self.deny(&denial))?;
         let body = buffered(body, waits).await?;
         if allowed.batch {
             self.rules

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::{Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde::Deserialize;
 
 use super::Network;
@@ -15,6 +15,9 @@ use crate::types::{Crm, Endpoint, Job, Side};
 /// Requests of one `$batch`
 /// (<https://learn.microsoft.com/graph/json-batching#batch-size-limitations>).
 const BATCH_REQUESTS_MAX: usize = 20;
+
+/// Which of its companies an API user speaks for (`@flowfact/api-services`, `APIClient`).
+const COMPANY_HEADER: &str = "x-ff-company-id";
 
 /// Whether a pass may change anything outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(crate) enum Writing {
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     writing: Writing,
+    /// The one company of the CRM that the job names.
+    company: Option<String>,
 }
 
 /// Requests of one kind.
@@ -74,6 +79,8 @@ pub(crate) enum Denial {
     Rule { method: Method, origin: Origin },
     #[error("{method} would write at {origin}, and this call only reads")]
     ReadOnly { method: Method, origin: Origin },
+    #[error("it names another company than the configuration")]
+    Company,
     #[error("the batch is not one: {0}")]
     Batch(String),
     #[error("another host has taken over this tenant")]
@@ -98,7 +105,11 @@ impl Rules {
             // No adapter speaks EWS yet: nothing is allowed to leave for it.
             Endpoint::Ews(_) => {}
         }
-        Ok(Self { rules, writing })
+        Ok(Self {
+            rules,
+            writing,
+            company: flowfact.company.clone(),
+        })
     }
 
     /// Whether a request of this method may go to this address.
@@ -136,6 +147,17 @@ impl Rules {
             return Err(Denial::ReadOnly { method, origin });
         }
         Err(Denial::Rule { method, origin })
+    }
+
+    /// Whether the headers stay within the job's company. An API user that belongs to several could
+    /// reach all of them by this header, and each may be another tenant.
+    pub(crate) fn check_headers(&self, side: Side, headers: &HeaderMap) -> Result<(), Denial> {
+        let company = self.company.as_deref().map(str::as_bytes);
+        let strays = |value: &HeaderValue| Some(value.as_bytes()) != company;
+        if side == Side::Crm && headers.get_all(COMPANY_HEADER).iter().any(strays) {
+            return Err(Denial::Company);
+        }
+        Ok(())
     }
 
     /// Whether each request in a `$batch` sent to `uri` may be sent by itself. Without this check a

@@ -33,7 +33,7 @@ fn job(flowfact: &str, graph: &str) -> Job {
         crm: Crm::Flowfact(Flowfact {
             base_url: flowfact.into(),
             schema: "contacts".into(),
-            company: None,
+            company: Some("c-1".into()),
             fields: Vec::new(),
             marker: Marker::FieldValue(FieldValue {
                 field: "tags".into(),
@@ -477,6 +477,25 @@ async fn credentials_are_no_headers_for_a_guest() {
     assert_eq!(names, ["date", "etag"]);
 }
 
+/// The header that chooses among an API user's companies chooses the job's, or nothing.
+#[tokio::test]
+async fn another_company_is_out_of_reach() {
+    let setup = setup(Writing::Allowed, |_| answer(200, "{}")).await;
+    for (company, allowed) in [("c-1", true), ("c-2", false), ("", false)] {
+        let mut request = setup.request("GET", CONTACTS, "");
+        let company = HeaderValue::from_static(company);
+        request.headers_mut().append("x-ff-company-id", company);
+        assert_eq!(setup.send(request).await.is_ok(), allowed);
+    }
+    let mut both = setup.request("GET", CONTACTS, "");
+    for company in ["c-1", "c-2"] {
+        both.headers_mut()
+            .append("x-ff-company-id", HeaderValue::from_static(company));
+    }
+    assert!(setup.send(both).await.is_err());
+    assert_eq!(setup.served().len(), 1);
+}
+
 /// A redirect is an answer like any other: the credentials stay here.
 #[tokio::test]
 async fn redirects_are_not_followed() {
@@ -508,11 +527,13 @@ async fn redirects_are_not_followed() {
 #[tokio::test]
 async fn denied_requests_reach_nobody() {
     let setup = setup(Writing::Forbidden, |_| answer(200, "{}")).await;
+    let batch = r#"{"requests":[{"id":"1","method":"PUT","url":"/groups"}]}"#;
     let requests = [
         setup.request("GET", "/elsewhere", ""),
         setup.request("POST", CONTACTS, "{}"),
         setup.request("PATCH", USER, "{}"),
         setup.request("PATCH", USER, "{}"),
+        setup.request("POST", "/graph/v1.0/$batch", batch),
     ];
     for request in requests {
         assert!(matches!(
@@ -522,7 +543,7 @@ async fn denied_requests_reach_nobody() {
     }
     assert_eq!(setup.server.asked().len(), 0);
     let noted = setup.egress.noted();
-    assert_eq!(noted.denials.len(), 3, "{:?}", noted.denials);
+    assert_eq!(noted.denials.len(), 4, "{:?}", noted.denials);
 
     setup.lease_lost.store(true, Ordering::Relaxed);
     let denied = setup.send(setup.request("GET", CONTACTS, "")).await;

@@ -288,7 +288,9 @@ async fn handles_are_limited() {
 /// What one call may carry to the host is limited: here a prefix of 128 KiB.
 #[tokio::test]
 async fn a_call_carries_only_so_much() {
-    let scan = "(call $contact-sync:plugin~store@0.1/scan (i32.const 0) (i32.const LENGTH)
+    // Fresh memory, all zeros: text as good as any.
+    let scan = "(drop (memory.grow (i32.const 2)))
+         (call $contact-sync:plugin~store@0.1/scan (i32.const 262144) (i32.const LENGTH)
          (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 128)) i32.const 16";
     let with =
         |length: &str| Guest::new().export("sync@0.1|status", &scan.replace("LENGTH", length));
@@ -300,7 +302,7 @@ async fn a_call_carries_only_so_much() {
             .await
             .unwrap_err(),
     );
-    assert!(!words.starts_with("it panicked"), "{words}");
+    assert!(words.contains("fuel"), "{words}");
 }
 
 /// The end of what a plugin wrote to its standard error is kept for the tenant, 4 KiB of it.
