@@ -10,13 +10,15 @@
 //! | `settle` | what became of creates whose answer was lost |
 //! | `read` | what has changed on both sides since the remembered positions |
 //! | `confirm` | by id: whatever a deletion, a restoring or an old problem rests on |
-//! | `assemble` | who is new, who is the same person, and what is to be done: the plan |
+//! | `recognise` | who is the same person |
+//! | `assemble` | what is to be done: the plan |
 //! | `remember` | positions last, together with everything pending |
 
 mod assemble;
 mod begin;
 mod confirm;
 mod read;
+mod recognise;
 mod remember;
 mod settle;
 

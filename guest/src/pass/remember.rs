@@ -1,15 +1,17 @@
 //! Positions last, together with everything pending.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::assemble::AWAITING_APPROVAL;
 use super::settle::SETTLE_MS;
 use super::{Begun, Mode, Pass, PutOff, Stop, marker};
+use crate::contact::CrmId;
 use crate::crm::Crm;
 use crate::journal;
-use crate::links::{Pending, Source, State};
+use crate::links::{Pending, Source, State, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
+use crate::plan::matching::Candidate;
 use crate::report::{ContactName, Failure, Finding, Severity};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -137,6 +139,52 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut writes: Vec<Write> = former.map(|id| self.memory.delete_owner(id)).collect();
         writes.push(self.memory.set_owner(&begun.state.mailbox));
         writes
+    }
+
+    /// The buckets of digests that changed: new digests in, deleted contacts out.
+    fn changed_buckets(&self) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
+        let Some(begun) = &self.begun else {
+            return Ok(BTreeMap::new());
+        };
+        let gone = self.gathered.gone.iter().filter_map(|source| match source {
+            Source::Crm(id) => Some(id),
+            Source::Mailbox(_) => None,
+        });
+        // A trash that is as it was names nobody who is still in a bucket.
+        let trash = self
+            .gathered
+            .trash
+            .has_changed
+            .then_some(&self.gathered.trash.ids);
+        let gone: BTreeSet<&CrmId> = gone.chain(trash.into_iter().flatten()).collect();
+        let mut buckets: BTreeMap<u8, Vec<Candidate<CrmId>>> = if begun.is_full {
+            (0..=u8::MAX).map(|bucket| (bucket, Vec::new())).collect()
+        } else {
+            let ids = self.gathered.candidates.keys().chain(gone.iter().copied());
+            let buckets: BTreeSet<u8> = ids.map(bucket_of).collect();
+            self.memory
+                .candidate_buckets(&buckets.into_iter().collect::<Vec<_>>())?
+        };
+        let before = buckets.clone();
+        for bucket in buckets.values_mut() {
+            bucket.retain(|candidate| {
+                !gone.contains(&candidate.id)
+                    && !self.gathered.candidates.contains_key(&candidate.id)
+            });
+        }
+        for (id, candidate) in &self.gathered.candidates {
+            buckets
+                .entry(bucket_of(id))
+                .or_default()
+                .push(candidate.clone());
+        }
+        for bucket in buckets.values_mut() {
+            bucket.sort_by(|left, right| left.id.cmp(&right.id));
+        }
+        if !begun.is_full {
+            buckets.retain(|bucket, candidates| before.get(bucket) != Some(candidates));
+        }
+        Ok(buckets)
     }
 
     /// What has been kept for the journal's days (contract, 7.2).
