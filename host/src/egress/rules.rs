@@ -31,7 +31,7 @@ pub(crate) enum Writing {
 /// The allow-list of one pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    rules: Vec<Rule>,
+    list: Vec<Rule>,
     writing: Writing,
     /// The one company of the CRM that the job names.
     company: Option<String>,
@@ -106,7 +106,7 @@ impl Rules {
             Endpoint::Ews(_) => {}
         }
         Ok(Self {
-            rules,
+            list: rules,
             writing,
             company: flowfact.company.clone(),
         })
@@ -115,7 +115,7 @@ impl Rules {
     /// Whether a request of this method may go to this address.
     pub(crate) fn check(&self, method: &Method, uri: &Uri) -> Result<Allowed, Denial> {
         let origin = Origin::of_uri(uri)?;
-        if self.rules.iter().all(|rule| rule.origin != origin) {
+        if self.list.iter().all(|rule| rule.origin != origin) {
             return Err(Denial::Origin(origin));
         }
         let path = uri.path();
@@ -127,7 +127,7 @@ impl Rules {
         }
         let mut would_write = false;
         for rule in self
-            .rules
+            .list
             .iter()
             .filter(|rule| rule.origin == origin && rule.covers(path))
         {
