@@ -215,16 +215,15 @@ async fn a_wrong_token_and_a_page_of_html_are_told() {
     }
     std::fs::write(office.folder().join("flowfact-token"), "wrong").expect("a wrong token");
     let other = office.reopened().await.expect("a new host");
-    let error = other.mailbox("anna").expect("the mailbox").check().await;
-    let checkup = error.expect("a checkup says what is wrong instead of failing");
-    assert!(!checkup.ready);
-    assert!(
-        checkup
-            .findings
-            .iter()
-            .any(|finding| finding.code == "crm-unreachable"),
-        "{checkup:?}"
-    );
+    let checked = other.mailbox("anna").expect("the mailbox").check().await;
+    let checked = checked.expect("a checkup says what is wrong instead of failing");
+    let findings = checked.checkup.findings;
+    assert!(!checked.checkup.ready);
+    let is_told = findings
+        .iter()
+        .any(|finding| finding.code == "crm-unreachable");
+    assert!(is_told, "{findings:?}");
+    assert!(checked.sign_in.is_some(), "the host knows why");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,8 +236,8 @@ async fn a_dead_port_ends_a_pass_and_harms_nothing() {
         .await
         .expect("a new host, without connections");
     let mailbox = office.mailbox("anna").expect("the mailbox");
-    let checkup = mailbox.check().await.expect("a checkup says what is wrong");
-    assert!(!checkup.ready, "{checkup:?}");
+    let checked = mailbox.check().await.expect("a checkup says what is wrong");
+    assert!(!checked.checkup.ready, "{:?}", checked.checkup);
     let ended = office.run("anna", Mode::Sync).await;
     let told = match ended {
         Ok(ran) => format!("{:?}", ran.report.outcome),
