@@ -4,6 +4,7 @@
 //! Everything lies in a folder that goes with the office.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -199,12 +200,13 @@ fn write_config(
     for mailbox in addresses {
         let name = name_of(mailbox);
         let account = simulator.flowfact.account_id(mailbox).unwrap_or_default();
-        config.push_str(&format!(
+        write!(
+            config,
             "\n[[tenant.mailbox]]\nid = \"{name}\"\naddress = \"{mailbox}\"\n\
              marker = \"{account}\"\n\n[tenant.mailbox.office365]\ntenant = \"{directory}\"\n\
              client-id = \"{client}\"\nclient-secret = {{ file = \"office365-secret\" }}\n\
              base-url = \"http://{address}/graph/v1.0\"\nauthority = \"http://{address}/graph\"\n"
-        ));
+        )?;
     }
     fs::write(folder.join("contact-sync.toml"), config)?;
     Ok(())
