@@ -89,18 +89,16 @@ fn functions_do_one_thing() {
             if is_function && begun.is_none() {
                 begun = Some((number, indent));
             }
-            if let Some((first, at)) = begun {
-                if indent == at && (head == "}" || head.ends_with('}') || head.ends_with(';')) {
-                    if number - first + 1 > FUNCTION_LINES_MAX {
-                        long.push(format!(
-                            "{}:{} ({})",
-                            path.display(),
-                            first + 1,
-                            number - first + 1
-                        ));
-                    }
-                    begun = None;
+            let ends = head == "}" || head.ends_with('}') || head.ends_with(';');
+            if let Some((first, at)) = begun
+                && indent == at
+                && ends
+            {
+                let lines = number - first + 1;
+                if lines > FUNCTION_LINES_MAX {
+                    long.push(format!("{}:{} ({lines})", path.display(), first + 1));
                 }
+                begun = None;
             }
         }
     }

@@ -15,7 +15,7 @@ use wasmparser::{Encoding, Parser, Payload};
 const ANNA: &str = "anna@makler.example";
 const BERND: &str = "bernd@makler.example";
 
-fn object(value: Value) -> Map<String, Value> {
+fn object(value: &Value) -> Map<String, Value> {
     value.as_object().expect("an object").clone()
 }
 
@@ -97,7 +97,7 @@ async fn edits_deletions_and_markers_travel_through_two_mailboxes() {
             let mut services = office.services();
             let fields = json!({"firstName": [name], "lastName": ["Muster"],
                 "emails": [format!("{}@muster.example", name.to_lowercase())]});
-            let id = services.flowfact.create(object(fields), now());
+            let id = services.flowfact.create(object(&fields), now());
             services.flowfact.set_marker(&id, ANNA, now());
             services.flowfact.set_marker(&id, BERND, now());
             id
@@ -119,9 +119,12 @@ async fn edits_deletions_and_markers_travel_through_two_mailboxes() {
     let (hans, _) = outlook(BERND, "hans@").expect("Hans is in Bernd's mailbox");
     {
         let mut services = office.services();
-        services
-            .graph
-            .edit(ANNA, &erika, &object(json!({"jobTitle": "Notarin"})), now());
+        services.graph.edit(
+            ANNA,
+            &erika,
+            &object(&json!({"jobTitle": "Notarin"})),
+            now(),
+        );
         services.graph.delete(BERND, &hans, now());
         services.flowfact.remove_marker(&ids[2], ANNA, now());
     }
