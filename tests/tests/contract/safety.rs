@@ -93,10 +93,12 @@ fn lost() -> [(&'static str, Fault); 5] {
     ]
 }
 
-/// One create whose answer is lost, in the edits of `edit`; then rest.
+/// One create whose answer is lost, of what `edits` ask for; `again` edits its source within the
+/// settling time.
 fn lose_answer(
     scenario: impl Fn() -> Scenario,
     edits: &[fn() -> Edit],
+    again: fn() -> Edit,
     (requests, skip): (&Matcher, u32),
     (crm, mailbox): (usize, usize),
 ) {
@@ -126,6 +128,7 @@ fn lose_answer(
             stage.world.mailbox_ids(ANNA).len(),
         );
         stage.world.advance_ms(60_000);
+        stage.edit(&again());
         stage.pass(ANNA);
         let after = (
             stage.world.crm_ids().len(),
@@ -154,6 +157,7 @@ fn lost_answer_to_a_create_in_the_mailbox_makes_no_duplicate() {
     lose_answer(
         Scenario::new,
         &[|| Edit::CrmNew("erika", &[ANNA], erika())],
+        || Edit::Crm("erika", json!({"position": ["Leitung"]})),
         (&Matcher::of(Method::Post, "/graph/"), 0),
         (1, 1),
     );
@@ -164,6 +168,7 @@ fn lost_answer_to_a_create_in_the_crm_makes_no_duplicate() {
     lose_answer(
         Scenario::new,
         &[|| Edit::OutlookNew(ANNA, "max", max())],
+        || Edit::Outlook(ANNA, "max", json!({"jobTitle": "Leitung"})),
         (&Matcher::of(Method::Post, "/entity-service/schemas"), 0),
         (1, 1),
     );
@@ -177,6 +182,7 @@ fn lost_answer_to_a_create_that_the_index_shows_late_makes_no_duplicate() {
                 .world(|builder| builder.flowfact(|quirks| quirks.index_lag_ms = 240_000))
         },
         &[|| Edit::OutlookNew(ANNA, "max", max())],
+        || Edit::Outlook(ANNA, "max", json!({"jobTitle": "Leitung"})),
         (&Matcher::of(Method::Post, "/entity-service/schemas"), 0),
         (1, 1),
     );
@@ -197,6 +203,7 @@ fn lost_answer_to_a_create_of_an_edit_that_outlives_a_deletion_makes_no_duplicat
             || Edit::Crm("erika", json!({"lastName": ["Kraft"]})),
             || Edit::OutlookDelete(ANNA, "erika"),
         ],
+        || Edit::Crm("erika", json!({"position": ["Leitung"]})),
         // After the batch that confirms the deletion.
         (&Matcher::of(Method::Post, "/graph/"), 1),
         (1, 1),
@@ -369,6 +376,23 @@ fn lost_lease_ends_a_pass_at_once_and_the_next_one_ends_the_same() {
         come_to_rest(&mut stage, &format!("lease lost at call {skip}"));
         assert_eq!(snapshot(&stage.world), expected, "call {skip}");
     }
+}
+
+/// The lease is asked for before each batch, also where nothing else is asked of the store.
+#[test]
+fn nothing_is_written_once_the_lease_is_lost() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::Crm("erika", json!({"position": ["Leitung"]})));
+    stage.world.advance_ms(60_000);
+    stage.world.services(|services, _| services.take_counters());
+    let outcome = play_with(&mut stage, |stage| {
+        stage.world.fail_store(0, StoreFault::LeaseLost);
+    });
+    assert_eq!(ending(&outcome), Ending::Stopped("lease-lost"));
+    let counters = stage.world.services(|services, _| services.take_counters());
+    assert!(writes(&counters).is_empty(), "{counters:?}");
 }
 
 #[test]
@@ -726,6 +750,25 @@ fn edit_under_a_deletion_saves_the_contact() {
         &State::Crm("erika", json!({"department": ["Verkauf"]})),
     );
     stage.check_quiet("saved");
+}
+
+#[test]
+fn contact_back_in_the_folder_under_a_deletion_is_not_deleted() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::OutlookDelete(ANNA, "erika"));
+    stage.world.advance_ms(60_000);
+    let id = stage.mailbox_id(ANNA, "erika");
+    play_with(&mut stage, |stage| stage.world.mailbox_move_back(ANNA, &id));
+    stage.check("back", &State::CrmCount(1));
+    stage.world.advance_ms(PAUSE_MS);
+    come_to_rest(&mut stage, "back");
+    stage.check(
+        "back",
+        &State::Standing(ANNA, "erika", Some(Stands::Linked)),
+    );
+    stage.check_quiet("back");
 }
 
 #[test]
