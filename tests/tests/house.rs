@@ -1,7 +1,7 @@
 //! The repository checks itself.
 //!
 //! Goal: what the house has agreed on stays true without anybody having to look. Method: every file
-//! that git knows is read once, and cargo is asked for the guest's dependencies.
+//! is read, and cargo is asked for the guest's dependencies.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,20 +21,31 @@ fn root() -> PathBuf {
         .into()
 }
 
+/// All files below a folder that are part of the house: neither built nor git's own.
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of the repository") {
+        let path = entry.expect("an entry").path();
+        let is_foreign = ["target", ".git"].iter().any(|name| path.ends_with(name));
+        if path.is_dir() && !is_foreign {
+            walk(&path, found);
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+}
+
+/// Files with this ending, by their paths in the repository, with their texts.
 fn files(ending: &str) -> Vec<(PathBuf, String)> {
-    let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output()
-        .expect("git lists its files");
-    assert!(listed.status.success(), "git ls-files fails");
-    let names = String::from_utf8(listed.stdout).expect("file names are text");
-    let files: Vec<_> = names
-        .lines()
-        .filter(|name| name.ends_with(ending) && !name.contains("wit/deps/"))
-        .filter_map(|name| {
-            let path = root().join(name);
-            Some((PathBuf::from(name), fs::read_to_string(path).ok()?))
+    let root = root();
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    let files: Vec<_> = found
+        .into_iter()
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .filter_map(|path| {
+            let name = path.strip_prefix(&root).ok()?.to_owned();
+            (!name.starts_with("wit/deps")).then_some(())?;
+            Some((name, fs::read_to_string(path).ok()?))
         })
         .collect();
     assert!(!files.is_empty(), "no files end with {ending}");
