@@ -6,8 +6,9 @@ use crate::credentials::SignInError;
 use crate::egress::rules::{Networks, Rules, Writing};
 use crate::egress::{Connections, Egress, Noted};
 use crate::pass::Session;
+use crate::plugin::{Sandbox, wit};
 use crate::store::{Access, Acquired, Crash, KeptLease, LEASE_TTL_MS, Namespace};
-use crate::types::{Job, Operation};
+use crate::types::{Failure, Job, Operation};
 use crate::{Checkup, CsvPart, Error, JournalPage, Mode, Overview, Pairing, Pass, Shared};
 
 /// One mailbox of a tenant, with its own connections.
@@ -131,52 +132,36 @@ impl Mailbox {
 
     /// Settles who is who; the next pass acts on it.
     pub async fn pair(&self, pairing: &Pairing) -> Result<Operation, Error> {
-        let mut session = self.core.leased(Writing::Forbidden).await?;
         let job = &self.core.job;
-        let paired = session
-            .call(async |face, store| {
-                face.contact_sync_plugin_contacts()
-                    .call_pair(store, job, pairing)
-                    .await
-            })
-            .await;
-        let result = paired.and_then(|paired| paired.map_err(|failure| session.failed(failure)));
-        session.end().await;
-        result
+        self.noted(async |face, store| {
+            face.contact_sync_plugin_contacts()
+                .call_pair(store, job, pairing)
+                .await
+        })
+        .await
     }
 
     /// Says that the mailbox may from now on be another one than before, on purpose.
     pub async fn rebind(&self) -> Result<(), Error> {
-        let mut session = self.core.leased(Writing::Forbidden).await?;
         let job = &self.core.job;
-        let rebound = session
-            .call(async |face, store| {
-                face.contact_sync_plugin_setup()
-                    .call_rebind(store, job)
-                    .await
-            })
-            .await;
-        let result = rebound.and_then(|rebound| rebound.map_err(|failure| session.failed(failure)));
-        session.end().await;
-        result
+        self.noted(async |face, store| {
+            face.contact_sync_plugin_setup()
+                .call_rebind(store, job)
+                .await
+        })
+        .await
     }
 
     /// Switches the mailbox off: everything is remembered, nothing is deleted, and the first pass
     /// after it lets a person approve whatever it would destroy.
     pub async fn suspend(&self) -> Result<(), Error> {
-        let mut session = self.core.leased(Writing::Forbidden).await?;
         let job = &self.core.job;
-        let suspended = session
-            .call(async |face, store| {
-                face.contact_sync_plugin_setup()
-                    .call_suspend(store, job)
-                    .await
-            })
-            .await;
-        let result =
-            suspended.and_then(|suspended| suspended.map_err(|failure| session.failed(failure)));
-        session.end().await;
-        result
+        self.noted(async |face, store| {
+            face.contact_sync_plugin_setup()
+                .call_suspend(store, job)
+                .await
+        })
+        .await
     }
 
     /// A part of the journal, from the store alone.
@@ -219,6 +204,21 @@ impl Mailbox {
             }
             after = part.next;
         }
+    }
+
+    /// A call that notes something in the store: under the tenant's lease, writing on neither side.
+    async fn noted<T>(
+        &self,
+        call: impl AsyncFnOnce(
+            &wit::Plugin,
+            &mut wasmtime::Store<Sandbox>,
+        ) -> wasmtime::Result<Result<T, Failure>>,
+    ) -> Result<T, Error> {
+        let mut session = self.core.leased(Writing::Forbidden).await?;
+        let noted = session.call(call).await;
+        let result = noted.and_then(|noted| noted.map_err(|failure| session.failed(failure)));
+        session.end().await;
+        result
     }
 }
 
