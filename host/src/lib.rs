@@ -96,7 +96,7 @@ pub struct HostSettings {
     pub running_max: usize,
     /// How this host is named to others that wait for it.
     pub name: String,
-    /// What leases and tokens run by.
+    /// What leases, tokens and passes run by.
     pub clock: Clock,
 }
 
@@ -150,7 +150,7 @@ impl Host {
             name,
             clock,
         } = settings;
-        let plugin = Plugin::load(&plugin, cache, limits).await?;
+        let plugin = Plugin::load(&plugin, cache, limits, Arc::clone(&clock)).await?;
         let running = Semaphore::new(running_max);
         let (lookup, tenants) = (system_lookup(), Mutex::default());
         let shared = Shared {

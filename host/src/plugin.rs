@@ -15,6 +15,7 @@ mod sandbox;
 pub(crate) mod wit;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use semver::Version;
@@ -22,7 +23,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpHooks;
 
-use crate::store::{Crash, Namespace};
+use crate::store::{Clock, Crash, Namespace};
 use sandbox::LastWords;
 pub(crate) use sandbox::Sandbox;
 
@@ -120,6 +121,7 @@ pub(crate) struct Plugin {
     engine: Engine,
     ready: wit::PluginPre<Sandbox>,
     limits: Limits,
+    clock: Clock,
 }
 
 impl Plugin {
@@ -128,6 +130,7 @@ impl Plugin {
         bytes: &[u8],
         cache: Option<PathBuf>,
         limits: Limits,
+        clock: Clock,
     ) -> Result<Self, PluginError> {
         let engine = engine()?;
         let component = cache::compiled(&engine, bytes, cache.as_deref())
@@ -142,6 +145,7 @@ impl Plugin {
             engine,
             ready,
             limits,
+            clock,
         };
         let (hooks, namespace) = sandbox::nothing();
         match plugin.instance(hooks, namespace).await {
@@ -157,7 +161,8 @@ impl Plugin {
         namespace: Namespace,
     ) -> Result<Instance, Crash> {
         let last_words = LastWords::default();
-        let sandbox = Sandbox::new(hooks, namespace, last_words.clone(), &self.limits);
+        let clock = Arc::clone(&self.clock);
+        let sandbox = Sandbox::new(hooks, namespace, last_words.clone(), &self.limits, clock);
         let mut store = Store::new(&self.engine, sandbox);
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(self.limits.call_bytes_max);

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use contact_sync_guest::outside::Timestamp;
 use contact_sync_host::config::Config;
-use contact_sync_host::store::SqliteStore;
+use contact_sync_host::store::{Clock, NAMESPACE_BYTES_MAX_DEFAULT, SqliteStore, system_clock};
 use contact_sync_host::types::{Finding, Operation, Report};
 use contact_sync_host::{Host, HostSettings, Mailbox, Mode, Tenant};
 use tempfile::TempDir;
@@ -22,6 +22,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
+
+/// The store, in an office's folder. What belongs to it begins with this name.
+const STORE: &str = "contact-sync.db";
 
 /// What a pass came to, with all that it did and found.
 #[derive(Debug)]
@@ -36,67 +39,50 @@ pub struct Ran {
 
 /// A company with its two services and a host.
 pub struct Office {
+    premises: Premises,
+    tenant: Tenant,
+}
+
+/// A company with its two services and all that a host needs, but no host: for those that are
+/// processes of their own.
+pub struct Premises {
     simulator: Arc<Mutex<Simulator>>,
     address: SocketAddr,
     folder: TempDir,
-    tenant: Tenant,
     server: JoinHandle<io::Result<()>>,
 }
 
 /// What went wrong while an office was set up or at work.
 pub type Trouble = Box<dyn Error + Send + Sync>;
 
-impl Office {
-    /// An office with these mailboxes, named by their addresses' first parts.
+impl Premises {
+    /// Premises with these mailboxes, named by their addresses' first parts.
     pub async fn open(seed: u64, addresses: &[&str]) -> Result<Self, Trouble> {
-        let mut simulator = Simulator::new(
-            seed,
-            MarkerKind::AccountField,
-            FlowfactQuirks::as_documented(),
-            GraphQuirks::as_documented(),
-        );
-        for address in addresses {
-            simulator.add_mailbox(address, name_of(address));
-        }
+        let simulator = services(seed, addresses);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let folder = TempDir::new()?;
         write_config(folder.path(), address, &simulator, addresses)?;
         let simulator = Arc::new(Mutex::new(simulator));
         let server = tokio::spawn(serve(listener, Arc::clone(&simulator)));
-        let tenant = host(folder.path()).await?;
         Ok(Self {
             simulator,
             address,
             folder,
-            tenant,
             server,
         })
     }
 
-    /// Nobody listens where the services were.
-    pub fn close_services(&self) {
-        self.server.abort();
-    }
-
-    /// The same office with a new host, as after a restart.
-    pub async fn reopened(self) -> Result<Self, Trouble> {
-        let Self {
-            simulator,
-            address,
-            folder,
-            tenant,
-            server,
-        } = self;
-        drop(tenant);
-        let tenant = host(folder.path()).await?;
-        Ok(Self {
-            simulator,
-            address,
-            folder,
-            tenant,
-            server,
-        })
+    /// Begins anew at the same place: empty services, and nothing remembered.
+    pub fn clear(&self, seed: u64, addresses: &[&str]) -> Result<(), Trouble> {
+        *self.services() = services(seed, addresses);
+        for entry in fs::read_dir(self.folder.path())? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(STORE) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// The services, for whoever works with them. Let go of it before the next pass.
@@ -106,14 +92,49 @@ impl Office {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The folder with the configuration, the secrets and the store.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Office {
+    /// An office with these mailboxes, named by their addresses' first parts.
+    pub async fn open(seed: u64, addresses: &[&str]) -> Result<Self, Trouble> {
+        let premises = Premises::open(seed, addresses).await?;
+        let tenant = tenant(premises.folder(), system_clock()).await?;
+        Ok(Self { premises, tenant })
+    }
+
+    /// Nobody listens where the services were.
+    pub fn close_services(&self) {
+        self.premises.server.abort();
+    }
+
+    /// The same office with a new host, as after a restart.
+    pub async fn reopened(self) -> Result<Self, Trouble> {
+        let Self {
+            premises,
+            tenant: old,
+        } = self;
+        drop(old);
+        let tenant = tenant(premises.folder(), system_clock()).await?;
+        Ok(Self { premises, tenant })
+    }
+
+    /// The services, for whoever works with them. Let go of it before the next pass.
+    pub fn services(&self) -> MutexGuard<'_, Simulator> {
+        self.premises.services()
+    }
+
     /// Where the services listen.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.premises.address
     }
 
     /// The folder with the configuration, the secrets and the store.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.premises.folder()
     }
 
     /// The mailbox of this name.
@@ -162,10 +183,17 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-async fn host(folder: &Path) -> Result<Tenant, Trouble> {
-    let store = SqliteStore::open(&folder.join("contact-sync.db"))?;
+/// The company of a folder, in a new host that goes by this clock.
+pub async fn tenant(folder: &Path, clock: Clock) -> Result<Tenant, Trouble> {
+    let store = folder.join(STORE);
+    let store = SqliteStore::open_with(&store, Arc::clone(&clock), NAMESPACE_BYTES_MAX_DEFAULT)?;
     let plugin = contact_sync_artifact::COMPONENT.to_vec();
-    let host = Host::new(HostSettings::usual(plugin, Arc::new(store))).await?;
+    let host = Host::new(HostSettings {
+        cache: Some(folder.join("cache")),
+        clock,
+        ..HostSettings::usual(plugin, Arc::new(store))
+    });
+    let host = host.await?;
     let config = Config::load(&folder.join("contact-sync.toml")).map_err(|errors| {
         errors
             .iter()
@@ -178,6 +206,19 @@ async fn host(folder: &Path) -> Result<Tenant, Trouble> {
         .first()
         .ok_or("the configuration names no tenant")?;
     Ok(host.tenant(tenant)?)
+}
+
+fn services(seed: u64, addresses: &[&str]) -> Simulator {
+    let mut simulator = Simulator::new(
+        seed,
+        MarkerKind::AccountField,
+        FlowfactQuirks::as_documented(),
+        GraphQuirks::as_documented(),
+    );
+    for address in addresses {
+        simulator.add_mailbox(address, name_of(address));
+    }
+    simulator
 }
 
 fn write_config(
@@ -193,7 +234,7 @@ fn write_config(
     )?;
     fs::write(folder.join("office365-secret"), secret)?;
     let mut config = format!(
-        "store = \"contact-sync.db\"\n\n[[tenant]]\nid = \"muster-immobilien\"\n\n\
+        "store = \"{STORE}\"\n\n[[tenant]]\nid = \"muster-immobilien\"\n\n\
          [tenant.flowfact]\nbase-url = \"http://{address}/flowfact\"\n\
          token = {{ file = \"flowfact-token\" }}\nmarker-field = \"synchronisation\"\n"
     );

@@ -12,6 +12,7 @@
 //! | [`world`] | what a pass needs of the outside: both services, a store, a clock, crashes |
 //! | [`http`] | the same services over HTTP |
 //! | [`faults`] | what goes wrong between client and service |
+//! | [`interruption`] | a client that dies in the middle of a request |
 //! | [`log`] | what was asked: counted always, recorded on demand |
 //! | [`chance`] | chance that a seed repeats |
 //!
@@ -23,6 +24,7 @@ pub mod faults;
 pub mod flowfact;
 pub mod graph;
 pub mod http;
+pub mod interruption;
 pub mod log;
 mod wire;
 pub mod world;
@@ -37,6 +39,7 @@ pub use graph::mailbox::Availability;
 pub use graph::outlook::Place;
 pub use graph::quirks::GraphQuirks;
 pub use http::serve;
+pub use interruption::{Interruption, Moment};
 pub use log::{Counters, Record, RequestKind, RequestLog};
 pub use world::{Crashed, StoreFault, World, WorldBuilder};
 
@@ -60,6 +63,11 @@ pub struct Simulator {
     /// How long every answer over HTTP takes at least; `None` answers at once. For benchmarks: in
     /// process, `World` has a latency of its own.
     pub http_delay_ms: Option<u32>,
+    /// How far the services' clock over HTTP is ahead of the real one: for tests in which time goes
+    /// by.
+    pub http_clock_ahead_ms: i64,
+    /// Who is called in the middle of a request.
+    pub interruption: Option<Interruption>,
     counters: Counters,
     in_flight: BTreeMap<String, u32>,
 }
@@ -95,6 +103,8 @@ impl Simulator {
             faults: Faults::default(),
             log: RequestLog::default(),
             http_delay_ms: None,
+            http_clock_ahead_ms: 0,
+            interruption: None,
             counters: Counters::default(),
             in_flight: BTreeMap::new(),
         }
@@ -152,6 +162,18 @@ impl Simulator {
 
     /// Carries out a request that has arrived, as far as nothing goes wrong.
     pub fn exchange(&mut self, request: &Request, ticket: &Ticket, now: Timestamp) -> Exchange {
+        self.interrupt(Moment::Before);
+        let exchange = self.exchange_whole(request, ticket, now);
+        self.interrupt(Moment::After);
+        exchange
+    }
+
+    fn interrupt(&mut self, moment: Moment) {
+        self.interruption
+            .take_if(|interruption| interruption.pass(moment));
+    }
+
+    fn exchange_whole(&mut self, request: &Request, ticket: &Ticket, now: Timestamp) -> Exchange {
         let lost = || Err(SendError::Connection("reset by the simulator".to_owned()));
         let mut delay_ms = 0;
         let outcome = match self.faults.draw(request) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use wasmtime::ResourceLimiter;
@@ -10,7 +11,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::p2::bindings::{cli, random};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, async_trait};
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView, async_trait};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
@@ -18,7 +19,7 @@ use wasmtime_wasi_http::{
 use super::Limits;
 use super::wit;
 use super::wit::contact_sync::plugin::store::{Entry, Host, Page, StoreError, Write};
-use crate::store::{self, Access, Crash, MemoryStore, Namespace, system_clock};
+use crate::store::{self, Access, Clock, Crash, MemoryStore, Namespace, system_clock};
 
 /// How much of its standard error is kept.
 const LAST_WORDS_BYTES_MAX: usize = 4 * 1024;
@@ -41,17 +42,34 @@ impl Sandbox {
         namespace: Namespace,
         last_words: LastWords,
         limits: &Limits,
+        clock: Clock,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
         Self {
             limiter: Limiter::new(limits),
             table,
-            wasi: WasiCtx::builder().stderr(last_words).build(),
+            wasi: WasiCtx::builder()
+                .stderr(last_words)
+                .wall_clock(WallClock(clock))
+                .build(),
             http: WasiHttpCtx::new(),
             hooks,
             namespace,
         }
+    }
+}
+
+/// The host's clock, as the sandbox reads it: leases, tokens and passes live in one time.
+struct WallClock(Clock);
+
+impl HostWallClock for WallClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis((self.0)())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The services over HTTP, on the real clock.
+//! The services over HTTP, on the real clock, or a constant time ahead of it.
 
 use contact_sync_guest::outside::{Method, Request, Response, Timestamp};
 use http_body_util::{BodyExt, Full};
@@ -74,14 +74,21 @@ async fn answer(
         timeout_ms: u32::MAX,
     };
     if method.is_none() {
-        return Ok(write(lock(simulator).refuse_method(&request, now())));
+        let mut simulator = lock(simulator);
+        let now = now(&simulator);
+        return Ok(write(simulator.refuse_method(&request, now)));
     }
     let (ticket, delay_ms) = {
         let mut simulator = lock(simulator);
-        (simulator.arrive(&request, now()), simulator.http_delay_ms)
+        let now = now(&simulator);
+        (simulator.arrive(&request, now), simulator.http_delay_ms)
     };
     pause(delay_ms.unwrap_or(0)).await;
-    let exchange = lock(simulator).exchange(&request, &ticket, now());
+    let exchange = {
+        let mut simulator = lock(simulator);
+        let now = now(&simulator);
+        simulator.exchange(&request, &ticket, now)
+    };
     pause(exchange.delay_ms).await;
     lock(simulator).depart(&ticket);
     match exchange.outcome {
@@ -101,11 +108,12 @@ async fn pause(delay_ms: u32) {
     }
 }
 
-fn now() -> Timestamp {
+fn now(simulator: &Simulator) -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    let real = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    Timestamp(real.saturating_add(simulator.http_clock_ahead_ms))
 }
 
 fn method(method: &hyper::Method) -> Option<Method> {
