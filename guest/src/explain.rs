@@ -187,7 +187,13 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
         } else {
             None
         };
-        let mut findings = vec![words::why(standing, &known, &decision, &likeness, &self.job.policy)];
+        let mut findings = vec![words::why(
+            standing,
+            &known,
+            &decision,
+            &likeness,
+            &self.job.policy,
+        )];
         if let Some(merged) = &merged {
             findings.extend(merged.findings.iter().cloned());
             findings.extend(self.misfits(&known, merged));

@@ -74,7 +74,8 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
         let crm_id = CrmId::new(question);
         let mailbox_id = MailboxId::new(question);
         let link = self.memory.links(std::slice::from_ref(&crm_id))?.pop();
-        let is_known = all.contains_key(&crm_id) || link.is_some_and(|link| link != Stored::Missing);
+        let is_known =
+            all.contains_key(&crm_id) || link.is_some_and(|link| link != Stored::Missing);
         let pending = self.memory.pending()?;
         if is_known || pending.contains_key(&Source::Crm(crm_id.clone())) {
             return Ok(Some(Subject {
@@ -250,7 +251,11 @@ impl Wanted {
         if let Some(email) = &self.email {
             return candidate.emails.contains(email);
         }
-        if self.phone.as_ref().is_some_and(|phone| candidate.phones.contains(phone)) {
+        if self
+            .phone
+            .as_ref()
+            .is_some_and(|phone| candidate.phones.contains(phone))
+        {
             return true;
         }
         let names = [

@@ -142,7 +142,8 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
     fn is_in_trash(&self, id: &CrmId) -> Result<bool, Failure> {
         let known = self.state.as_ref().and_then(|state| state.trash.as_ref());
         let newest = self.crm.trash(known, None)?;
-        let holds = |entries: &[crate::crm::TrashEntry]| entries.iter().any(|entry| entry.id == *id);
+        let holds =
+            |entries: &[crate::crm::TrashEntry]| entries.iter().any(|entry| entry.id == *id);
         if holds(&newest.entries) {
             return Ok(true);
         }
@@ -208,10 +209,17 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
             return Ok(likeness);
         }
         let region = &self.job.tenant.region;
-        let own = [Candidate::of_mailbox(contact.id.clone(), &contact.view, region)];
+        let own = [Candidate::of_mailbox(
+            contact.id.clone(),
+            &contact.view,
+            region,
+        )];
         let all = self.digests()?.into_values().collect();
         let crm = self.without_partner(matching::relevant(all, &own))?;
-        let is_first = self.state.as_ref().is_none_or(|state| state.last_full.is_none());
+        let is_first = self
+            .state
+            .as_ref()
+            .is_none_or(|state| state.last_full.is_none());
         let proposal = matching::propose(&crm, &own, is_first);
         let label = |id: &CrmId| {
             let found = crm.iter().find(|candidate| candidate.id == *id);

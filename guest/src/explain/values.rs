@@ -132,7 +132,9 @@ impl Table<'_> {
         }
         let others = of::crm_values(field, &crm_before).iter().skip(1);
         values.extend(others.filter(|value| !of::is_blank(value)).map(|value| {
-            let text = value.as_str().map_or_else(|| value.to_string(), text::canonical);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), text::canonical);
             PlacedValue {
                 field,
                 crm: Some(text::shortened(&text, SHOWN_BYTES_MAX)),
@@ -170,7 +172,9 @@ impl Table<'_> {
                 let there = tie.mailbox.as_ref();
                 let mut slots = there.map(|value| value.slots.clone()).unwrap_or_default();
                 if slots.is_empty() {
-                    slots = here.map(|value| slots_after(&value.key)).unwrap_or_default();
+                    slots = here
+                        .map(|value| slots_after(&value.key))
+                        .unwrap_or_default();
                 }
                 PlacedValue {
                     field,
@@ -187,11 +191,7 @@ impl Table<'_> {
 }
 
 /// Where the value of a tie ends up.
-fn place(
-    tie: &Tie,
-    crm_after: &BTreeSet<Key>,
-    is_in_view_after: impl Fn(&Key) -> bool,
-) -> Place {
+fn place(tie: &Tie, crm_after: &BTreeSet<Key>, is_in_view_after: impl Fn(&Key) -> bool) -> Place {
     let crm = tie.crm.as_ref().map(|value| &value.key);
     let mailbox = tie.mailbox.as_ref().map(|value| &value.key);
     if crm.is_some_and(Key::is_opaque) || mailbox.is_some_and(Key::is_opaque) {

@@ -255,14 +255,18 @@ fn new(known: &Known, likeness: &Likeness) -> Finding {
     match (&known.answer, &likeness.pair) {
         (Some(Answer::Same(id)), _) => note(
             "paired-by-person",
-            &format!("Somebody has said that this is the CRM contact `{id}`: the next pass pairs \
-                      them."),
+            &format!(
+                "Somebody has said that this is the CRM contact `{id}`: the next pass pairs \
+                      them."
+            ),
             "Start a sync, or wait for the next one.",
         ),
         (_, Some((id, label))) => note(
             "same-person",
-            &format!("No pass has dealt with it yet. The next one takes it for the same person as \
-                      `{label}` ({id}) in the CRM, and pairs them."),
+            &format!(
+                "No pass has dealt with it yet. The next one takes it for the same person as \
+                      `{label}` ({id}) in the CRM, and pairs them."
+            ),
             "Start a sync, or wait for the next one.",
         ),
         _ => note(
@@ -299,7 +303,10 @@ fn not_marked(known: &Known, policy: &Policy) -> Finding {
 fn ambiguous(known: &Known, likeness: &Likeness) -> Finding {
     let pending = known.pending.as_ref().map(|row| row.reason.as_str());
     let code = likeness.question.as_ref().map(|(reason, _)| reason.code());
-    let others = likeness.question.as_ref().map(|(_, others)| others.join("; "));
+    let others = likeness
+        .question
+        .as_ref()
+        .map(|(_, others)| others.join("; "));
     let message = match others {
         Some(others) => format!(
             "It may be the same person as: {others}. Nothing is created or paired until somebody \
@@ -327,9 +334,10 @@ fn held(known: &Known, decision: &Decision) -> Finding {
         );
     }
     if let Deed::Hold(Some(problem)) = &decision.deed {
-        let remedy = problem.remedy.as_deref().unwrap_or(
-            "Correct the contact on that side, or wait: every pass tries again.",
-        );
+        let remedy = problem
+            .remedy
+            .as_deref()
+            .unwrap_or("Correct the contact on that side, or wait: every pass tries again.");
         return error(decision.reason, &problem.message, remedy);
     }
     let (message, remedy) = match decision.reason {

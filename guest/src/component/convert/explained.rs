@@ -26,9 +26,7 @@ fn one(explanation: &Explanation) -> wit::Explanation {
     wit::Explanation {
         contact: contact(&explanation.contact),
         standing: standing(explanation.standing),
-        retry_at: explanation
-            .retry_at
-            .and_then(|at| u64::try_from(at.0).ok()),
+        retry_at: explanation.retry_at.and_then(|at| u64::try_from(at.0).ok()),
         values: values.map(value).collect(),
         findings: findings.map(finding).collect(),
         operations: operations
