@@ -168,6 +168,11 @@ impl contacts::Guest for Component {
         })
     }
 
+    fn explain(job: wit::Job, question: String) -> Result<contacts::Explained, wit::Failure> {
+        let answer = crate::explain::explain(&convert::job(job), &outside(), &question);
+        answer.map(convert::explained::answer).map_err(failure)
+    }
+
     fn pair(job: wit::Job, pairing: contacts::Pairing) -> Result<wit::Operation, wit::Failure> {
         let (mailbox_id, crm_id) = match pairing {
             contacts::Pairing::Same(ids) => (ids.mailbox_id, Some(ids.crm_id)),

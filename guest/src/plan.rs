@@ -169,6 +169,12 @@ pub fn decide(pair: &Pair, rules: &Rules) -> Decision {
     }
 }
 
+/// What both halves of a pair in step are to hold, whether or not anything is to be done about it:
+/// for whoever explains a pair rather than carrying it out.
+pub fn agreement(pair: &Pair, rules: &Rules) -> Merged {
+    merged(pair, pair.link.as_ref(), rules)
+}
+
 /// What a decision would destroy, for the guard.
 pub fn destructions(pair: &Pair, decision: &Decision) -> Vec<Destruction> {
     match &decision.deed {

@@ -3,9 +3,11 @@
 //! Each mailbox is done by itself: what goes wrong with one does not stop the others, and the exit
 //! code tells the gravest end of all.
 
+mod explain;
 mod human;
 mod json;
 mod progress;
+mod switch;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -32,6 +34,7 @@ Examples:
   contact-sync preview                              what would a sync do?
   contact-sync sync --tenant muster --mailbox koeln one mailbox only
   contact-sync sync --json                          one JSON object per mailbox and line
+  contact-sync explain \"Erika Mustermann\"          why she is, or is not, in the mailbox
   contact-sync export-csv > contacts.csv            all contacts of the CRM
 
 Exit codes:
@@ -89,6 +92,12 @@ enum Command {
     Sync,
     /// Says what earlier passes left behind, without asking anybody.
     Status,
+    /// Says why a contact, or one of its values, is or is not in a mailbox. Writes nothing.
+    #[command(after_help = explain::HELP)]
+    Explain {
+        /// Who: an id of either side, words of the name, an e-mail address or a number.
+        contact: String,
+    },
     /// Answers a question of a pass: who is who. The next pass acts on it.
     #[command(group = clap::ArgGroup::new("who").required(true).args(["crm_contact", "as_new"]))]
     Pair {
@@ -101,6 +110,16 @@ enum Command {
         #[arg(long, value_name = "MAILBOX-CONTACT")]
         as_new: Option<String>,
     },
+    /// Says that a mailbox has moved: the next pass finds its contacts under their new ids.
+    #[command(after_help = switch::REBIND_HELP)]
+    Rebind {
+        /// Does not ask whether you are sure.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Switches mailboxes off: everything is remembered, and nothing is deleted.
+    #[command(after_help = switch::SUSPEND_HELP)]
+    Suspend,
     /// Writes all contacts of the CRM as CSV.
     ExportCsv {
         /// Where to, instead of standard output.
@@ -183,6 +202,11 @@ pub(crate) fn main() -> ExitCode {
             };
         }
     };
+    if let Command::Rebind { yes } = cli.command
+        && let Err(stop) = switch::confirmed_rebind(yes)
+    {
+        return told(stop).into();
+    }
     log(cli.options.verbose);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -280,6 +304,19 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
                 json::operation,
             )
         }
+        Command::Explain { contact } => {
+            if tenant_count > 1 {
+                let hint = "name it with `--tenant ID`".to_owned();
+                let message = "`explain` is for one tenant".into();
+                return Err(Stop::Message(End::Internal, message, Some(hint)));
+            }
+            explain::run(cli, tenant, contact).await
+        }
+        Command::Rebind { .. } => {
+            only_one("`rebind`")?;
+            switch::rebind(cli, tenant).await
+        }
+        Command::Suspend => switch::suspend(cli, tenant).await,
         Command::ExportCsv { out } => {
             if tenant_count > 1 {
                 let hint = "name it with `--tenant ID`".to_owned();

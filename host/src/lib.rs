@@ -67,7 +67,9 @@ pub use mailbox::{Checked, Mailbox};
 pub use pass::{Pass, Turn};
 pub use plugin::wit::contact_sync::plugin::types;
 pub use plugin::wit::exports::contact_sync::plugin::archive::{Cause, JournalEntry, JournalPage};
-pub use plugin::wit::exports::contact_sync::plugin::contacts::{CsvPart, Pairing, TwoIds};
+pub use plugin::wit::exports::contact_sync::plugin::contacts::{
+    CsvPart, Explained, Explanation, Pairing, Place, PlacedValue, Several, Standing, TwoIds,
+};
 pub use plugin::wit::exports::contact_sync::plugin::setup::{Checkup, Proposal};
 pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview};
 pub use plugin::{Limits, PluginError};

@@ -9,7 +9,9 @@ use crate::pass::Session;
 use crate::plugin::{Sandbox, wit};
 use crate::store::{Access, Acquired, Crash, KeptLease, LEASE_TTL_MS, Namespace};
 use crate::types::{Failure, Job, Operation};
-use crate::{Checkup, CsvPart, Error, JournalPage, Mode, Overview, Pairing, Pass, Shared};
+use crate::{
+    Checkup, CsvPart, Error, Explained, JournalPage, Mode, Overview, Pairing, Pass, Shared,
+};
 
 /// One mailbox of a tenant, with its own connections.
 #[derive(Clone)]
@@ -128,6 +130,21 @@ impl Mailbox {
             .store
             .last_crash(&job.tenant.id, &job.mailbox.id)
             .await?)
+    }
+
+    /// Why a contact, or one of its values, is or is not on the other side. `question` is an id of
+    /// either side, a piece of a name, an e-mail address or a number. Only looks, and may run beside
+    /// a sync.
+    pub async fn explain(&self, question: &str) -> Result<Explained, Error> {
+        let mut session = self.core.looking().await?;
+        let job = &self.core.job;
+        let explained = session
+            .call(async |face, store| {
+                let contacts = face.contact_sync_plugin_contacts();
+                contacts.call_explain(store, job, question).await
+            })
+            .await?;
+        explained.map_err(|failure| session.failed(failure))
     }
 
     /// Settles who is who; the next pass acts on it.

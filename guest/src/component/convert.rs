@@ -1,6 +1,8 @@
 //! Values of `wit/types.wit` into the crate's own, and back. Variant by variant; nothing is
 //! decided.
 
+pub(super) mod explained;
+
 use super::bindings::contact_sync::plugin::types as wit;
 use super::bindings::exports::contact_sync::plugin::{archive, setup, sync};
 use crate::contact::{Field, text};

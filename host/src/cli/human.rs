@@ -228,7 +228,7 @@ fn side_counts(out: &mut dyn Write, side: &str, counts: &SideCounts) -> io::Resu
 }
 
 /// Operations, those on one contact under its name.
-fn operations(out: &mut dyn Write, operations: &[Operation]) -> io::Result<()> {
+pub(super) fn operations(out: &mut dyn Write, operations: &[Operation]) -> io::Result<()> {
     let mut last = None;
     for operation in operations {
         let contact = label(&operation.contact);
@@ -283,7 +283,7 @@ fn denied(out: &mut dyn Write, denials: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-fn one_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
+pub(super) fn one_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     let severity = match finding.severity {
         Severity::Note => "note",
         Severity::Warning => "warning",
@@ -298,7 +298,7 @@ fn one_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
 }
 
 /// The name, and the ids that `pair` wants.
-fn label(contact: &ContactName) -> String {
+pub(super) fn label(contact: &ContactName) -> String {
     let ids: Vec<_> = [&contact.crm_id, &contact.mailbox_id]
         .into_iter()
         .flatten()
@@ -312,7 +312,7 @@ fn label(contact: &ContactName) -> String {
     }
 }
 
-fn hint(out: &mut dyn Write, remedy: Option<&str>) -> io::Result<()> {
+pub(super) fn hint(out: &mut dyn Write, remedy: Option<&str>) -> io::Result<()> {
     match remedy {
         Some(remedy) => writeln!(out, "    hint: {}", one_line(remedy)),
         None => Ok(()),
@@ -321,7 +321,7 @@ fn hint(out: &mut dyn Write, remedy: Option<&str>) -> io::Result<()> {
 
 /// Values come from outside: what would move a terminal's cursor or turn its reading direction is
 /// shown as what it is.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let hidden = |character: char| {
         let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         character.is_control() || turns
@@ -399,7 +399,7 @@ fn seconds(elapsed_ms: u64) -> String {
     format!("{}.{} s", elapsed_ms / 1000, elapsed_ms % 1000 / 100)
 }
 
-fn local_time(at_ms: u64) -> String {
+pub(super) fn local_time(at_ms: u64) -> String {
     let at = i64::try_from(at_ms)
         .ok()
         .and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());

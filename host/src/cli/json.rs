@@ -147,7 +147,7 @@ fn side_counts(counts: &SideCounts) -> Value {
     })
 }
 
-fn one_operation(operation: &Operation) -> Value {
+pub(super) fn one_operation(operation: &Operation) -> Value {
     let changes = operation.changes.iter().map(|change| {
         json!({
             "field": field_name(change.field),
@@ -171,7 +171,7 @@ fn one_operation(operation: &Operation) -> Value {
     })
 }
 
-fn finding(finding: &Finding) -> Value {
+pub(super) fn finding(finding: &Finding) -> Value {
     json!({
         "severity": match finding.severity {
             Severity::Note => "note",
@@ -186,7 +186,7 @@ fn finding(finding: &Finding) -> Value {
     })
 }
 
-fn contact(contact: &ContactName) -> Value {
+pub(super) fn contact(contact: &ContactName) -> Value {
     json!({
         "crm-id": contact.crm_id,
         "mailbox-id": contact.mailbox_id,

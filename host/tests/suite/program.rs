@@ -117,6 +117,9 @@ fn help_and_usage() {
         "sync",
         "status",
         "pair",
+        "explain",
+        "rebind",
+        "suspend",
         "export-csv",
         "Exit codes",
         "130",
@@ -289,6 +292,21 @@ fn names_are_checked() {
             "`export-csv` is for one tenant",
             "name it with",
         ),
+        (
+            &["explain", "Erika"],
+            "`explain` is for one tenant",
+            "name it with",
+        ),
+        (
+            &["rebind", "--yes"],
+            "`rebind` is for one mailbox",
+            "name it with",
+        ),
+        (
+            &["rebind", "--mailbox", "m1"],
+            "`rebind` asks whether you are sure, and nobody can answer here",
+            "say it with `--yes`",
+        ),
     ] {
         let ran = folder.run(arguments);
         assert_eq!(
@@ -343,4 +361,58 @@ fn csv_is_data_and_nothing_else() {
     folder.run(&["export-csv", "--tenant", "b", "--out", "all.csv"]);
     let written = fs::read_to_string(folder.folder.path().join("all.csv")).unwrap();
     assert_eq!(written, "Name\r\nErika\r\n");
+}
+
+/// All mailboxes of a tenant are asked about a contact, and a question leaves nothing behind.
+#[test]
+fn a_contact_is_explained_for_every_mailbox() {
+    let guest = Guest::new().export("contacts@0.1|explain", "i32.const 16");
+    let folder = Folder::new(guest);
+    let ran = folder.run(&["explain", "Erika", "--tenant", "a"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("a/m1: : a pair\n") && ran.stdout.contains("a/m2: : a pair\n"),
+        "{}",
+        ran.stdout
+    );
+    let json = lines(
+        &folder
+            .run(&["explain", "Erika", "--mailbox", "m3", "--json"])
+            .stdout,
+    );
+    assert_eq!(json[0]["explanation"]["standing"], "linked");
+    assert!(!folder.store().exists());
+    let help = folder.run(&["explain", "--help"]).stdout;
+    assert!(help.contains("contact-sync explain erika@"), "{help}");
+}
+
+/// What is said of a whole mailbox is confirmed, and by `rebind` asked for.
+#[test]
+fn a_mailbox_is_rebound_and_suspended() {
+    let guest = Guest::new()
+        .export("setup@0.1|rebind", "i32.const 16")
+        .export("setup@0.1|suspend", "i32.const 16");
+    let folder = Folder::new(guest);
+    let ran = folder.run(&["rebind", "--yes", "--mailbox", "m1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .starts_with("a/m1: the next pass may be of another mailbox")
+    );
+    let json = lines(
+        &folder
+            .run(&["rebind", "--yes", "--mailbox", "m1", "--json"])
+            .stdout,
+    );
+    assert_eq!(json[0]["rebound"], true);
+    let json = lines(&folder.run(&["suspend", "--json"]).stdout);
+    let suspended: Vec<_> = json.iter().map(|line| &line["suspended"]).collect();
+    assert_eq!(suspended, [true, true, true]);
+    for command in ["rebind", "suspend"] {
+        let help = folder.run(&[command, "--help"]).stdout;
+        assert!(
+            help.contains(&format!("contact-sync {command} --mailbox koeln")),
+            "{help}"
+        );
+    }
 }
