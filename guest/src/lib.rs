@@ -6,7 +6,7 @@
 //! | floor | room | does |
 //! |---|---|---|
 //! | 6 | this file, `component` | the component's face; compiled for wasm only |
-//! | 5 | [`pass`], [`setup`] | one pass in bounded steps; setting a mailbox up |
+//! | 5 | [`pass`], [`setup`], [`approval`] | one pass in bounded steps; setting a mailbox up; the guard's question and its answer |
 //! | 4 | [`execute`], [`export`] | carries out a plan's operations; the CSV of all CRM contacts |
 //! | 3 | [`plan`] | pure: what is remembered, what was read and the policy become operations |
 //! | 3 | [`crm`], [`mailbox`] | the two sides, behind one trait each |
@@ -18,6 +18,7 @@
 //!
 //! Not here: credentials, files, sockets, threads, and any other tenant. A host has them.
 
+pub mod approval;
 #[cfg(target_arch = "wasm32")]
 mod component;
 pub mod contact;
