@@ -22,7 +22,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bindings::contact_sync::plugin::types as wit;
-use bindings::exports::contact_sync::plugin::{archive, contacts, lifecycle, setup, sync};
+use bindings::exports::contact_sync::plugin::{
+    approval, archive, contacts, lifecycle, setup, sync,
+};
 
 use crate::outside::Outside;
 use crate::pass::{self, Advance, Mode, Step};
@@ -130,6 +132,34 @@ impl sync::GuestPass for Pass {
             .take(bounded(findings_max))
             .map(convert::finding)
             .collect()
+    }
+}
+
+impl approval::Guest for Component {
+    fn request(
+        job: wit::Job,
+        after: Option<String>,
+        entries_max: u32,
+    ) -> Result<Option<approval::RequestPage>, wit::Failure> {
+        let page = crate::approval::request(
+            &convert::job(job),
+            &outside(),
+            after.as_deref(),
+            bounded(entries_max),
+        )
+        .map_err(failure)?;
+        Ok(page.map(convert::request_page))
+    }
+
+    fn answer(
+        job: wit::Job,
+        token: String,
+        verdict: approval::Verdict,
+    ) -> Result<wit::ApprovalRequest, wit::Failure> {
+        let verdict = convert::verdict(verdict);
+        crate::approval::answer(&convert::job(job), &outside(), &token, verdict)
+            .map(convert::approval_request)
+            .map_err(failure)
     }
 }
 

@@ -25,6 +25,7 @@ use crate::job::Marker;
 use crate::links::{Link, Memory, Source};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::outside::{Timestamp, Write};
+use crate::plan::approval::{self, Judged};
 use crate::plan::guard::Destruction;
 use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
 use crate::report::{Action, Failure, Finding, Problem, Side};
@@ -45,6 +46,8 @@ pub struct Task {
     pub planned: Planned,
     /// Fields that the guard withholds from this pair.
     pub withheld: FieldSet,
+    /// What people said of it.
+    pub judged: Judged,
     /// What closes when this is done: a settled question, a pending row.
     pub settles: Vec<Source>,
     /// The first of its operations in the plan, and how many there are.
@@ -88,8 +91,10 @@ pub struct Done {
     pub conflicts: u32,
     /// What people have not been told yet.
     pub findings: Vec<Finding>,
-    /// What was destroyed.
+    /// What was destroyed, and counts for the guard: what a person approved does not.
     pub destructions: Vec<Destruction>,
+    /// Whether a part of it is left to the next pass.
+    pub leaves_rest: bool,
     /// Pairs in step, more or fewer.
     pub links: i32,
     /// Pairs at rest, more or fewer.
@@ -128,6 +133,8 @@ struct Work {
     written: Vec<(Side, Action)>,
     /// Whether this round of the stages is for this task: the first one, or one after a race.
     due: bool,
+    /// What came back would lose more than was planned: the rest is the next pass's.
+    leaves_rest: bool,
     end: Option<End>,
 }
 
@@ -179,7 +186,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 remedy: Some("report this: it is a bug of the plugin".to_owned()),
             }));
         };
-        let decision = self.decide(&pair, &task.withheld);
+        let decision = self.decide(&pair, &task);
         Ok(Work {
             task,
             pair,
@@ -190,6 +197,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             marked: false,
             written: Vec::new(),
             due: true,
+            leaves_rest: false,
             end: None,
         })
     }
@@ -200,15 +208,27 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         self.memory.links(&ids).map(|_| ())
     }
 
-    fn decide(&self, pair: &Pair, withheld: &FieldSet) -> Decision {
-        let fields: FieldSet = self.rules.fields.difference(withheld).copied().collect();
-        plan::decide(
-            pair,
-            &Rules {
-                fields: &fields,
-                ..self.rules
-            },
-        )
+    fn decide(&self, pair: &Pair, task: &Task) -> Decision {
+        let fields = self.fields_of(task);
+        approval::decide(pair, &self.rules_with(&fields), &task.judged.rejected)
+    }
+
+    /// What a decision of this task would destroy.
+    fn destructions(&self, pair: &Pair, decision: &Decision, task: &Task) -> Vec<Destruction> {
+        let fields = self.fields_of(task);
+        plan::destructions(pair, decision, &self.rules_with(&fields))
+    }
+
+    fn fields_of(&self, task: &Task) -> FieldSet {
+        let withheld = &task.withheld;
+        self.rules.fields.difference(withheld).copied().collect()
+    }
+
+    fn rules_with<'b>(&'b self, fields: &'b FieldSet) -> Rules<'b> {
+        Rules {
+            fields,
+            ..self.rules
+        }
     }
 }
 
@@ -234,6 +254,10 @@ impl Work {
 
     fn is_open(&self) -> bool {
         self.due && self.end.is_none()
+    }
+
+    fn was_restored(&self) -> bool {
+        self.written.contains(&(Side::Crm, Action::Restore))
     }
 
     fn was_created(&self) -> bool {

@@ -6,7 +6,8 @@
 //! | floor | room | does |
 //! |---|---|---|
 //! | 6 | this file, `component` | the component's face; compiled for wasm only |
-//! | 5 | [`pass`], [`setup`], [`explain`] | one pass in bounded steps; setting a mailbox up; why a contact is where it is |
+//! | 5 | [`pass`], [`setup`] | one pass in bounded steps; setting a mailbox up |
+//! | 5 | [`approval`], [`explain`] | the guard's question and its answer; why a contact is where it is |
 //! | 4 | [`execute`], [`export`] | carries out a plan's operations; the CSV of all CRM contacts |
 //! | 3 | [`plan`] | pure: what is remembered, what was read and the policy become operations |
 //! | 3 | [`crm`], [`mailbox`] | the two sides, behind one trait each |
@@ -18,6 +19,7 @@
 //!
 //! Not here: credentials, files, sockets, threads, and any other tenant. A host has them.
 
+pub mod approval;
 #[cfg(target_arch = "wasm32")]
 mod component;
 pub mod contact;

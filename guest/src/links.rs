@@ -12,11 +12,16 @@
 //! | `m/<mailbox>/pending/<side>/<id>` | [`Pending`] | once a pass |
 //! | `m/<mailbox>/intent/<key>` | [`Intent`] | once a pass |
 //! | `m/<mailbox>/answer/<mailbox id>` | [`Answer`] | once a pass |
+//! | `m/<mailbox>/request/<token>/<page>` | entries that wait for a person; see `requests` | once answered |
+//! | `m/<mailbox>/verdict` | what the person said | while there is a request |
+//! | `m/<mailbox>/judged/<CRM id>` | what was said of a pair that no pass got to | once a pass |
 //! | `m/<mailbox>/candidate/<bucket>` | digests of CRM contacts, to recognise a person by | where a mailbox contact is new |
 //! | `crm/mailbox/<digest of the identity>` | the mailbox that has this identity | at a full read |
 //! | `crm/deletion/<CRM id>` | [`Deletion`]: which mailbox's deletion took it away | where it is restored |
 //!
 //! The journal has rows of its own; see [`crate::journal`].
+
+mod requests;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,6 +29,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::rc::Rc;
+
+pub use requests::StoredVerdict;
 
 use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId, SearchKey};
 use crate::crm::{CrmConnection, CrmPosition, TrashMark};
@@ -40,6 +47,9 @@ pub const FORMAT: u32 = 1;
 
 /// How often the store is asked again where it says that it is busy.
 const STORE_TRIES_MAX: u32 = 3;
+
+/// Keys and values of one commit; the store takes 8 MiB (`wit/store.wit`).
+const COMMIT_BYTES_MAX: usize = 7 << 20;
 
 /// The longest that one such pause takes.
 const STORE_WAIT_MS_MAX: u32 = 2_000;
@@ -95,6 +105,10 @@ pub enum Caution {
     SwitchedOn,
     /// The mailbox is another one than before, on purpose.
     Rebound,
+    /// Pairs are remembered, but not what they were last seen with.
+    MemoryLost,
+    /// One side suddenly showed none of the contacts that pairs are remembered with.
+    SideEmpty,
 }
 
 /// A remembered pair of one mailbox.
@@ -469,11 +483,11 @@ impl Memory {
     }
 
     /// Commits, in as few commits as the store's limits allow: all or none up to
-    /// [`STORE_ITEMS_MAX`] writes, in order beyond.
+    /// [`STORE_ITEMS_MAX`] writes and [`COMMIT_BYTES_MAX`], in order beyond.
     pub fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
         let mut writes = last_write_of_each_key(writes);
         while !writes.is_empty() {
-            let rest = writes.split_off(writes.len().min(STORE_ITEMS_MAX));
+            let rest = writes.split_off(fitting(&writes));
             self.patiently(|| self.outside.commit(writes.clone()))?;
             self.commits.set(self.commits.get().saturating_add(1));
             writes = rest;
@@ -636,6 +650,19 @@ fn owner_key(identity: &MailboxIdentity) -> String {
 
 fn deletion_key(id: &CrmId) -> String {
     format!("crm/deletion/{id}")
+}
+
+/// How many of the writes one commit takes: at least one.
+fn fitting(writes: &[Write]) -> usize {
+    let mut bytes = 0_usize;
+    let fitting = writes.iter().take(STORE_ITEMS_MAX).take_while(|write| {
+        bytes = bytes.saturating_add(match write {
+            Write::Set(key, value) => key.len() + value.len(),
+            Write::Delete(key) => key.len(),
+        });
+        bytes <= COMMIT_BYTES_MAX
+    });
+    fitting.count().max(1)
 }
 
 /// The store takes each key once per commit; the last write of a key is the one that counts.

@@ -6,6 +6,7 @@
 //!
 //! | room | phase |
 //! |---|---|
+//! | `answers` | what people said to the guard's lists |
 //! | `begin` | sign in, and make sure that these are the two address books of the last pass |
 //! | `settle` | what became of creates whose answer was lost |
 //! | `read` | what has changed on both sides since the remembered positions |
@@ -14,6 +15,7 @@
 //! | `assemble` | what is to be done: the plan |
 //! | `remember` | positions last, together with everything pending |
 
+mod answers;
 mod assemble;
 mod begin;
 mod confirm;
@@ -33,6 +35,7 @@ use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
 use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
 use crate::outside::{Outside, Timestamp};
+use crate::plan::approval::Entry;
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
 use crate::report::{
@@ -105,6 +108,9 @@ pub struct Pass<C, M> {
     tasks_total: u32,
     operations: Vec<Operation>,
     approval_request: Option<ApprovalRequest>,
+    /// The list of [`Pass::approval_request`].
+    entries: Vec<Entry>,
+    judgements: answers::Judgements,
     findings: Vec<Finding>,
     counts: Counts,
     /// What is to be pending when this pass ends.
@@ -310,6 +316,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             tasks_total: 0,
             operations: Vec::new(),
             approval_request: None,
+            entries: Vec::new(),
+            judgements: answers::Judgements::default(),
             findings: Vec::new(),
             counts: Counts::default(),
             put_off: BTreeMap::new(),
@@ -417,6 +425,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         begun.pending.remove(source);
                     }
                 }
+                if done.leaves_rest {
+                    self.put_task_off(task, "changed-meanwhile", None);
+                }
             }
             TaskOutcome::PutOff { reason, problem } => {
                 let told = problem.clone().unwrap_or_else(|| Problem {
@@ -425,17 +436,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 });
                 operations
                     .for_each(|operation| operation.state = OperationState::PutOff(told.clone()));
-                let name = task.pair.unpack().map(|pair| pair.name());
-                for source in sources(&task.pair) {
-                    let put_off = PutOff {
-                        reason,
-                        problem: problem.clone(),
-                        name: name.clone(),
-                    };
-                    self.put_off.insert(source, put_off);
-                }
+                self.put_task_off(task, reason, problem.as_ref());
             }
             TaskOutcome::NotDone(_) => {}
+        }
+    }
+
+    fn put_task_off(&mut self, task: &Task, reason: &'static str, problem: Option<&Problem>) {
+        let name = task.pair.unpack().map(|pair| pair.name());
+        for source in sources(&task.pair) {
+            let put_off = PutOff {
+                reason,
+                problem: problem.cloned(),
+                name: name.clone(),
+            };
+            self.put_off.insert(source, put_off);
         }
     }
 

@@ -3,8 +3,10 @@
 //! [`decide`] is the table of the contract's section 3: one pair in, one [`Deed`] out. Planning
 //! calls it for every pair that something is known about, and executing calls it again with what it
 //! has read immediately before writing. [`crate::pass`] collects the pairs; [`guard`] says how much
-//! of it may be destroyed; [`matching`] proposes who is the same person.
+//! of it may be destroyed, and [`approval`] what a person's answer makes of it; [`matching`]
+//! proposes who is the same person.
 
+pub mod approval;
 pub mod guard;
 pub mod matching;
 pub mod merge;
@@ -176,8 +178,9 @@ pub fn agreement(pair: &Pair, rules: &Rules) -> Merged {
 }
 
 /// What a decision would destroy, for the guard.
-pub fn destructions(pair: &Pair, decision: &Decision) -> Vec<Destruction> {
+pub fn destructions(pair: &Pair, decision: &Decision, rules: &Rules) -> Vec<Destruction> {
     match &decision.deed {
+        Deed::RestoreInCrm => destructions_once_restored(pair, rules),
         Deed::DeleteInCrm => vec![Destruction::Deletion(Side::Crm)],
         Deed::DeleteInMailbox => vec![Destruction::Deletion(Side::Mailbox)],
         Deed::Detach | Deed::Unmark => vec![Destruction::Detaching],
@@ -192,6 +195,32 @@ pub fn destructions(pair: &Pair, decision: &Decision) -> Vec<Destruction> {
                 .chain(emptied_view.into_iter().map(on(Side::Mailbox)))
                 .collect()
         }
+        _ => Vec::new(),
+    }
+}
+
+/// What the merge would empty that follows a restoring. What the trash holds is known only when it
+/// is back; until then the base stands for it.
+fn destructions_once_restored(pair: &Pair, rules: &Rules) -> Vec<Destruction> {
+    let Some(link) = &pair.link else {
+        return Vec::new();
+    };
+    let restored = Pair {
+        link: pair.link.clone(),
+        crm: Half::Present(CrmContact {
+            id: link.crm_id.clone(),
+            modified: link.crm_modified,
+            created: None,
+            creator: None,
+            marked: Some(true),
+            locked: FieldSet::new(),
+            fields: link.base.crm.clone(),
+        }),
+        mailbox: pair.mailbox.clone(),
+    };
+    let decision = decide(&restored, rules);
+    match decision.deed {
+        Deed::Agree { .. } => destructions(&restored, &decision, rules),
         _ => Vec::new(),
     }
 }

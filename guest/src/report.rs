@@ -85,7 +85,7 @@ pub struct Operation {
 }
 
 /// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "`types.wit` says it")]
 pub enum Action {
@@ -264,6 +264,20 @@ pub struct ApprovalRequest {
     pub links: u32,
     /// Why: `over-limit`, `side-empty`, `switched-on`, `memory-lost` or `rebound`.
     pub reason: String,
+}
+
+impl ApprovalRequest {
+    /// How many entries its list has.
+    pub fn entries(&self) -> usize {
+        let counts = [
+            self.crm_deletions,
+            self.mailbox_deletions,
+            self.detachings,
+            self.emptied,
+        ];
+        let counts = counts.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        counts.into_iter().fold(0, usize::saturating_add)
+    }
 }
 
 /// Where a pass stands, for a progress bar.

@@ -95,7 +95,7 @@ pub fn status(job: &Job, outside: &Rc<dyn Outside>) -> Result<Overview, Failure>
         held: u32::try_from(held).unwrap_or(u32::MAX),
         pending: u32::try_from(pending.len()).unwrap_or(u32::MAX),
         held_back: request.map_or(0, |request| {
-            request.crm_deletions + request.mailbox_deletions + request.detachings + request.emptied
+            u32::try_from(request.entries()).unwrap_or(u32::MAX)
         }),
     })
 }
@@ -191,7 +191,7 @@ pub fn pair(
 }
 
 /// Reasons of pending rows that mean *held* (contract, section 1).
-const HELD: [&str; 10] = [
+const HELD: [&str; 11] = [
     "ambiguous-match",
     "awaiting-approval",
     "cannot-be-restored",
@@ -201,6 +201,7 @@ const HELD: [&str; 10] = [
     "moved-in-mailbox",
     "namesake",
     "open-intent",
+    "rejected-not-restorable",
     "vanished-in-crm",
 ];
 
@@ -392,7 +393,7 @@ fn marker_text(marker: &Marker) -> String {
 }
 
 /// A job contradicts itself before anything is sent.
-fn check_job(job: &Job) -> Result<(), Failure> {
+pub(crate) fn check_job(job: &Job) -> Result<(), Failure> {
     let CrmAccess::Flowfact(flowfact) = &job.crm;
     check_id("tenant.id", &job.tenant.id)?;
     check_id("mailbox.id", &job.mailbox.id)?;

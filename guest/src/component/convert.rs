@@ -4,11 +4,13 @@
 pub(super) mod explained;
 
 use super::bindings::contact_sync::plugin::types as wit;
-use super::bindings::exports::contact_sync::plugin::{archive, setup, sync};
+use super::bindings::exports::contact_sync::plugin::{approval, archive, setup, sync};
+use crate::approval::RequestPage;
 use crate::contact::{Field, text};
 use crate::job;
 use crate::journal::{Cause, Named};
 use crate::pass::Advance;
+use crate::plan::approval::{Entry, Verdict};
 use crate::report::{self, Failure, Outcome, Problem, Severity, Side};
 use crate::setup::{Checkup, Overview};
 
@@ -119,6 +121,13 @@ fn marker_in(marker: wit::Marker) -> job::Marker {
     }
 }
 
+pub(super) fn verdict(verdict: approval::Verdict) -> Verdict {
+    match verdict {
+        approval::Verdict::Approve => Verdict::Approve,
+        approval::Verdict::Reject => Verdict::Reject,
+    }
+}
+
 /// The fields of the two vocabularies, side by side.
 const FIELDS: [(wit::Field, Field); 11] = [
     (wit::Field::FirstName, Field::FirstName),
@@ -216,21 +225,10 @@ pub(super) fn operations(
 }
 
 pub(super) fn operation(number: usize, operation: &report::Operation) -> wit::Operation {
-    use report::Action;
     wit::Operation {
         number: count(number),
         side: side(operation.side),
-        action: match operation.action {
-            Action::Create => wit::Action::Create,
-            Action::Update => wit::Action::Update,
-            Action::Delete => wit::Action::Delete,
-            Action::Mark => wit::Action::Mark,
-            Action::Unmark => wit::Action::Unmark,
-            Action::Pair => wit::Action::Pair,
-            Action::Detach => wit::Action::Detach,
-            Action::Forget => wit::Action::Forget,
-            Action::Restore => wit::Action::Restore,
-        },
+        action: action(operation.action),
         contact: contact(&operation.contact),
         changes: operation
             .changes
@@ -372,7 +370,35 @@ fn remote_problem(told: report::RemoteProblem) -> wit::RemoteProblem {
     }
 }
 
-fn approval_request(request: report::ApprovalRequest) -> wit::ApprovalRequest {
+pub(super) fn request_page(page: RequestPage) -> approval::RequestPage {
+    approval::RequestPage {
+        request: approval_request(page.request),
+        verdict: page.verdict.map(|verdict| match verdict {
+            Verdict::Approve => approval::Verdict::Approve,
+            Verdict::Reject => approval::Verdict::Reject,
+        }),
+        entries: page
+            .entries
+            .iter()
+            .map(|(number, entry)| request_entry(*number, entry))
+            .collect(),
+        next: page.next,
+    }
+}
+
+fn request_entry(number: usize, entry: &Entry) -> approval::Entry {
+    approval::Entry {
+        number: count(number),
+        side: side(entry.destruction.side()),
+        action: action(entry.action),
+        emptied: entry.destruction.field().map(field_out),
+        contact: contact(&entry.contact),
+        changes: entry.changes.iter().map(change).collect(),
+        reason: entry.reason.clone(),
+    }
+}
+
+pub(super) fn approval_request(request: report::ApprovalRequest) -> wit::ApprovalRequest {
     wit::ApprovalRequest {
         token: request.token,
         crm_deletions: request.crm_deletions,
@@ -441,6 +467,21 @@ fn marker_out(marker: job::Marker) -> wit::Marker {
         job::Marker::FieldValue { field, value } => {
             wit::Marker::FieldValue(wit::FieldValue { field, value })
         }
+    }
+}
+
+fn action(action: report::Action) -> wit::Action {
+    use report::Action;
+    match action {
+        Action::Create => wit::Action::Create,
+        Action::Update => wit::Action::Update,
+        Action::Delete => wit::Action::Delete,
+        Action::Mark => wit::Action::Mark,
+        Action::Unmark => wit::Action::Unmark,
+        Action::Pair => wit::Action::Pair,
+        Action::Detach => wit::Action::Detach,
+        Action::Forget => wit::Action::Forget,
+        Action::Restore => wit::Action::Restore,
     }
 }
 

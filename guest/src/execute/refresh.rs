@@ -5,7 +5,7 @@ use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead};
 use crate::http::RemoteError;
 use crate::mailbox::Mailbox;
-use crate::plan::{self, Decision, Deed, Half, Pair};
+use crate::plan::{Decision, Deed, Half, Pair, approval};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// FLOWFACT has no versions: a CRM record is read immediately before it is written or
@@ -26,7 +26,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             }
         }
         let crm = open(works, |work| {
-            let reads = is_race || reads_crm(&work.pair, &work.decision);
+            let is_approved = !work.task.judged.approved.is_empty();
+            let reads = is_race || is_approved || reads_crm(&work.pair, &work.decision);
             work.pair.crm_id().filter(|_| reads)
         });
         let mailbox = open(works, |work| {
@@ -96,17 +97,25 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     /// What was read may change what is to be done, but not to anything more destructive than what
-    /// was planned, previewed and counted by the guard.
+    /// was planned, previewed and counted by the guard, and what a person approved only as it was
+    /// listed.
     fn decide_again(&self, work: &mut Work) {
         if work.end.is_some() {
             return;
         }
-        work.decision = self.decide(&work.pair, &work.task.withheld);
-        let destructions = plan::destructions(&work.pair, &work.decision);
-        if destructions
+        work.decision = self.decide(&work.pair, &work.task);
+        let destroyed = self.destructions(&work.pair, &work.decision, &work.task);
+        let is_unplanned = destroyed
             .iter()
-            .any(|kind| !work.task.planned.contains(kind))
-        {
+            .any(|kind| !work.task.planned.contains(kind));
+        let mut approved = work.task.judged.approved.iter();
+        let is_other = approved.any(|(kind, digest)| {
+            destroyed.contains(kind)
+                && approval::entries(&work.pair, &work.decision, &[*kind])
+                    .iter()
+                    .any(|entry| entry.digest != *digest)
+        });
+        if is_unplanned || is_other {
             work.end = Some(End::PutOff {
                 reason: "changed-meanwhile",
                 problem: None,

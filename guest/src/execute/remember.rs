@@ -9,8 +9,8 @@ use crate::mapping;
 use crate::outside::Write;
 use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
-use crate::plan::{self, Deed, Half};
-use crate::report::{Action, Finding, Severity, Side};
+use crate::plan::{Deed, Half};
+use crate::report::{Finding, Severity, Side};
 use std::collections::BTreeMap;
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
@@ -27,6 +27,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     fn conclude(&self, work: Work, writes: &mut Vec<Write>) -> Outcome {
+        if let (true, Some(id)) = (work.was_restored(), work.pair.crm_id()) {
+            // Whoever deletes it next is another cause.
+            writes.push(self.memory.set_deletion(&id, None));
+        }
         if work.was_created() {
             // Whatever came after the create: the new contact must be known, or it would be created
             // twice. A marker that could not be set is found missing and set by a later pass.
@@ -98,11 +102,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let before = work.pair.link.take();
         let after = self.link_after(&work, before.as_ref());
         let (findings, told) = self.untold(&work, before.as_ref());
-        let destructions = if work.end.is_none() {
-            plan::destructions(&work.pair_with(before.clone()), &work.decision)
+        let mut destructions = if work.end.is_none() {
+            let pair = work.pair_with(before.clone());
+            self.destructions(&pair, &work.decision, &work.task)
         } else {
             Vec::new()
         };
+        destructions.retain(|kind| !work.task.judged.approves(*kind));
         let conflicts = match &work.decision.deed {
             Deed::Agree { merged, .. } => u32::try_from(merged.conflicts.len()).unwrap_or(u32::MAX),
             _ => 0,
@@ -114,11 +120,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         if work.was_created() {
             self.close_unsent_intent(&work, writes);
         }
-        let was_restored = work.written.contains(&(Side::Crm, Action::Restore));
         let is_back = before.as_ref().is_some_and(Link::is_tombstone)
             && after.as_ref().is_some_and(Link::is_linked);
-        if let (true, Some(link)) = (was_restored || is_back, &after) {
-            // Whoever deletes it next is another cause.
+        if let (true, Some(link)) = (is_back, &after) {
             writes.push(self.memory.set_deletion(&link.crm_id, None));
         }
         for source in &work.task.settles {
@@ -132,6 +136,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             conflicts,
             findings,
             destructions,
+            leaves_rest: work.leaves_rest,
             links: difference(before.as_ref(), after.as_ref(), Standing::Linked),
             detached: difference(before.as_ref(), after.as_ref(), Standing::Detached),
         }))

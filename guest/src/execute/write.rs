@@ -57,6 +57,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
+    /// What came back may hold more than the base, and so lose more than was planned: such fields
+    /// stay as they are until a pass has shown them to the guard.
     fn decide_restored(&self, work: &mut Work) -> Decision {
         if let Half::Present(contact) = &mut work.pair.crm
             && contact.marked == Some(false)
@@ -64,7 +66,28 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         {
             link.marker_seen = false;
         }
-        self.decide(&work.pair, &work.task.withheld)
+        let decision = self.decide(&work.pair, &work.task);
+        let destroyed = self.destructions(&work.pair, &decision, &work.task);
+        let mut unplanned = destroyed;
+        unplanned.retain(|kind| !work.task.planned.contains(kind));
+        if unplanned.is_empty() {
+            return decision;
+        }
+        let fields = unplanned.iter().filter_map(|kind| kind.field());
+        work.task.withheld.extend(fields);
+        work.leaves_rest = true;
+        let decision = self.decide(&work.pair, &work.task);
+        let destroyed = self.destructions(&work.pair, &decision, &work.task);
+        if destroyed
+            .iter()
+            .all(|kind| work.task.planned.contains(kind))
+        {
+            return decision;
+        }
+        Decision {
+            deed: Deed::Hold(None),
+            reason: "changed-meanwhile",
+        }
     }
 
     pub(super) fn write_crm(&self, works: &mut [Work]) {

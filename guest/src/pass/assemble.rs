@@ -1,13 +1,14 @@
 //! What is to be done: the plan, and what of it the guard holds back.
 
 use super::{Mode, Pass, PutOff, Stage, Stop, rules};
-use crate::contact::{Field, FieldSet};
+use crate::contact::FieldSet;
 use crate::crm::Crm;
 use crate::execute::Task;
-use crate::links::{Caution, Source};
+use crate::links::{Caution, Link, Source};
 use crate::mailbox::Mailbox;
+use crate::plan::approval::{self, Judged};
 use crate::plan::guard::Destruction;
-use crate::plan::{self, Decision, Deed, Half, PackedPair};
+use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair};
 use crate::report::{Action, ApprovalRequest, Operation, OperationState, Outcome, Side};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +18,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let rules = rules(&self.job, &self.mailbox, &begun.fields);
         let mut drafts = Vec::new();
+        let mut gone = Gone::default();
         for packed in pairs {
             let Some(pair) = packed.unpack() else {
                 continue;
             };
-            let decision = plan::decide(&pair, &rules);
+            gone.count(&pair);
+            let (decision, judged) = (self.judgements).judge(&pair, &rules, &mut self.findings);
             let is_withheld = pair.link.as_ref().is_some_and(|link| {
                 let source = Source::Crm(link.crm_id.clone());
                 self.gathered.withheld.contains(&source)
@@ -44,17 +47,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 _ => {
                     drafts.push(Draft::Task(TaskDraft {
                         rank: rank(&decision),
-                        destroyed: plan::destructions(&pair, &decision),
+                        destroyed: plan::destructions(&pair, &decision, &rules),
                         operations: plan::describe(&pair, &decision),
+                        decision,
+                        judged,
                         pair: packed,
                     }));
                 }
             }
         }
         self.hold(&mut drafts);
-        let (held_back, reason) = self.held_back(&drafts);
+        let (held_back, reason) = self.held_back(&drafts, &gone);
         self.write_plan(drafts, &held_back);
-        if !held_back.is_empty() {
+        if !self.entries.is_empty() {
             self.ask_for_approval(reason);
         }
         if self.mode == Mode::Preview {
@@ -147,11 +152,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// Which kinds of destruction are not carried out by this pass, and why.
-    fn held_back(&self, drafts: &[Draft]) -> (BTreeSet<Destruction>, &'static str) {
+    fn held_back(&self, drafts: &[Draft], gone: &Gone) -> (BTreeSet<Destruction>, &'static str) {
         let mut planned: BTreeMap<Destruction, u32> = BTreeMap::new();
         for draft in drafts {
             if let Draft::Task(task) = draft {
-                for kind in &task.destroyed {
+                let counted = task.destroyed.iter();
+                for kind in counted.filter(|kind| !task.judged.approves(**kind)) {
                     *planned.entry(*kind).or_default() += 1;
                 }
             }
@@ -163,7 +169,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let reason = match state.caution {
             Some(Caution::SwitchedOn) => Some("switched-on"),
             Some(Caution::Rebound) => Some("rebound"),
-            None if begun.is_full && self.shows_nothing() => Some("side-empty"),
+            Some(Caution::MemoryLost) => Some("memory-lost"),
+            Some(Caution::SideEmpty) => Some("side-empty"),
+            None if self.shows_nothing(gone) => Some("side-empty"),
             None => None,
         };
         if let Some(reason) = reason {
@@ -178,9 +186,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    fn shows_nothing(&self) -> bool {
-        let links = self.begun.as_ref().map_or(0, |begun| begun.state.links);
-        links > 0 && (self.counts.crm.read == 0 || self.counts.mailbox.read == 0)
+    /// Whether a side that pairs are remembered with suddenly has none of them: by a full read that
+    /// was empty, or because each single one is known to be gone.
+    fn shows_nothing(&self, gone: &Gone) -> bool {
+        let Some(begun) = &self.begun else {
+            return false;
+        };
+        let links = begun.state.links;
+        let reads_nothing = self.counts.crm.read == 0 || self.counts.mailbox.read == 0;
+        let lost_all = gone.from_crm >= links || gone.from_mailbox >= links;
+        links > 0 && (lost_all || (begun.is_full && reads_nothing))
     }
 
     /// Turns drafts into tasks and operations, in the order in which they are carried out: what
@@ -198,13 +213,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let (held, planned): (Vec<_>, Vec<_>) = draft
                 .destroyed
                 .iter()
-                .partition(|kind| held_back.contains(kind));
+                .partition(|kind| held_back.contains(kind) && !draft.judged.approves(**kind));
             if held.is_empty() {
                 self.add_task(draft, planned, FieldSet::new());
                 continue;
             }
             self.hold_back(&draft, &held);
-            let fields: FieldSet = held.iter().copied().filter_map(emptied_field).collect();
+            let fields: FieldSet = held.iter().filter_map(|kind| kind.field()).collect();
             if fields.len() == held.len() && self.replan(&mut draft, &fields) {
                 self.add_task(draft, planned, fields);
             }
@@ -213,22 +228,26 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// The operations that a person must approve, and rows that bring them back.
     fn hold_back(&mut self, draft: &TaskDraft, held: &[Destruction]) {
-        let is_held = |operation: &Operation| match operation.action {
-            Action::Update => held
-                .iter()
-                .any(|kind| emptied_field(*kind).is_some() && kind.side() == operation.side),
-            _ => held.iter().any(|kind| emptied_field(*kind).is_none()),
-        };
-        for operation in draft
-            .operations
-            .iter()
-            .filter(|operation| is_held(operation))
-        {
-            let state = OperationState::HeldBack;
-            self.operations.push(Operation {
-                state,
-                ..operation.clone()
-            });
+        let is_emptied = |side, field| held.contains(&Destruction::Emptying(side, field));
+        let is_whole = held.iter().any(|kind| kind.field().is_none());
+        for operation in &draft.operations {
+            let mut operation = operation.clone();
+            let is_held = match operation.action {
+                Action::Update => {
+                    let side = operation.side;
+                    (operation.changes).retain(|change| is_emptied(side, change.field));
+                    !operation.changes.is_empty()
+                }
+                _ => is_whole,
+            };
+            if is_held {
+                operation.state = OperationState::HeldBack;
+                self.operations.push(operation);
+            }
+        }
+        if let Some(pair) = draft.pair.unpack() {
+            let entries = approval::entries(&pair, &draft.decision, held);
+            self.entries.extend(entries);
         }
         for source in super::sources(&draft.pair) {
             let put_off = PutOff {
@@ -246,7 +265,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return false;
         };
         let fields = begun.fields.difference(withheld).copied().collect();
-        let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &fields));
+        let rules = rules(&self.job, &self.mailbox, &fields);
+        let decision = approval::decide(&pair, &rules, &draft.judged.rejected);
         draft.operations = plan::describe(&pair, &decision);
         !matches!(decision.deed, Deed::Rest)
     }
@@ -275,42 +295,24 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             pair: draft.pair,
             planned,
             withheld,
+            judged: draft.judged,
             settles,
             operations,
         });
     }
 
     fn ask_for_approval(&mut self, reason: &str) {
-        let held: Vec<_> = self
-            .operations
-            .iter()
-            .filter(|operation| operation.state == OperationState::HeldBack)
-            .collect();
-        let mut list = Vec::new();
-        let (mut crm_deletions, mut mailbox_deletions, mut detachings, mut emptied) = (0, 0, 0, 0);
-        for operation in held {
-            match (operation.action, operation.side) {
-                (Action::Delete, Side::Crm) => crm_deletions += 1,
-                (Action::Delete, Side::Mailbox) => mailbox_deletions += 1,
-                (Action::Detach | Action::Unmark, _) => detachings += 1,
-                _ => {
-                    let empties = operation
-                        .changes
-                        .iter()
-                        .filter(|change| change.after.is_none());
-                    emptied += u32::try_from(empties.count()).unwrap_or(u32::MAX);
-                }
-            }
-            let (side, action) = (operation.side, operation.action);
-            let (crm_id, mailbox_id) = (&operation.contact.crm_id, &operation.contact.mailbox_id);
-            list.extend(format!("{side:?} {action:?} {crm_id:?} {mailbox_id:?}\n").bytes());
-        }
+        let count = |is_it: fn(Destruction) -> bool| {
+            let found = self.entries.iter();
+            let found = found.filter(|entry| is_it(entry.destruction)).count();
+            u32::try_from(found).unwrap_or(u32::MAX)
+        };
         self.approval_request = Some(ApprovalRequest {
-            token: format!("{:016x}", crate::contact::digest(&list)),
-            crm_deletions,
-            mailbox_deletions,
-            detachings,
-            emptied,
+            token: approval::token(&self.entries),
+            crm_deletions: count(|kind| kind == Destruction::Deletion(Side::Crm)),
+            mailbox_deletions: count(|kind| kind == Destruction::Deletion(Side::Mailbox)),
+            detachings: count(|kind| kind == Destruction::Detaching),
+            emptied: count(|kind| kind.field().is_some()),
             links: self.begun.as_ref().map_or(0, |begun| begun.state.links),
             reason: reason.to_owned(),
         });
@@ -333,14 +335,30 @@ struct TaskDraft {
     /// When it is carried out.
     rank: u8,
     pair: PackedPair,
+    decision: Decision,
     destroyed: Vec<Destruction>,
     operations: Vec<Operation>,
+    judged: Judged,
 }
 
-fn emptied_field(destruction: Destruction) -> Option<Field> {
-    match destruction {
-        Destruction::Emptying(_, field) => Some(field),
-        Destruction::Deletion(_) | Destruction::Detaching => None,
+/// Pairs in step of which one half is gone.
+#[derive(Default)]
+struct Gone {
+    from_crm: u32,
+    from_mailbox: u32,
+}
+
+impl Gone {
+    fn count(&mut self, pair: &Pair) {
+        if !pair.link.as_ref().is_some_and(Link::is_linked) {
+            return;
+        }
+        if matches!(pair.crm, Half::Deleted | Half::Astray) {
+            self.from_crm += 1;
+        }
+        if matches!(pair.mailbox, Half::Deleted) {
+            self.from_mailbox += 1;
+        }
     }
 }
 

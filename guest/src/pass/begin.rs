@@ -3,7 +3,7 @@
 use super::{Begun, Mode, Pass, Stage, Stop, marker};
 use crate::crm::Crm;
 use crate::job::NativeSync;
-use crate::links::{Caution, FORMAT, Link, State, Stored};
+use crate::links::{Caution, FORMAT, Link, Standing, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
 use crate::outside::{Timestamp, Write};
 use crate::plan::guard::GuardWindow;
@@ -42,6 +42,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.findings.extend(connection.findings.iter().cloned());
             self.compare_address(&identity);
         }
+        let is_unknown = stored.is_none();
         let mut state = stored.unwrap_or_else(|| State {
             format: FORMAT,
             crm: connection.clone(),
@@ -60,6 +61,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             caution: None,
             marker_slice: 0,
         });
+        if is_unknown {
+            self.count_remembered(&mut state)?;
+        }
+        self.read_answers(&state)?;
         let is_marker_moved = state.marker != marker;
         if is_marker_moved && self.mode == Mode::Sync {
             self.forget_markers_seen()?;
@@ -81,6 +86,29 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             intents: self.memory.intents()?,
         });
         Ok(Stage::Settle)
+    }
+
+    /// A state that is gone, beside pairs that are not: what they were last seen with is lost
+    /// (contract, 7.1).
+    fn count_remembered(&self, state: &mut State) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let (links, next) = self.memory.pairs(after.as_deref())?;
+            if !links.is_empty() {
+                state.caution = Some(Caution::MemoryLost);
+            }
+            for link in links.into_iter().filter_map(Stored::found) {
+                match link.standing {
+                    Standing::Linked => state.links = state.links.saturating_add(1),
+                    Standing::Detached => state.detached = state.detached.saturating_add(1),
+                    Standing::Tombstone { .. } => {}
+                }
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// A marker that was seen in another place has not been seen in this one. Before anything else,

@@ -11,6 +11,7 @@ use crate::journal;
 use crate::links::{Pending, Source, State, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
+use crate::plan::approval::NOT_RESTORABLE;
 use crate::plan::matching::Candidate;
 use crate::report::{ContactName, Failure, Finding, Severity};
 
@@ -38,12 +39,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if begun.is_full {
             writes.extend(self.expired(now)?);
         }
+        writes.extend(self.request_writes(&begun.state));
         let state = self.next_state(now);
         if let Some(state) = state {
             // The last of all writes: where they do not fit into one commit, the position comes
             // last.
             writes.push(self.memory.set_state(&state));
             self.memory.commit(writes)?;
+        }
+        if let Some(begun) = &self.begun {
+            self.forget_old_requests(&begun.state)?;
         }
         let outcome = self.outcome();
         self.finish(outcome);
@@ -70,10 +75,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         state.approval_request.clone_from(&self.approval_request);
         if begun.is_full {
             state.last_full = Some(now);
-            if state.approval_request.is_none() {
-                state.caution = None;
-            }
         }
+        state.caution = self.next_caution(&begun.state, begun.is_full);
         state.last_complete = Some(now);
         Some(state)
     }
@@ -226,7 +229,7 @@ fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
         AWAITING_APPROVAL | "edited-meanwhile" | "changed-meanwhile" | "gone-meanwhile" => 0,
         "open-intent" | "answer-lost" => SETTLE_MS,
         "ambiguous-match" | "match-taken" | "namesake" | "moved-in-mailbox" | "vanished-in-crm"
-        | "cannot-be-restored" => RETRY_MAX_MS,
+        | "cannot-be-restored" | NOT_RESTORABLE => RETRY_MAX_MS,
         _ => {
             let doublings = attempts.saturating_sub(1).min(10);
             (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
@@ -249,6 +252,11 @@ fn held_finding(name: &ContactName, put_off: &PutOff) -> Option<Finding> {
         "cannot-be-restored" => (
             "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
              mailbox's poorer copy",
+            "create the contact in the CRM, or delete it in the mailbox",
+        ),
+        NOT_RESTORABLE => (
+            "you want to keep this contact, but the CRM has it no more and its trash does not hold \
+             it: the mailbox contact stays as it is, and takes no part",
             "create the contact in the CRM, or delete it in the mailbox",
         ),
         _ => ("", ""),

@@ -31,6 +31,14 @@ impl Destruction {
             Self::Detaching => Side::Crm,
         }
     }
+
+    /// The field that is emptied, where that is what it is.
+    pub fn field(self) -> Option<Field> {
+        match self {
+            Self::Emptying(_, field) => Some(field),
+            Self::Deletion(_) | Self::Detaching => None,
+        }
+    }
 }
 
 /// What was carried out in the last hours: kind, hour since 1970, count. A day has 24 entries a
