@@ -101,7 +101,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         if work.end.is_some() {
             return;
         }
-        work.decision = self.decide(&work.pair, &work.task.withheld);
+        work.decision = self.decide(&work.pair, &work.task.withheld, work.wish.as_ref());
         let destructions = plan::destructions(&work.pair, &work.decision);
         if destructions
             .iter()
@@ -119,6 +119,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
     match &decision.deed {
         Deed::Agree { merged, .. } => merged.crm != pair.crm_fields(),
+        Deed::PutBack { crm, .. } => **crm != pair.crm_fields(),
         Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::RestoreInCrm => true,
         _ => false,
     }

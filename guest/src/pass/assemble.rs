@@ -275,6 +275,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             pair: draft.pair,
             planned,
             withheld,
+            wish: None,
             settles,
             operations,
         });
@@ -348,7 +349,7 @@ fn emptied_field(destruction: Destruction) -> Option<Field> {
 fn rank(decision: &Decision) -> u8 {
     match decision.deed {
         Deed::Rest | Deed::Hold(_) => 0,
-        Deed::Agree { .. } | Deed::RestoreInCrm => 1,
+        Deed::Agree { .. } | Deed::RestoreInCrm | Deed::PutBack { .. } => 1,
         Deed::CreateInCrm(_) => 2,
         Deed::CreateInMailbox(_) => 3,
         Deed::Forget => 4,

@@ -59,6 +59,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             approval_request: None,
             caution: None,
             marker_slice: 0,
+            is_journal_full: false,
         });
         let is_marker_moved = state.marker != marker;
         if is_marker_moved && self.mode == Mode::Sync {
