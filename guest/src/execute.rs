@@ -13,22 +13,28 @@
 //! A task that is not done is put off, never half remembered: its link keeps the old base, and the
 //! next pass merges again from what is then there.
 
+mod journalled;
 mod prepare;
 mod refresh;
 mod remember;
+mod restore;
 mod write;
+
+pub use restore::RESTORING;
 
 use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, SearchKey};
 use crate::crm::Crm;
 use crate::http::{RemoteError, WriteError};
 use crate::job::Marker;
-use crate::links::{Link, Memory, Source};
+use crate::links::{Link, Memory, Packed, Source};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::outside::{Timestamp, Write};
 use crate::plan::approval::{self, Judged};
 use crate::plan::guard::Destruction;
+use crate::plan::restore::Wish;
 use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
 use crate::report::{Action, Failure, Finding, Problem, Side};
+use journalled::Replaced;
 
 /// Tasks of one batch. Each takes at most five requests, so that a step stays below the hundred of
 /// `sync.wit`.
@@ -48,6 +54,8 @@ pub struct Task {
     pub withheld: FieldSet,
     /// What people said of it.
     pub judged: Judged,
+    /// What a person wants back of it, in a pass that restores.
+    pub wish: Option<Packed<Wish>>,
     /// What closes when this is done: a settled question, a pending row.
     pub settles: Vec<Source>,
     /// The first of its operations in the plan, and how many there are.
@@ -99,6 +107,9 @@ pub struct Done {
     pub links: i32,
     /// Pairs at rest, more or fewer.
     pub detached: i32,
+    /// What this leaves to be done by a task of its own: a contact that was created from the
+    /// journal goes to the mailbox too.
+    pub follow_up: Option<PackedPair>,
 }
 
 /// What a batch works with.
@@ -131,6 +142,12 @@ struct Work {
     mailbox: Option<MailboxContact>,
     marked: bool,
     written: Vec<(Side, Action)>,
+    /// What updates replaced, for the journal.
+    replaced: Vec<Replaced>,
+    /// What a person wants back.
+    wish: Option<Wish>,
+    /// The marker that an earlier pass left behind was taken away.
+    has_taken_marker: bool,
     /// Whether this round of the stages is for this task: the first one, or one after a race.
     due: bool,
     /// What came back would lose more than was planned: the rest is the next pass's.
@@ -164,7 +181,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         self.check_lease(&works)?;
         for race in 0..RACES_MAX {
             self.refresh(&mut works, race > 0);
-            self.restore(&mut works);
+            self.restore(&mut works)?;
             self.prepare(&works, number)?;
             self.write_crm(&mut works);
             self.write_mailbox(&mut works);
@@ -176,17 +193,19 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 break;
             }
         }
-        Ok(self.remember(works))
+        Ok(self.remember(works, number))
     }
 
     fn begin(&self, task: Task, key: SearchKey) -> Result<Work, Failure> {
-        let Some(pair) = task.pair.unpack() else {
+        let wish = task.wish.as_ref().map(Packed::unpack);
+        let (Some(pair), None | Some(Some(_))) = (task.pair.unpack(), &wish) else {
             return Err(Failure::Internal(Problem {
                 message: "a packed pair cannot be read".to_owned(),
                 remedy: Some("report this: it is a bug of the plugin".to_owned()),
             }));
         };
-        let decision = self.decide(&pair, &task);
+        let wish = wish.flatten();
+        let decision = self.decide(&pair, &task, wish.as_ref());
         Ok(Work {
             task,
             pair,
@@ -196,6 +215,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             mailbox: None,
             marked: false,
             written: Vec::new(),
+            replaced: Vec::new(),
+            wish,
+            has_taken_marker: false,
             due: true,
             leaves_rest: false,
             end: None,
@@ -208,9 +230,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         self.memory.links(&ids).map(|_| ())
     }
 
-    fn decide(&self, pair: &Pair, task: &Task) -> Decision {
+    fn decide(&self, pair: &Pair, task: &Task, wish: Option<&Wish>) -> Decision {
         let fields = self.fields_of(task);
-        approval::decide(pair, &self.rules_with(&fields), &task.judged.rejected)
+        let rules = self.rules_with(&fields);
+        match wish {
+            Some(wish) => plan::restore::decide(pair, wish, &rules),
+            None => approval::decide(pair, &rules, &task.judged.rejected),
+        }
     }
 
     /// What a decision of this task would destroy.
@@ -266,6 +292,10 @@ impl Work {
             Deed::CreateInMailbox(_) => self.mailbox.is_some(),
             _ => false,
         }
+    }
+
+    fn is_unmarked(&self) -> bool {
+        matches!(&self.pair.crm, Half::Present(contact) if contact.marked != Some(true))
     }
 
     fn pair_with(&self, link: Option<Link>) -> Pair {

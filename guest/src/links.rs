@@ -95,6 +95,9 @@ pub struct State {
     pub caution: Option<Caution>,
     /// Where the rotating slice of contacts whose marker is asked for goes on (contract, 2.8 c).
     pub marker_slice: u8,
+    /// The journal had to forget entries before their time, and people have been told.
+    #[serde(default)]
+    pub is_journal_full: bool,
 }
 
 /// Why the next pass trusts no deletion.
@@ -175,6 +178,9 @@ pub struct Intent {
     pub at: Timestamp,
     /// What the new contact is recognised by where no key can be written.
     pub candidate: Candidate<SearchKey>,
+    /// Entries of the journal that it brings back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<String>,
 }
 
 /// The contact that a create copies.
@@ -204,6 +210,9 @@ pub struct Deletion {
     pub marker: Marker,
     /// When.
     pub at: Timestamp,
+    /// A pass was about to bring it back, and then to take that marker away.
+    #[serde(default)]
+    pub is_restored: bool,
 }
 
 /// A value kept in little room until it is planned: JSON, a quarter of the size of a contact.
@@ -530,7 +539,7 @@ impl Memory {
         self.key("candidate", &format!("{bucket:02x}"))
     }
 
-    fn get(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    pub(crate) fn get(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
         let mut values = Vec::with_capacity(keys.len());
         for keys in keys.chunks(STORE_ITEMS_MAX) {
             values.extend(self.patiently(|| self.outside.get_many(keys))?);
@@ -550,8 +559,22 @@ impl Memory {
         folder: &str,
         after: Option<&str>,
     ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>), Failure> {
+        self.scan_at_most(folder, after, STORE_ITEMS_MAX)
+    }
+
+    /// The same, of at most `entries_max` rows.
+    #[expect(
+        clippy::type_complexity,
+        reason = "keys with values, and where to go on"
+    )]
+    pub(crate) fn scan_at_most(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        entries_max: usize,
+    ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>), Failure> {
         let prefix = format!("m/{}/{folder}/", self.mailbox);
-        let entries_max = u32::try_from(STORE_ITEMS_MAX).unwrap_or(u32::MAX);
+        let entries_max = u32::try_from(entries_max.min(STORE_ITEMS_MAX)).unwrap_or(u32::MAX);
         let page = self.patiently(|| self.outside.scan(&prefix, after, entries_max))?;
         let found = u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
         self.reads.set(self.reads.get().saturating_add(found));
@@ -629,7 +652,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-fn decode<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Stored<T> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Stored<T> {
     match bytes {
         None => Stored::Missing,
         Some(bytes) => match serde_json::from_slice(&bytes) {

@@ -5,6 +5,7 @@
 //! `plan::merge`.
 
 pub(crate) mod names;
+pub mod put_back;
 pub(crate) mod rooms;
 mod shown;
 mod slots;

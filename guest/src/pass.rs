@@ -14,6 +14,7 @@
 //! | `recognise` | who is the same person |
 //! | `assemble` | what is to be done: the plan |
 //! | `remember` | positions last, together with everything pending |
+//! | `restore` | a pass with another purpose: bringing back what the journal holds |
 
 mod answers;
 mod assemble;
@@ -22,7 +23,10 @@ mod confirm;
 mod read;
 mod recognise;
 mod remember;
+mod restore;
 mod settle;
+
+pub use restore::Target;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -32,10 +36,11 @@ use crate::crm::{Crm, CrmCursor, CrmPosition, TrashMark};
 use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
+use crate::journal;
 use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
-use crate::outside::{Outside, Timestamp};
-use crate::plan::approval::Entry;
+use crate::outside::{Outside, Timestamp, Write};
+use crate::plan::approval::{Entry, Judged};
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
 use crate::report::{
@@ -50,12 +55,19 @@ pub const WAIT_MS_MAX: u64 = 600_000;
 const WAITS_IN_A_ROW_MAX: u32 = 20;
 
 /// What opening a pass is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Reads and plans; writes nothing anywhere.
     Preview,
     /// Plans, executes, remembers.
     Sync,
+    /// Brings back what the journal holds.
+    Restore {
+        /// What.
+        target: Target,
+        /// Only says what would be done; writes nothing anywhere.
+        is_dry: bool,
+    },
 }
 
 /// What a step came to.
@@ -117,6 +129,7 @@ pub struct Pass<C, M> {
     put_off: BTreeMap<Source, PutOff>,
     waits_in_a_row: u32,
     journal_number: u32,
+    restoring: restore::Restoring,
 }
 
 /// What the next step does.
@@ -133,6 +146,11 @@ enum Stage {
     Plan,
     Execute,
     Remember,
+    /// Of a pass that restores: one page of the journal.
+    Search(Option<String>),
+    Look,
+    LookInTrash(u32),
+    PlanRestore,
     Done(Box<Report>),
 }
 
@@ -323,6 +341,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             put_off: BTreeMap::new(),
             waits_in_a_row: 0,
             journal_number: 0,
+            restoring: restore::Restoring::default(),
         }
     }
 
@@ -355,9 +374,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             Stage::Plan => return self.plan(),
             Stage::Execute => self.execute()?,
             Stage::Remember => {
-                self.remember()?;
+                if matches!(self.mode, Mode::Restore { .. }) {
+                    self.remember_restore()?;
+                } else {
+                    self.remember()?;
+                }
                 return Ok(None);
             }
+            Stage::Search(after) => self.search(after.as_deref())?,
+            Stage::Look => self.look()?,
+            Stage::LookInTrash(page) => self.look_in_trash(*page)?,
+            Stage::PlanRestore => return self.plan_restore(),
             Stage::Done(_) => return Ok(None),
         }))
     }
@@ -382,6 +409,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         };
         let batch = executor.batch(tasks.clone(), &keys, &mut self.journal_number)?;
         let mut writes = batch.writes;
+        writes.extend(self.restored(&tasks, &batch.outcomes)?);
         let mut stop = None;
         for (task, outcome) in tasks.into_iter().zip(batch.outcomes) {
             if let TaskOutcome::NotDone(error) = outcome {
@@ -404,8 +432,35 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
+    /// The writes that say of the journal's entries that they were brought back.
+    fn restored(&self, tasks: &[Task], outcomes: &[TaskOutcome]) -> Result<Vec<Write>, Failure> {
+        let done = tasks.iter().zip(outcomes).filter(
+            |(_, outcome)| matches!(outcome, TaskOutcome::Done(done) if !done.written.is_empty()),
+        );
+        let wishes = done.filter_map(|(task, _)| task.wish.as_ref()?.unpack());
+        let ids: Vec<String> = wishes.flat_map(|wish| wish.entries).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        journal::mark_restored(&self.memory, &ids, self.outside.now())
+    }
+
     fn take_outcome(&mut self, task: &Task, outcome: TaskOutcome) {
-        let (first, count) = task.operations;
+        let (first, mut count) = task.operations;
+        if let TaskOutcome::Done(done) = &outcome
+            && let Some(pair) = &done.follow_up
+        {
+            count = count.saturating_sub(1);
+            self.tasks.push_back(Task {
+                pair: pair.clone(),
+                planned: Vec::new(),
+                withheld: FieldSet::new(),
+                judged: Judged::default(),
+                wish: None,
+                settles: Vec::new(),
+                operations: (first.saturating_add(count), 1),
+            });
+        }
         let operations = self.operations.iter_mut().skip(first).take(count);
         match outcome {
             TaskOutcome::Done(done) => {
@@ -418,8 +473,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let state = &mut begun.state;
                     state.links = state.links.saturating_add_signed(done.links);
                     state.detached = state.detached.saturating_add_signed(done.detached);
-                    for destruction in done.destructions {
-                        state.guard.count(destruction, now);
+                    // What a person asks for is no accident.
+                    for destruction in done.destructions.iter().filter(|_| task.wish.is_none()) {
+                        state.guard.count(*destruction, now);
                     }
                     for source in &task.settles {
                         begun.pending.remove(source);
@@ -454,6 +510,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
+    /// Nothing is written anywhere.
+    fn is_dry(&self) -> bool {
+        match self.mode {
+            Mode::Preview => true,
+            Mode::Sync => false,
+            Mode::Restore { is_dry, .. } => is_dry,
+        }
+    }
+
     fn random_key(&self) -> SearchKey {
         SearchKey::new(format!(
             "{:016x}{:016x}",
@@ -468,9 +533,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 (Phase::ReadCrm, self.counts.crm.read, None)
             }
             Stage::ReadMailbox(_) => (Phase::ReadMailbox, self.counts.mailbox.read, None),
-            Stage::FindMissing(_) | Stage::Confirm | Stage::Match | Stage::Fetch | Stage::Plan => {
-                (Phase::Plan, 0, None)
-            }
+            Stage::FindMissing(_)
+            | Stage::Confirm
+            | Stage::Match
+            | Stage::Fetch
+            | Stage::Plan
+            | Stage::Search(_)
+            | Stage::Look
+            | Stage::LookInTrash(_)
+            | Stage::PlanRestore => (Phase::Plan, 0, None),
             Stage::Execute => {
                 let left = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
                 let done = self.tasks_total.saturating_sub(left);
@@ -521,6 +592,13 @@ fn sources(pair: &PackedPair) -> Vec<Source> {
         (None, _, Half::Present(mailbox)) => vec![Source::Mailbox(mailbox.id.clone())],
         _ => Vec::new(),
     }
+}
+
+/// What is known by a settled intent about the mailbox half of a pair.
+fn mailbox_answer(begun: &Begun, pair: &crate::plan::Pair) -> Vec<Source> {
+    let id = pair.mailbox_id();
+    let id = id.filter(|id| begun.answers.contains_key(id));
+    id.map(Source::Mailbox).into_iter().collect()
 }
 
 fn rules<'a>(job: &'a Job, mailbox: &impl Mailbox, fields: &'a FieldSet) -> Rules<'a> {

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod guard;
 pub mod matching;
 pub mod merge;
+pub mod restore;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -119,6 +120,14 @@ pub enum Deed {
     Detach,
     /// Remember the pair as gone.
     Forget,
+    /// Write what each side is to hold, and remember nothing of it: the pair is not in step, or the
+    /// next pass carries it over as the edit that it is.
+    PutBack {
+        /// What the CRM is to hold.
+        crm: Box<CrmFields>,
+        /// What the mailbox is to hold.
+        view: Box<View>,
+    },
 }
 
 /// Which halves of a pair must be read by id before anything can be decided about it.
@@ -239,6 +248,7 @@ pub fn describe(pair: &Pair, decision: &Decision) -> Vec<Operation> {
     match &decision.deed {
         Deed::Rest | Deed::Hold(_) => Vec::new(),
         Deed::Agree { merged, mark } => agreeing(pair, merged, *mark, operation),
+        Deed::PutBack { crm, view } => updates(pair, crm, view, &operation),
         Deed::CreateInCrm(merged) => {
             let changes = mapping::changes(&CrmFields::default(), &merged.crm);
             vec![operation(Side::Crm, Action::Create, changes)]
@@ -266,17 +276,28 @@ fn agreeing(
     if !pair.link.as_ref().is_some_and(Link::is_linked) {
         operations.push(operation(Side::Crm, Action::Pair, Vec::new()));
     }
-    let (crm, view) = (pair.crm_fields(), pair.view());
-    if merged.crm != crm {
-        let changes = mapping::changes(&crm, &merged.crm);
-        operations.push(operation(Side::Crm, Action::Update, changes));
-    }
-    if merged.view != view {
-        let changes = mapping::changes(&view, &merged.view);
-        operations.push(operation(Side::Mailbox, Action::Update, changes));
-    }
+    operations.extend(updates(pair, &merged.crm, &merged.view, &operation));
     if mark {
         operations.push(operation(Side::Crm, Action::Mark, Vec::new()));
+    }
+    operations
+}
+
+fn updates(
+    pair: &Pair,
+    crm_after: &CrmFields,
+    view_after: &View,
+    operation: &impl Fn(Side, Action, Vec<Change>) -> Operation,
+) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    let (crm, view) = (pair.crm_fields(), pair.view());
+    if *crm_after != crm {
+        let changes = mapping::changes(&crm, crm_after);
+        operations.push(operation(Side::Crm, Action::Update, changes));
+    }
+    if *view_after != view {
+        let changes = mapping::changes(&view, view_after);
+        operations.push(operation(Side::Mailbox, Action::Update, changes));
     }
     operations
 }

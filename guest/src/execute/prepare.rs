@@ -1,9 +1,9 @@
 //! Intents of creates, and the journal of what will be lost, before anything is sent.
 
 use super::{Executor, Work};
-use crate::contact::{CrmFields, View};
+use crate::contact::{CrmFields, FieldSet, View};
 use crate::crm::Crm;
-use crate::journal::{self, Cause, JournalEntry, Record};
+use crate::journal::{self, Cause, Edit, JournalEntry, Record};
 use crate::links::{Deletion, Intent, Source};
 use crate::mailbox::Mailbox;
 use crate::mapping;
@@ -27,6 +27,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 let deletion = Deletion {
                     marker: self.marker.clone(),
                     at: self.now,
+                    is_restored: false,
                 };
                 writes.push(self.memory.set_deletion(&id, Some(&deletion)));
             }
@@ -56,45 +57,86 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             source,
             at: self.now,
             candidate,
+            restores: work
+                .wish
+                .as_ref()
+                .map_or_else(Vec::new, |wish| wish.entries.clone()),
         })
     }
 
     /// Journal entries for what this task will delete or overwrite.
     fn losses(&self, work: &Work) -> Vec<JournalEntry> {
         let pair = &work.pair;
-        let entry = |side, cause, lost, record| JournalEntry {
-            at: self.now,
-            pass: self.pass.to_owned(),
-            side,
-            cause,
-            contact: pair.name(),
-            lost,
-            record,
+        let record = match &pair.crm {
+            Half::Present(contact) => Some(Record::Crm(contact.clone())),
+            _ => None,
         };
+        let crm_lost = || mapping::changes(&pair.crm_fields(), &CrmFields::EMPTY);
         match &work.decision.deed {
             Deed::DeleteInCrm => {
-                let lost = mapping::changes(&pair.crm_fields(), &CrmFields::EMPTY);
-                let record = match &pair.crm {
-                    Half::Present(contact) => Some(Record::Crm(contact.clone())),
-                    _ => None,
-                };
-                vec![entry(Side::Crm, Cause::Deleted, lost, record)]
+                let entry = self.entry(work, Side::Crm, Cause::Deleted, crm_lost());
+                vec![JournalEntry { record, ..entry }]
+            }
+            Deed::Unmark => {
+                let entry = self.entry(work, Side::Crm, Cause::Unmarked, Vec::new());
+                vec![JournalEntry { record, ..entry }]
             }
             Deed::DeleteInMailbox => {
                 let lost = mapping::changes(&pair.view(), &View::EMPTY);
+                let entry = self.entry(work, Side::Mailbox, Cause::Deleted, lost);
                 let record = pair.mailbox_contact().map(Record::Mailbox);
-                vec![entry(Side::Mailbox, Cause::Deleted, lost, record)]
+                vec![JournalEntry { record, ..entry }]
             }
             Deed::Agree { merged, .. } => [Side::Crm, Side::Mailbox]
                 .into_iter()
-                .filter_map(|side| {
-                    let lost = conflict_losses(merged, side);
-                    (!lost.is_empty()).then(|| entry(side, Cause::Overwritten, lost, None))
-                })
+                .filter_map(|side| self.overwritten(work, merged, side))
                 .collect(),
             _ => Vec::new(),
         }
     }
+
+    /// An entry without record and without values.
+    pub(super) fn entry(
+        &self,
+        work: &Work,
+        side: Side,
+        cause: Cause,
+        lost: Vec<Change>,
+    ) -> JournalEntry {
+        JournalEntry {
+            at: self.now,
+            pass: self.pass.to_owned(),
+            side,
+            cause,
+            contact: work.pair.name(),
+            lost,
+            record: None,
+            edit: None,
+            restored: None,
+        }
+    }
+
+    fn overwritten(&self, work: &Work, merged: &Merged, side: Side) -> Option<JournalEntry> {
+        let lost = conflict_losses(merged, side);
+        if lost.is_empty() {
+            return None;
+        }
+        let fields = conflict_fields(merged, side);
+        let pair = &work.pair;
+        let edit = match side {
+            Side::Crm => Edit::of_crm(&pair.crm_fields(), &merged.crm, &fields),
+            Side::Mailbox => Edit::of_mailbox(&pair.view(), &merged.view, &fields),
+        };
+        let entry = self.entry(work, side, Cause::Overwritten, lost);
+        Some(JournalEntry { edit, ..entry })
+    }
+}
+
+/// Fields of which a value of this side loses.
+pub(super) fn conflict_fields(merged: &Merged, side: Side) -> FieldSet {
+    let lost = merged.conflicts.iter();
+    let lost = lost.filter(|conflict| conflict.loser == side);
+    lost.map(|conflict| conflict.field).collect()
 }
 
 fn conflict_losses(merged: &Merged, side: Side) -> Vec<Change> {

@@ -103,7 +103,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         if work.end.is_some() {
             return;
         }
-        work.decision = self.decide(&work.pair, &work.task);
+        work.decision = self.decide(&work.pair, &work.task, work.wish.as_ref());
         let destroyed = self.destructions(&work.pair, &work.decision, &work.task);
         let is_unplanned = destroyed
             .iter()
@@ -128,6 +128,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
     match &decision.deed {
         Deed::Agree { merged, .. } => merged.crm != pair.crm_fields(),
+        Deed::PutBack { crm, .. } => **crm != pair.crm_fields(),
         Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::RestoreInCrm => true,
         _ => false,
     }

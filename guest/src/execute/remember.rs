@@ -9,15 +9,15 @@ use crate::mapping;
 use crate::outside::Write;
 use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
-use crate::plan::{Deed, Half};
+use crate::plan::{self, Deed, Half, PackedPair, Pair};
 use crate::report::{Finding, Severity, Side};
 use std::collections::BTreeMap;
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
-    pub(super) fn remember(&self, works: Vec<Work>) -> Batch {
+    pub(super) fn remember(&self, mut works: Vec<Work>, number: &mut u32) -> Batch {
         let mut batch = Batch {
             outcomes: Vec::with_capacity(works.len()),
-            writes: Vec::new(),
+            writes: self.journalled(&mut works, number),
         };
         for work in works {
             let outcome = self.conclude(work, &mut batch.writes);
@@ -113,6 +113,11 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::Agree { merged, .. } => u32::try_from(merged.conflicts.len()).unwrap_or(u32::MAX),
             _ => 0,
         };
+        let follow_up = follow_up(&work);
+        if let (Some(before), Deed::CreateInCrm(_)) = (&before, &work.decision.deed) {
+            // The record that it was is gone for good.
+            writes.extend(self.memory.delete_link(before));
+        }
         if let Some(mut link) = after.clone() {
             link.told = told;
             writes.extend(self.memory.set_link(before.as_ref(), &link));
@@ -124,6 +129,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             && after.as_ref().is_some_and(Link::is_linked);
         if let (true, Some(link)) = (is_back, &after) {
             writes.push(self.memory.set_deletion(&link.crm_id, None));
+        }
+        if let (true, Some(id)) = (
+            work.was_restored() || work.has_taken_marker,
+            work.pair.crm_id(),
+        ) {
+            writes.push(self.memory.set_deletion(&id, None));
+            writes.push(self.memory.set_pending(&Source::Crm(id), None));
         }
         for source in &work.task.settles {
             writes.push(self.memory.set_pending(source, None));
@@ -139,6 +151,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             leaves_rest: work.leaves_rest,
             links: difference(before.as_ref(), after.as_ref(), Standing::Linked),
             detached: difference(before.as_ref(), after.as_ref(), Standing::Detached),
+            follow_up,
         }))
     }
 
@@ -146,6 +159,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn link_after(&self, work: &Work, before: Option<&Link>) -> Option<Link> {
         let gone = Standing::Tombstone { at: self.now };
         match &work.decision.deed {
+            Deed::CreateInCrm(_) if creates_without_partner(work) => None,
             Deed::Agree { merged, .. }
             | Deed::CreateInCrm(merged)
             | Deed::CreateInMailbox(merged) => self.agreed(work, before, merged),
@@ -161,7 +175,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 marker_seen: false,
                 ..link.clone()
             }),
-            Deed::Rest | Deed::Hold(_) | Deed::RestoreInCrm => before.cloned(),
+            Deed::Rest | Deed::Hold(_) | Deed::RestoreInCrm | Deed::PutBack { .. } => {
+                before.cloned()
+            }
         }
     }
 
@@ -262,6 +278,26 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .collect();
         (findings, names)
     }
+}
+
+/// Created from the journal, while there is no mailbox contact to pair it with.
+fn creates_without_partner(work: &Work) -> bool {
+    work.wish.is_some() && plan::restore::is_gone_from_mailbox(&work.pair)
+}
+
+/// The mailbox's copy of a contact that was created from the journal.
+fn follow_up(work: &Work) -> Option<PackedPair> {
+    let contact = work.crm.as_ref().filter(|_| {
+        matches!(work.decision.deed, Deed::CreateInCrm(_)) && creates_without_partner(work)
+    })?;
+    let mut contact = contact.clone();
+    contact.marked = contact.marked.or(work.marked.then_some(true));
+    let pair = Pair {
+        link: None,
+        crm: Half::Present(contact),
+        mailbox: Half::Absent,
+    };
+    Some(pair.pack())
 }
 
 fn conflict_finding(conflict: &Conflict) -> Finding {

@@ -1,94 +1,14 @@
 //! The CRM, then the mailbox, then the marker: each for all tasks of a batch at once.
 
 use super::{Executor, Work, open};
-use crate::contact::CrmId;
 use crate::crm::{Crm, CrmEdit, MarkerChange};
 use crate::http::WriteError;
 use crate::mailbox::{Mailbox, MailboxDraft, MailboxEdit};
-use crate::plan::{Decision, Deed, Half};
+use crate::plan::{Deed, Half};
 use crate::report::{Action, Side};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     // ---- the CRM --------------------------------------------------------------------------------
-
-    pub(super) fn restore(&self, works: &mut [Work]) {
-        let wanted = open(works, |work| match work.decision.deed {
-            Deed::RestoreInCrm => work.pair.crm_id(),
-            _ => None,
-        });
-        let ids: Vec<CrmId> = wanted.iter().map(|(_, id)| id.clone()).collect();
-        if ids.is_empty() {
-            return;
-        }
-        for ((index, _), answer) in wanted.iter().zip(self.crm.restore(&ids)) {
-            let Some(work) = works.get_mut(*index) else {
-                continue;
-            };
-            match answer {
-                Ok(contact) => {
-                    work.written.push((Side::Crm, Action::Restore));
-                    work.pair.crm = Half::Present(contact);
-                    self.take_marker_of_cause(work);
-                    // As a first decision of this pair, now that both halves are there.
-                    work.decision = self.decide_restored(work);
-                }
-                Err(error) => work.fail(error, "cannot-be-restored"),
-            }
-        }
-    }
-
-    /// A contact that a deletion in another mailbox took away comes back without that mailbox's
-    /// marker, or it would be created there again (contract, section 3).
-    fn take_marker_of_cause(&self, work: &mut Work) {
-        let Some(id) = work.pair.crm_id() else { return };
-        let cause = self.memory.deletions(std::slice::from_ref(&id));
-        let Ok(Some(Some(cause))) = cause.map(|mut causes| causes.pop()) else {
-            return;
-        };
-        if cause.marker != *self.marker {
-            let change = MarkerChange {
-                id,
-                marker: Some(cause.marker),
-                set: false,
-            };
-            if let Some(Err(error)) = self.crm.mark(&[change]).pop() {
-                work.fail(error, "marker-not-taken");
-            }
-        }
-    }
-
-    /// What came back may hold more than the base, and so lose more than was planned: such fields
-    /// stay as they are until a pass has shown them to the guard.
-    fn decide_restored(&self, work: &mut Work) -> Decision {
-        if let Half::Present(contact) = &mut work.pair.crm
-            && contact.marked == Some(false)
-            && let Some(link) = &mut work.pair.link
-        {
-            link.marker_seen = false;
-        }
-        let decision = self.decide(&work.pair, &work.task);
-        let destroyed = self.destructions(&work.pair, &decision, &work.task);
-        let mut unplanned = destroyed;
-        unplanned.retain(|kind| !work.task.planned.contains(kind));
-        if unplanned.is_empty() {
-            return decision;
-        }
-        let fields = unplanned.iter().filter_map(|kind| kind.field());
-        work.task.withheld.extend(fields);
-        work.leaves_rest = true;
-        let decision = self.decide(&work.pair, &work.task);
-        let destroyed = self.destructions(&work.pair, &decision, &work.task);
-        if destroyed
-            .iter()
-            .all(|kind| work.task.planned.contains(kind))
-        {
-            return decision;
-        }
-        Decision {
-            deed: Deed::Hold(None),
-            reason: "changed-meanwhile",
-        }
-    }
 
     pub(super) fn write_crm(&self, works: &mut [Work]) {
         self.update_crm(works);
@@ -98,16 +18,18 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     fn update_crm(&self, works: &mut [Work]) {
         let edits = open(works, |work| {
-            let Deed::Agree { merged, .. } = &work.decision.deed else {
-                return None;
+            let after = match &work.decision.deed {
+                Deed::Agree { merged, .. } => &merged.crm,
+                Deed::PutBack { crm, .. } => crm,
+                _ => return None,
             };
             let Half::Present(contact) = &work.pair.crm else {
                 return None;
             };
-            (merged.crm != contact.fields).then(|| CrmEdit {
+            (*after != contact.fields).then(|| CrmEdit {
                 id: contact.id.clone(),
                 before: contact.fields.clone(),
-                after: merged.crm.clone(),
+                after: after.clone(),
             })
         });
         each(
@@ -117,6 +39,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             |work, contact| {
                 work.written.push((Side::Crm, Action::Update));
                 work.crm = Some(contact);
+                work.note_crm_update();
             },
         );
     }
@@ -155,16 +78,18 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     fn update_mailbox(&self, works: &mut [Work]) {
         let edits = open(works, |work| {
-            let Deed::Agree { merged, .. } = &work.decision.deed else {
-                return None;
+            let after = match &work.decision.deed {
+                Deed::Agree { merged, .. } => &merged.view,
+                Deed::PutBack { view, .. } => view,
+                _ => return None,
             };
             let (id, change_key) = work.pair.mailbox_version()?;
             let before = work.pair.view();
-            (merged.view != before).then(|| MailboxEdit {
+            (*after != before).then(|| MailboxEdit {
                 id,
                 change_key,
                 before,
-                after: merged.view.clone(),
+                after: after.clone(),
             })
         });
         each(
@@ -174,6 +99,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             |work, contact| {
                 work.written.push((Side::Mailbox, Action::Update));
                 work.mailbox = Some(contact);
+                work.note_mailbox_update();
             },
         );
     }
@@ -224,6 +150,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                     None if place == crate::crm::MarkerPlace::Entries => true,
                     None => return None,
                 },
+                // A person wants it back in this mailbox, marker included.
+                Deed::CreateInMailbox(_) if work.wish.is_some() && work.is_unmarked() => true,
                 Deed::Unmark => false,
                 _ => return None,
             };

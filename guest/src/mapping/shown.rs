@@ -161,6 +161,11 @@ fn without(values: &[String], others: &[String]) -> Vec<String> {
     missing
 }
 
+/// All values of a field in one line; `None` where there are none.
+pub(crate) fn shown_in_one_line(record: &impl Shown, field: Field) -> Option<String> {
+    listed(&record.shown(field))
+}
+
 fn listed(values: &[String]) -> Option<String> {
     (!values.is_empty()).then(|| text::shortened(&values.join("; "), CHANGE_BYTES_MAX))
 }

@@ -156,7 +156,7 @@ pub(crate) fn crm_len(field: Field, fields: &CrmFields) -> usize {
     }
 }
 
-fn crm_entry(
+pub(crate) fn crm_entry(
     field: Field,
     fields: &CrmFields,
     position: usize,
@@ -196,7 +196,7 @@ fn opaque_entry(value: &Value) -> Option<(Option<Room>, Content)> {
     (!is_blank(value)).then(|| (None, Content::Opaque(value.to_string())))
 }
 
-fn mailbox_entries(field: Field, view: &View, region: &str) -> Vec<(Slot, Content)> {
+pub(crate) fn mailbox_entries(field: Field, view: &View, region: &str) -> Vec<(Slot, Content)> {
     match field {
         Field::Phones => view
             .phones

@@ -296,6 +296,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             planned,
             withheld,
             judged: draft.judged,
+            wish: None,
             settles,
             operations,
         });
@@ -366,7 +367,7 @@ impl Gone {
 fn rank(decision: &Decision) -> u8 {
     match decision.deed {
         Deed::Rest | Deed::Hold(_) => 0,
-        Deed::Agree { .. } | Deed::RestoreInCrm => 1,
+        Deed::Agree { .. } | Deed::RestoreInCrm | Deed::PutBack { .. } => 1,
         Deed::CreateInCrm(_) => 2,
         Deed::CreateInMailbox(_) => 3,
         Deed::Forget => 4,

@@ -60,6 +60,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             approval_request: None,
             caution: None,
             marker_slice: 0,
+            is_journal_full: false,
         });
         if is_unknown {
             self.count_remembered(&mut state)?;

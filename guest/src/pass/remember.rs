@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::assemble::AWAITING_APPROVAL;
 use super::settle::SETTLE_MS;
-use super::{Begun, Mode, Pass, PutOff, Stop, marker};
+use super::{Begun, Pass, PutOff, Stop, marker};
 use crate::contact::CrmId;
 use crate::crm::Crm;
 use crate::journal;
@@ -16,6 +16,10 @@ use crate::plan::matching::Candidate;
 use crate::report::{ContactName, Failure, Finding, Severity};
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// Journal entries of one pass after which the size of the journal is looked at, though the daily
+/// full read is not due.
+const MANY_ENTRIES: u32 = 1_000;
 
 /// The first pause after a contact was refused; it doubles with every further attempt.
 const RETRY_FIRST_MS: i64 = HOUR_MS / 4;
@@ -36,10 +40,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
-        if begun.is_full {
+        let is_full = begun.is_full;
+        if is_full {
             writes.extend(self.expired(now)?);
         }
         writes.extend(self.request_writes(&begun.state));
+        if is_full || self.journal_number > MANY_ENTRIES {
+            self.retain(now)?;
+        }
         let state = self.next_state(now);
         if let Some(state) = state {
             // The last of all writes: where they do not fit into one commit, the position comes
@@ -124,8 +132,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .get(source)
                 .is_some_and(|before| before.reason == put_off.reason);
             let Some(name) = &put_off.name else { continue };
-            if (is_told && self.mode == Mode::Sync) || !told.insert((name.clone(), put_off.reason))
-            {
+            if (is_told && !self.is_dry()) || !told.insert((name.clone(), put_off.reason)) {
                 continue;
             }
             self.findings.extend(held_finding(name, put_off));
@@ -190,11 +197,29 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(buckets)
     }
 
-    /// What has been kept for the journal's days (contract, 7.2).
-    fn expired(&self, now: Timestamp) -> Result<Vec<Write>, Failure> {
+    /// The journal keeps its days, and no more than fits.
+    fn retain(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let retained = journal::retain(&self.memory, self.journal_begin(now))?;
+        let Some(begun) = &mut self.begun else {
+            return Ok(());
+        };
+        let is_full = retained.too_many > 0;
+        if is_full && !begun.state.is_journal_full {
+            self.findings.push(journal_full());
+        }
+        begun.state.is_journal_full = is_full;
+        Ok(())
+    }
+
+    fn journal_begin(&self, now: Timestamp) -> Timestamp {
         let days = i64::from(self.job.policy.journal_days);
-        let before = now.plus_ms(-days * 24 * HOUR_MS);
-        let mut writes = journal::forget_before(&self.memory, before)?;
+        now.plus_ms(-days * 24 * HOUR_MS)
+    }
+
+    /// Tombstones that have been kept for the journal's days (contract, 7.2).
+    fn expired(&self, now: Timestamp) -> Result<Vec<Write>, Failure> {
+        let before = self.journal_begin(now);
+        let mut writes = Vec::new();
         let old: Vec<_> = self
             .memory
             .tombstones()?
@@ -234,6 +259,24 @@ fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
             let doublings = attempts.saturating_sub(1).min(10);
             (RETRY_FIRST_MS << doublings).min(RETRY_MAX_MS)
         }
+    }
+}
+
+fn journal_full() -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        code: "journal-full".to_owned(),
+        message: format!(
+            "the journal holds its {} entries: the oldest are forgotten before their days are over",
+            journal::ENTRIES_MAX
+        ),
+        remedy: Some(
+            "nothing, if so many changes are expected; what was deleted is still in the services' \
+             own trash"
+                .to_owned(),
+        ),
+        contact: None,
+        field: None,
     }
 }
 

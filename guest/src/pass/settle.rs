@@ -4,9 +4,10 @@
 //! them. One that did not is forgotten, but only after the settling time. Until then nothing is
 //! created for its source, and nothing is made of a contact that may be its copy.
 
-use super::{Pass, Stage, Stop};
+use super::{Mode, Pass, Stage, Stop};
 use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
+use crate::journal;
 use crate::links::{Answer, Intent, Source};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
@@ -33,18 +34,30 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn settle(&mut self) -> Result<Stage, Stop> {
         let intents = match &self.begun {
             Some(begun) if !begun.intents.is_empty() => begun.intents.clone(),
-            _ => return Ok(Stage::ReadCrm(None)),
+            _ => return Ok(self.after_settling()),
         };
         let mut settled = self.settle_in_mailbox(&intents)?;
         settled.extend(self.settle_in_crm(&intents)?);
         let mut writes = Vec::new();
         for (intent, outcome) in settled {
+            if let (Settled::Adopted(..), false) = (&outcome, intent.restores.is_empty()) {
+                // The answer of a restore was lost: it did happen.
+                let (ids, now) = (&intent.restores, self.outside.now());
+                writes.extend(journal::mark_restored(&self.memory, ids, now)?);
+            }
             self.take_settled(&intent, outcome, &mut writes);
         }
-        if !writes.is_empty() && self.mode == super::Mode::Sync {
+        if !writes.is_empty() && !self.is_dry() {
             self.memory.commit(writes)?;
         }
-        Ok(Stage::ReadCrm(None))
+        Ok(self.after_settling())
+    }
+
+    fn after_settling(&self) -> Stage {
+        match self.mode {
+            Mode::Preview | Mode::Sync => Stage::ReadCrm(None),
+            Mode::Restore { .. } => Stage::Search(None),
+        }
     }
 
     /// In a mailbox the new contact carries its key.
