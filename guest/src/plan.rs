@@ -437,6 +437,12 @@ fn tombstone(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
         (Half::Present(crm), Half::Deleted) if crm.marked == Some(true) => {
             create_in_mailbox(pair, rules, "restored-in-crm")
         }
+        (Half::Present(crm), Half::Astray) if crm.marked == Some(true) => {
+            decision(Deed::Hold(None), "moved-in-mailbox")
+        }
+        (Half::Present(crm), Half::Unreadable(problem)) if crm.marked == Some(true) => {
+            decision(Deed::Hold(Some(problem.clone())), "mailbox-unreadable")
+        }
         (Half::Present(crm), Half::Present(_)) => {
             let mark = crm.marked != Some(true);
             agree(merged_again(pair, link, rules), mark, "back-in-folder")

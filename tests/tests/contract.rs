@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `budgets` | what a pass may cost |
 //! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
+//! | `crashes` | section 7.3 and 7.4: a pass that dies at any step |
 //! | `explain` | why a contact is where it is |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
 //! | `hub` | several mailboxes around one CRM |
@@ -23,6 +24,7 @@
 mod contract {
     pub(crate) mod budgets;
     pub(crate) mod conflicts;
+    pub(crate) mod crashes;
     pub(crate) mod explain;
     pub(crate) mod guard;
     pub(crate) mod hub;
