@@ -32,7 +32,7 @@ pub mod values;
 pub use generate::generate;
 pub use history::History;
 pub use oracle::Violation;
-pub use player::{Verdict, play};
+pub use player::{Verdict, play, requests};
 pub use sabotage::Sabotage;
 pub use shrink::shrink;
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use contact_sync_tests::simulation::{Verdict, generate, play, run, shrink};
+use contact_sync_tests::simulation::{Verdict, generate, play, requests, run, shrink};
 
 /// Plays the whole sync in invented worlds, in virtual time: people edit, delete and move contacts
 /// on both sides, services fail, passes die; then everything must be as the contract says.
@@ -34,6 +34,9 @@ struct Arguments {
     /// Prints failing histories as they were drawn.
     #[arg(long)]
     whole: bool,
+    /// Prints the requests of a failing history.
+    #[arg(long)]
+    requests: bool,
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -103,7 +106,7 @@ fn main() -> ExitCode {
                     } else {
                         next.store(to, Ordering::Relaxed);
                         drop(totals);
-                        tell(seed, &verdict, arguments.whole);
+                        tell(seed, &verdict, &arguments);
                         return;
                     }
                 }
@@ -124,7 +127,8 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
-fn tell(seed: u64, verdict: &Verdict, whole: bool) {
+fn tell(seed: u64, verdict: &Verdict, arguments: &Arguments) {
+    let whole = arguments.whole;
     let history = generate(seed);
     let rule = verdict.violations.first().map_or("", |found| found.rule);
     let short = if whole { history } else { shrink(&history, rule, None) };
@@ -133,6 +137,9 @@ fn tell(seed: u64, verdict: &Verdict, whole: bool) {
     let replayed = if whole { verdict.clone() } else { play(&short, None) };
     for found in &replayed.violations {
         println!("{}: {}", found.rule, found.what);
+    }
+    if arguments.requests {
+        println!("{}", requests(&short).join("\n"));
     }
     println!("play it again: cargo run --release --bin simulate -- --seed {seed} --verbose");
 }

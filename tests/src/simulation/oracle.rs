@@ -422,7 +422,8 @@ impl<'a> Rest<'a> {
         for record in people::all_records(self.world) {
             alive.extend(card(self.world, &record).values());
         }
-        let journal = Journal::new(self.world);
+        let mut journal = Journal::new(self.world);
+        journal.texts.extend(self.people.lost_journal.iter().cloned());
         let mut in_window = 0;
         for (value, written) in &self.people.written {
             if alive.contains(value) || self.people.removed.contains(value) || journal.has(value) {
@@ -439,12 +440,12 @@ impl<'a> Rest<'a> {
 }
 
 /// What the journals of all mailboxes hold.
-struct Journal {
-    texts: Vec<String>,
+pub(super) struct Journal {
+    pub(super) texts: Vec<String>,
 }
 
 impl Journal {
-    fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         let mut texts = Vec::new();
         for (_, rows) in rows_by_mailbox(world, "journal") {
             for row in rows.values() {
@@ -548,11 +549,20 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
         });
         numbers.collect()
     };
+    let is_opaque = |card: &Card| {
+        let mut numbers = card.phones.iter();
+        numbers.any(|(_, number)| matches!(number, Number::Opaque(_)))
+    };
     let (left, right) = (readable(crm), readable(mailbox));
     for (kind, number) in &right {
         let is_there = left.contains(&(*kind, number.clone()))
             || (*kind != PhoneKind::Mobile && left.contains(&(PhoneKind::Other, number.clone())));
-        if !is_there {
+        // A number whose new type has no room stays where it is; and text that is no number, in the
+        // place of one, is no clearing.
+        let has_no_room = left
+            .iter()
+            .any(|(kind, held)| held == number && crowd.contains(&Room::Phones(*kind)));
+        if !is_there && !has_no_room && !is_opaque(crm) {
             found.push(format!("{kind:?} {number} is in the mailbox only"));
         }
     }
@@ -561,10 +571,7 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
             PhoneKind::Other => right.iter().any(|(_, held)| held == number),
             kind => right.contains(&(*kind, number.clone())),
         };
-        let opaque = mailbox.phones.iter().any(|(held, number)| {
-            (held == kind || *kind == PhoneKind::Other) && matches!(number, Number::Opaque(_))
-        });
-        if !is_there && !crowd.contains(&Room::Phones(*kind)) && !opaque {
+        if !is_there && !crowd.contains(&Room::Phones(*kind)) && !is_opaque(mailbox) {
             found.push(format!("{kind:?} {number} is in the CRM only"));
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::hands;
 use super::history::{Act, Book, Deed, Edit, History};
+use super::oracle::Journal;
 use super::values::{Card, Number, PhoneKind, number_in};
 use crate::simulator::{Access, Place, World};
 
@@ -39,6 +40,8 @@ pub(super) struct People {
     pub(super) hidden: BTreeSet<String>,
     /// What was written between a read and a write of a pass (contract, section 7.5).
     pub(super) log_lengths: BTreeMap<String, usize>,
+    /// What journals held that were lost with their store.
+    pub(super) lost_journal: Vec<String>,
     number_of_people: BTreeMap<u32, usize>,
 }
 
@@ -53,7 +56,6 @@ pub(super) struct Written {
 
 /// Where values may have to wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the meaning")]
 pub(super) enum Room {
     Phones(PhoneKind),
     Emails,
@@ -150,6 +152,9 @@ impl People {
             (Deed::Hide | Deed::Show, Book::Crm) => {
                 let is_hidden = *deed == Deed::Hide;
                 if is_hidden {
+                    if self.is_scattered(world, who) {
+                        self.copied(world, who);
+                    }
                     self.hidden.insert(id.clone());
                 } else {
                     self.hidden.remove(id);
@@ -320,6 +325,19 @@ impl People {
             (Book::Mailbox(mailbox), id) => {
                 world.mailbox_purge(address(world, *mailbox), id);
             }
+        }
+    }
+
+    /// What is remembered is lost, or older than it was: whoever is hidden now cannot be recognised.
+    pub(super) fn lose_memory(&mut self, world: &World) {
+        self.lost_journal.extend(Journal::new(world).texts);
+        let hidden: Vec<usize> = self
+            .hidden
+            .iter()
+            .filter_map(|id| self.owners.get(&(Book::Crm, id.clone())).copied())
+            .collect();
+        for who in hidden {
+            *self.copies.entry(who).or_default() += 1;
         }
     }
 

@@ -55,8 +55,23 @@ pub(super) enum Ended {
 
 /// Plays a history to its end, or until something is wrong.
 pub fn play(history: &History, sabotage: Option<Sabotage>) -> Verdict {
+    play_to_end(history, sabotage).end()
+}
+
+/// The requests of a history and their answers, one a line.
+pub fn requests(history: &History) -> Vec<String> {
+    let player = play_to_end(history, None);
+    player.world.services(|services, _| {
+        let records = services.log.records().iter();
+        records.map(oracle::told).collect()
+    })
+}
+
+fn play_to_end(history: &History, sabotage: Option<Sabotage>) -> Player<'_> {
     let mut player = Player::new(history, sabotage);
     player.people.borrow_mut().enter_all(&player.world, history);
+    // Whoever an index does not show yet cannot be recognised.
+    player.world.advance_ms(PAUSE_MS);
     let events = history.events.iter();
     let last = (history.events.last() != Some(&Event::Rest)).then_some(&Event::Rest);
     for event in events.chain(last) {
@@ -65,7 +80,7 @@ pub fn play(history: &History, sabotage: Option<Sabotage>) -> Verdict {
             break;
         }
     }
-    player.end()
+    player
 }
 
 pub(super) struct Player<'a> {
@@ -137,8 +152,14 @@ impl<'a> Player<'a> {
                 let address = address(world, mailbox);
                 world.services(|services, _| services.graph.expire_delta_tokens(address));
             }
-            Trouble::StoreLost => world.set_stored(std::collections::BTreeMap::new()),
-            Trouble::StoreOlder => world.set_stored(self.stored_before.clone()),
+            Trouble::StoreLost | Trouble::StoreOlder => {
+                self.people.borrow_mut().lose_memory(world);
+                let rows = match trouble {
+                    Trouble::StoreLost => std::collections::BTreeMap::new(),
+                    _ => self.stored_before.clone(),
+                };
+                world.set_stored(rows);
+            }
             Trouble::FieldLost(_) | Trouble::FieldBack(_) => {}
             Trouble::Suspend(mailbox) => {
                 let suspended = setup::suspend(&self.job(mailbox), &self.outside);
