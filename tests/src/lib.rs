@@ -3,8 +3,10 @@
 //! | room | does |
 //! |---|---|
 //! | [`simulator`] | FLOWFACT and Microsoft Graph as state machines, a world for tests |
+//! | [`simulation`] | the whole engine in worlds drawn from seeds |
 //! | [`people`] | realistic German contacts, the same people written differently on both sides |
 
 pub mod office;
 pub mod people;
+pub mod simulation;
 pub mod simulator;

@@ -167,6 +167,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 before.map(|link| Link {
                     standing: gone,
                     marker_seen: false,
+                    // Under its new id, if it has one: by that it may come back.
+                    mailbox_id: work.pair.mailbox_id().unwrap_or(link.mailbox_id.clone()),
                     ..link.clone()
                 })
             }

@@ -70,7 +70,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             Stored::Found(link) => {
                 let link = begun.refreshed(link);
                 let is_news = begun.has_new_field(&link) || is_news_in_crm(&contact, &link);
-                if is_stale(&contact, &link) || !is_news {
+                let is_stale = is_stale(&contact, &link);
+                if is_stale && is_news {
+                    // Or a clock that was set back: only a read by id can tell.
+                    gathered.crm_queue.insert(contact.id.clone());
+                }
+                if is_stale || !is_news {
                     self.counts.crm.unchanged = self.counts.crm.unchanged.saturating_add(1);
                     return;
                 }
@@ -408,7 +413,7 @@ impl Gathered {
     }
 }
 
-/// An answer older than what the link knows: an index that lags behind.
+/// An answer older than what the link knows: an index that lags behind, most likely.
 fn is_stale(contact: &CrmContact, link: &Link) -> bool {
     match (contact.modified, link.crm_modified) {
         (Some(read), Some(known)) => read < known,

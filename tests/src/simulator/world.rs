@@ -28,7 +28,8 @@ use contact_sync_guest::outside::{
     IN_FLIGHT_MAX, Outside, Request, Response, ScanPage, SendError, StoreError, Timestamp, Write,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
@@ -54,7 +55,17 @@ pub struct World {
     steps: Cell<u64>,
     crash_at: Cell<Option<u64>>,
     shuffles: Cell<bool>,
+    interruptions: RefCell<VecDeque<Interruption>>,
     addresses: Vec<String>,
+}
+
+/// What happens before the step of this number.
+struct Interruption(u64, Box<dyn FnOnce(&World)>);
+
+impl fmt::Debug for Interruption {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "before step {}", self.0)
+    }
 }
 
 /// A pass was ended by a crash that the test ordered.
@@ -148,6 +159,7 @@ impl WorldBuilder {
             steps: Cell::new(0),
             crash_at: Cell::new(None),
             shuffles: Cell::new(false),
+            interruptions: RefCell::default(),
             addresses,
         })
     }
@@ -212,6 +224,26 @@ impl World {
         self.crash_at.set(Some(self.steps.get() + steps));
     }
 
+    /// After `steps` further steps, and before the next one, `act` happens: people do not wait for
+    /// a pass to end. Orders are carried out in the order in which they are given.
+    pub fn interrupt_after(&self, steps: u64, act: impl FnOnce(&World) + 'static) {
+        let order = Interruption(self.steps.get() + steps, Box::new(act));
+        self.interruptions.borrow_mut().push_back(order);
+    }
+
+    /// Carries out now what was ordered and has not happened.
+    pub fn end_interruptions(&self) {
+        while let Some(Interruption(_, act)) = self.next_interruption(u64::MAX) {
+            act(self);
+        }
+    }
+
+    fn next_interruption(&self, step: u64) -> Option<Interruption> {
+        let mut orders = self.interruptions.borrow_mut();
+        let is_due = orders.front().is_some_and(|Interruption(at, _)| *at <= step);
+        is_due.then(|| orders.pop_front()).flatten()
+    }
+
     /// Runs `pass`; [`Crashed`] if the crash that was ordered ended it. Afterwards nothing is
     /// ordered any more.
     ///
@@ -232,6 +264,9 @@ impl World {
     /// One step begins. Where it is the one before which the pass is to die, it dies: without a
     /// panic message, because nothing is wrong.
     fn step(&self) {
+        while let Some(Interruption(_, act)) = self.next_interruption(self.steps.get()) {
+            act(self);
+        }
         if self.crash_at.get().is_some_and(|at| self.steps.get() >= at) {
             resume_unwind(Box::new(Crashed));
         }

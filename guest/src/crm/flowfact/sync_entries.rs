@@ -13,7 +13,7 @@ use crate::outside::Method;
 use crate::report::Problem;
 
 /// Entries of one page, as FLOWFACT's own client asks for them.
-const PAGE_SIZE: u32 = 25;
+const PAGE_SIZE: u64 = 25;
 
 /// Pages of one contact's entries: far more mailboxes than a company has.
 const PAGES_MAX: u32 = 40;
@@ -94,6 +94,7 @@ pub(super) fn set(
 /// The entries of each contact, all contacts' first pages at once.
 fn list(client: &Client, account: &str, ids: &[CrmId]) -> Result<Vec<Entries>, RemoteError> {
     let mut all: Vec<Entries> = ids.iter().map(|_| Entries::Known(Vec::new())).collect();
+    let mut seen = vec![0; ids.len()];
     let mut open: Vec<usize> = (0..ids.len()).collect();
     for page in 1..=PAGES_MAX {
         let calls: Vec<Call> = open
@@ -104,15 +105,18 @@ fn list(client: &Client, account: &str, ids: &[CrmId]) -> Result<Vec<Entries>, R
         let answers = one_by_one(client.http.send(calls))?;
         let mut unfinished = Vec::new();
         for (index, answer) in open.iter().zip(answers) {
-            let Some(entries) = all.get_mut(*index) else {
+            let (Some(entries), Some(seen)) = (all.get_mut(*index), seen.get_mut(*index)) else {
                 continue;
             };
             match answer.and_then(|answer| read(answer, account)) {
-                Ok((found, is_last)) => {
+                Ok(page) => {
                     if let Entries::Known(known) = entries {
-                        known.extend(found);
+                        known.extend(page.of_account);
                     }
-                    if !is_last {
+                    *seen += page.count;
+                    // A page may be shorter than was asked for, and yet not be the last.
+                    let is_last = page.total.map_or(page.count < PAGE_SIZE, |total| *seen >= total);
+                    if !(is_last || page.count == 0) {
                         unfinished.push(*index);
                     }
                 }
@@ -133,8 +137,17 @@ fn get(client: &Client, contact: &CrmId, page: u32) -> Call {
     client.get("read a contact's markers", &path)
 }
 
-/// Ids of the entries of the account on this page, and whether it is the last.
-fn read(answer: Answer, account: &str) -> Result<(Vec<String>, bool), Problem> {
+/// One page of a contact's entries.
+struct Page {
+    /// Ids of the entries of the account.
+    of_account: Vec<String>,
+    /// Entries of all accounts on this page.
+    count: u64,
+    /// Entries of all accounts on all pages, where the answer says it.
+    total: Option<u64>,
+}
+
+fn read(answer: Answer, account: &str) -> Result<Page, Problem> {
     if !answer.is_success() {
         return Err(answer.problem().problem);
     }
@@ -148,11 +161,9 @@ fn read(answer: Answer, account: &str) -> Result<(Vec<String>, bool), Problem> {
     let of_account = results
         .iter()
         .filter(|entry| text(entry, "accountId").as_deref() == Some(account));
-    let ids = of_account.filter_map(|entry| text(entry, "id")).collect();
-    let number = |name: &str| json.get(name).and_then(Value::as_u64);
-    let is_last = match (number("totalSize"), number("pageNumber")) {
-        (Some(total), Some(page)) => page.saturating_mul(u64::from(PAGE_SIZE)) >= total,
-        _ => results.len() < PAGE_SIZE as usize,
-    };
-    Ok((ids, is_last || results.is_empty()))
+    Ok(Page {
+        of_account: of_account.filter_map(|entry| text(entry, "id")).collect(),
+        count: results.len() as u64,
+        total: json.get("totalSize").and_then(Value::as_u64),
+    })
 }

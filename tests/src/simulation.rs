@@ -1,0 +1,59 @@
+//! The whole engine against the simulator, in virtual time: one seed is one world.
+//!
+//! A [`History`] says what people do, when passes run and what goes wrong in them; it is drawn from
+//! a seed, and is data: it can be printed, shortened and played again. Playing ends at rest, where
+//! the contract's section 9 must hold; every pass is watched for what it deletes. What the oracle
+//! knows it learns from people's own deeds and from the services, not from the engine.
+//!
+//! | room | does |
+//! |---|---|
+//! | [`history`] | what happens, as data |
+//! | [`values`] | what people write, each value with a number of its own, and how it is read |
+//! | `generate` | a history from a seed |
+//! | `hands` | how an edit changes a record |
+//! | `people` | who is who, and what they did: the oracle's memory |
+//! | `player` | plays a history |
+//! | `oracle` | what must hold |
+//! | `shrink` | makes a failing history short |
+//! | `sabotage` | engines that do something wrong on purpose |
+//!
+//! Not here: approvals, restores, Exchange Server, and more than three mailboxes.
+
+mod generate;
+mod hands;
+pub mod history;
+mod oracle;
+mod people;
+mod player;
+mod sabotage;
+mod shrink;
+pub mod values;
+
+pub use generate::generate;
+pub use history::History;
+pub use oracle::Violation;
+pub use player::{Verdict, play, requests};
+pub use sabotage::Sabotage;
+pub use shrink::shrink;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Plays the world of a seed.
+pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Verdict {
+    guarded(|| play(&generate(seed), sabotage))
+}
+
+/// A panic is a verdict too.
+fn guarded(play: impl FnOnce() -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Verdict {
+            violations: vec![Violation {
+                rule: "panic",
+                what: text.unwrap_or_default(),
+            }],
+            ..Verdict::default()
+        }
+    })
+}

@@ -1,0 +1,578 @@
+//! What the contract promises, checked against what people did and what the services hold.
+//!
+//! The oracle reads three things of the engine's memory and trusts none: who is whose partner, what
+//! is pending, and what the journal holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use contact_sync_guest::job::{DeleteEdit, OnUnmark};
+
+use super::history::Book;
+use super::people::{self, People, Record, Room, address, card};
+use super::player::Player;
+use super::values::{Card, Line, Number, PhoneKind, number_in};
+use crate::simulator::{Place, Record as Logged, RequestKind, World};
+
+/// Something that the contract forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise is broken.
+    pub rule: &'static str,
+    /// How.
+    pub what: String,
+}
+
+/// A remembered pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) mailbox: usize,
+    pub(super) crm_id: String,
+    pub(super) mailbox_id: String,
+    pub(super) standing: Stands,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    Linked,
+    Detached,
+    Gone,
+}
+
+/// All remembered pairs of all mailboxes.
+pub(super) fn links(world: &World) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for (mailbox, rows) in rows_by_mailbox(world, "pair") {
+        for row in rows.values() {
+            let text = |member: &str| row[member].as_str().unwrap_or_default().to_owned();
+            let standing = match row["standing"].as_str() {
+                Some("linked") => Stands::Linked,
+                Some("detached") => Stands::Detached,
+                _ => Stands::Gone,
+            };
+            pairs.push(Pair {
+                mailbox,
+                crm_id: text("crm_id"),
+                mailbox_id: text("mailbox_id"),
+                standing,
+            });
+        }
+    }
+    pairs
+}
+
+/// A request in one line.
+pub(super) fn told(record: &Logged) -> String {
+    let body = String::from_utf8_lossy(&record.body);
+    format!("{} {:?} {} {} {body}", record.at.0, record.kind, record.status, record.target)
+}
+
+// ---- after every pass ---------------------------------------------------------------------------
+
+/// Whatever the pass deleted, it had a reason to.
+pub(super) fn check_pass(player: &mut Player, mailbox: usize, links_before: &[Pair]) {
+    let world = std::rc::Rc::clone(&player.world);
+    let log_checked = player.log_checked;
+    let (deletions, length) = world.services(|services, _| {
+        let records = services.log.records();
+        let new = records.get(log_checked..).unwrap_or_default();
+        let deletions = new.iter().filter(|record| {
+            let is_deletion = matches!(
+                record.kind,
+                RequestKind::FlowfactDelete | RequestKind::GraphDelete
+            );
+            is_deletion && (200..300).contains(&record.status)
+        });
+        let deletions: Vec<Logged> = deletions.cloned().collect();
+        (deletions, records.len())
+    });
+    player.log_checked = length;
+    if deletions.is_empty() {
+        return;
+    }
+    let mut pairs = links(&world);
+    pairs.extend_from_slice(links_before);
+    pairs.retain(|pair| pair.mailbox == mailbox);
+    for deletion in deletions {
+        check_deletion(player, mailbox, &pairs, &deletion);
+    }
+}
+
+fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion: &Logged) {
+    let is_in_crm = deletion.kind == RequestKind::FlowfactDelete;
+    let book = if is_in_crm { Book::Crm } else { Book::Mailbox(mailbox) };
+    let people = player.people.borrow();
+    let named = people.owners.keys().find(|(at, id)| {
+        *at == book && (deletion.target.contains(id) || unescaped(&deletion.target).contains(id))
+    });
+    let Some(record) = named.cloned() else {
+        drop(people);
+        player.violation("deletion of a stranger", told(deletion));
+        return;
+    };
+    let partners: Vec<Record> = pairs
+        .iter()
+        .filter_map(|pair| {
+            let (own, other) = if is_in_crm {
+                (&pair.crm_id, (Book::Mailbox(mailbox), pair.mailbox_id.clone()))
+            } else {
+                (&pair.mailbox_id, (Book::Crm, pair.crm_id.clone()))
+            };
+            (*own == record.1).then_some(other)
+        })
+        .collect();
+    let unmark_deletes = player.history.setting.on_unmark == OnUnmark::DeleteFromMailbox;
+    let is_right = partners.iter().any(|partner| {
+        people.deleted.contains(partner)
+            || (!is_in_crm && player.deleted_rightly.contains(partner))
+            || (unmark_deletes && people.unmarked.contains(&(partner.1.clone(), mailbox)))
+    });
+    let lost = edits_lost(player, &people, &record, &partners);
+    drop(people);
+    if !is_right {
+        let what = format!("{record:?}, partners {partners:?}: {}", told(deletion));
+        player.violation("deletion without cause", what);
+    }
+    if !lost.is_empty() {
+        let what = format!("{record:?} had {lost:?}: {}", told(deletion));
+        player.violation("deletion of an edit", what);
+    }
+    player.deleted_rightly.insert(record);
+}
+
+/// Values that people wrote into a deleted record and that its partner never showed: an edit
+/// outlives a deletion (contract, section 3), unless the tenant says otherwise.
+fn edits_lost(
+    player: &Player,
+    people: &People,
+    record: &Record,
+    partners: &[Record],
+) -> Vec<String> {
+    let world = &player.world;
+    if player.history.setting.delete_edit == DeleteEdit::Delete
+        || people.crowded.contains_key(&record.1)
+        || partners.iter().any(|partner| people.crowded.contains_key(&partner.1))
+        || partners.iter().any(|partner| people::contents(world, partner).is_none())
+    {
+        return Vec::new();
+    }
+    let shown: BTreeSet<String> = partners
+        .iter()
+        .flat_map(|partner| card(world, partner).values())
+        .collect();
+    let own = card(world, record).values().into_iter();
+    own.filter(|value| {
+        let written = people.written.get(value);
+        written.is_some_and(|written| written.record == *record && !written.in_pass)
+            && !shown.contains(value)
+            && !value.starts_with("text ")
+            && !people.removed.contains(value)
+    })
+    .collect()
+}
+
+fn unescaped(target: &str) -> String {
+    percent_encoding::percent_decode_str(target).decode_utf8_lossy().into_owned()
+}
+
+// ---- at rest ------------------------------------------------------------------------------------
+
+/// Everything that must hold once nothing moves any more.
+pub(super) fn check_rest(player: &mut Player) {
+    let mut found = Vec::new();
+    {
+        let people = player.people.borrow();
+        let rest = Rest::new(&player.world, &people);
+        rest.check_pairs(&mut found);
+        rest.check_taking_part(&mut found);
+        rest.check_held(&mut found);
+        rest.check_rows(&mut found);
+        rest.check_notes(&mut found);
+        rest.check_owners(&mut found);
+        rest.check_copies(&mut found);
+        player.verdict.in_window += rest.check_values(&mut found);
+    }
+    for (rule, what) in found {
+        player.violation(rule, what);
+    }
+}
+
+type Found = Vec<(&'static str, String)>;
+
+struct Rest<'a> {
+    world: &'a World,
+    people: &'a People,
+    pairs: Vec<Pair>,
+    /// Why nothing is done about a contact of a mailbox.
+    pending: BTreeMap<(usize, Record), String>,
+}
+
+/// Reasons for which a pair may stay as it is until a person does something.
+const HELD: [&str; 9] = [
+    "ambiguous-match",
+    "awaiting-approval",
+    "cannot-be-restored",
+    "crm-unreadable",
+    "match-taken",
+    "moved-in-mailbox",
+    "namesake",
+    "open-intent",
+    "vanished-in-crm",
+];
+
+impl<'a> Rest<'a> {
+    fn new(world: &'a World, people: &'a People) -> Self {
+        let mut pending = BTreeMap::new();
+        for (mailbox, rows) in rows_by_mailbox(world, "pending") {
+            for (key, row) in rows {
+                let (side, id) = key.split_once('/').unwrap_or_default();
+                let book = if side == "crm" { Book::Crm } else { Book::Mailbox(mailbox) };
+                let reason = row["reason"].as_str().unwrap_or_default().to_owned();
+                pending.insert((mailbox, (book, id.to_owned())), reason);
+            }
+        }
+        Self {
+            world,
+            people,
+            pairs: links(world),
+            pending,
+        }
+    }
+
+    fn is_held(&self, mailbox: usize, record: &Record) -> bool {
+        self.pending.contains_key(&(mailbox, record.clone()))
+    }
+
+    fn is_pair_held(&self, pair: &Pair) -> bool {
+        self.is_held(pair.mailbox, &(Book::Crm, pair.crm_id.clone()))
+            || self.is_held(pair.mailbox, &(Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()))
+    }
+
+    /// Both halves of a pair are there, marked, and agree.
+    fn check_pairs(&self, found: &mut Found) {
+        for pair in &self.pairs {
+            if pair.standing != Stands::Linked || self.is_pair_held(pair) {
+                continue;
+            }
+            let crm = (Book::Crm, pair.crm_id.clone());
+            let mailbox = (Book::Mailbox(pair.mailbox), pair.mailbox_id.clone());
+            for record in [&crm, &mailbox] {
+                if !people::is_live(self.world, record) {
+                    found.push(("link to nowhere", format!("{record:?} of {pair:?}")));
+                    return;
+                }
+            }
+            let address = address(self.world, pair.mailbox);
+            if !self.world.crm_markers(&pair.crm_id).iter().any(|held| held == address) {
+                found.push(("link without marker", format!("{pair:?}")));
+            }
+            if self.people.hidden.contains(&pair.crm_id) {
+                continue;
+            }
+            let crowd = self.people.crowded.get(&pair.crm_id);
+            let (crm, mailbox) = (card(self.world, &crm), card(self.world, &mailbox));
+            let differences = differences(&crm, &mailbox, crowd.unwrap_or(&BTreeSet::new()));
+            if !differences.is_empty() {
+                let what = format!("{pair:?}: {differences:?}\n    {crm:?}\n    {mailbox:?}");
+                found.push(("disagreement", what));
+            }
+        }
+    }
+
+    /// Every mailbox contact is known, and so is every marked CRM contact.
+    fn check_taking_part(&self, found: &mut Found) {
+        for (mailbox, address) in self.world.addresses().iter().enumerate() {
+            let known: BTreeMap<&str, Stands> = self
+                .pairs
+                .iter()
+                .filter(|pair| pair.mailbox == mailbox && pair.standing != Stands::Gone)
+                .flat_map(|pair| {
+                    [&pair.crm_id, &pair.mailbox_id].map(|id| (id.as_str(), pair.standing))
+                })
+                .collect();
+            for id in self.world.mailbox_ids(address) {
+                let record = (Book::Mailbox(mailbox), id);
+                if !known.contains_key(record.1.as_str()) && !self.is_held(mailbox, &record) {
+                    found.push(("not imported", format!("{record:?}")));
+                }
+            }
+            for id in self.world.crm_ids() {
+                let is_marked = self.world.crm_markers(&id).contains(address);
+                let record = (Book::Crm, id);
+                let is_out = self.people.hidden.contains(&record.1) || self.is_held(mailbox, &record);
+                let is_linked = known.get(record.1.as_str()) == Some(&Stands::Linked);
+                if is_marked && !is_linked && !is_out {
+                    found.push(("not exported", format!("{record:?} to {address}")));
+                }
+            }
+        }
+    }
+
+    /// What is held is held for a reason that people can see.
+    fn check_held(&self, found: &mut Found) {
+        for ((mailbox, record), reason) in &self.pending {
+            let who = self.people.owners.get(record);
+            let pair = self.pairs.iter().find(|pair| {
+                pair.mailbox == *mailbox
+                    && pair.standing == Stands::Linked
+                    && (pair.crm_id == record.1 || pair.mailbox_id == record.1)
+            });
+            let is_right = match reason.as_str() {
+                "vanished-in-crm" | "cannot-be-restored" => {
+                    self.people.hidden.contains(&record.1)
+                        || people::contents(self.world, record).is_none()
+                }
+                "crm-unreadable" => self.people.hidden.contains(&record.1),
+                "moved-in-mailbox" => pair.is_some_and(|pair| {
+                    let address = address(self.world, *mailbox);
+                    let place = self.world.mailbox_place(address, &pair.mailbox_id);
+                    matches!(place, Place::Folder(_))
+                }),
+                "ambiguous-match" | "match-taken" | "namesake" | "open-intent" => {
+                    who.is_some_and(|who| self.people.copies.contains_key(who))
+                }
+                _ => HELD.contains(&reason.as_str()),
+            };
+            if !is_right {
+                found.push(("held without need", format!("{record:?} in {mailbox}: {reason}")));
+            }
+        }
+    }
+
+    fn check_rows(&self, found: &mut Found) {
+        let open: BTreeSet<usize> = self
+            .pending
+            .iter()
+            .filter(|(_, reason)| reason.as_str() == "open-intent")
+            .map(|((mailbox, _), _)| *mailbox)
+            .collect();
+        for (folder, rule) in [("intent", "open intent"), ("answer", "answer not acted on")] {
+            for (mailbox, rows) in rows_by_mailbox(self.world, folder) {
+                if !rows.is_empty() && !open.contains(&mailbox) {
+                    found.push((rule, format!("mailbox {mailbox}: {rows:?}")));
+                }
+            }
+        }
+        for (mailbox, rows) in rows_by_mailbox(self.world, "at") {
+            let at: BTreeSet<(String, String)> = rows
+                .into_iter()
+                .map(|(id, crm_id)| (id, crm_id.as_str().unwrap_or_default().to_owned()))
+                .collect();
+            let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
+            let expected = own.map(|pair| (pair.mailbox_id.clone(), pair.crm_id.clone()));
+            if at != expected.collect() {
+                found.push(("rows that contradict each other", format!("mailbox {mailbox}: {at:?}")));
+            }
+        }
+        for (mailbox, rows) in rows_by_mailbox(self.world, "state") {
+            let Some(state) = rows.values().next() else { continue };
+            for (name, standing) in [("links", Stands::Linked), ("detached", Stands::Detached)] {
+                let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
+                let count = own.filter(|pair| pair.standing == standing).count();
+                if state[name] != count {
+                    let what = format!("mailbox {mailbox}: {count} {name}, not {}", state[name]);
+                    found.push(("counted wrongly", what));
+                }
+            }
+        }
+    }
+
+    fn check_notes(&self, found: &mut Found) {
+        for record in people::all_records(self.world) {
+            let expected = self.people.notes.get(&record).cloned().unwrap_or_default();
+            let note = people::note(self.world, &record);
+            if note != expected {
+                found.push(("note", format!("{record:?}: {note} in place of {expected}")));
+            }
+        }
+    }
+
+    /// No record holds what belongs to two people.
+    fn check_owners(&self, found: &mut Found) {
+        for record in people::all_records(self.world) {
+            let owners = self.people.owners_of(&card(self.world, &record));
+            if owners.len() > 1 {
+                found.push(("two people in one record", format!("{record:?}: {owners:?}")));
+            }
+        }
+    }
+
+    /// Nobody is there more often than people made them.
+    fn check_copies(&self, found: &mut Found) {
+        let mut counts: BTreeMap<(usize, Book), usize> = BTreeMap::new();
+        for (record, who) in &self.people.owners {
+            if people::is_live(self.world, record) {
+                *counts.entry((*who, record.0)).or_default() += 1;
+            }
+        }
+        for ((who, book), count) in counts {
+            let most = 1 + self.people.copies.get(&who).copied().unwrap_or(0);
+            if count > most {
+                let what = format!("person {who} is {count} times in {book:?}, at most {most}");
+                found.push(("duplicate", what));
+            }
+        }
+    }
+
+    /// Every value that somebody wrote is somewhere, or a person took it away, or it is in the
+    /// journal. Returns how many fell into the one window in which an edit cannot be seen.
+    fn check_values(&self, found: &mut Found) -> usize {
+        let mut alive: BTreeSet<String> = BTreeSet::new();
+        for record in people::all_records(self.world) {
+            alive.extend(card(self.world, &record).values());
+        }
+        let mut journal = Journal::new(self.world);
+        journal.texts.extend(self.people.lost_journal.iter().cloned());
+        let mut in_window = 0;
+        for (value, written) in &self.people.written {
+            if alive.contains(value) || self.people.removed.contains(value) || journal.has(value) {
+                continue;
+            }
+            if written.in_pass && written.record.0 == Book::Crm {
+                in_window += 1;
+            } else {
+                found.push(("lost value", format!("{value}, written into {written:?}")));
+            }
+        }
+        in_window
+    }
+}
+
+/// What the journals of all mailboxes hold.
+pub(super) struct Journal {
+    pub(super) texts: Vec<String>,
+}
+
+impl Journal {
+    pub(super) fn new(world: &World) -> Self {
+        let mut texts = Vec::new();
+        for (_, rows) in rows_by_mailbox(world, "journal") {
+            for row in rows.values() {
+                leaves(&row["lost"], &mut texts);
+                leaves(&row["record"], &mut texts);
+            }
+        }
+        Self { texts }
+    }
+
+    fn has(&self, value: &str) -> bool {
+        if let Some(number) = number_in(value) {
+            let number = number.to_string();
+            return self.texts.iter().any(|text| {
+                let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+                digits.contains(&number)
+            });
+        }
+        let day = value.strip_prefix("Birthday ").unwrap_or(value);
+        self.texts.iter().any(|text| {
+            let fields = serde_json::Map::from_iter([(
+                Line::Birthday.crm().to_owned(),
+                serde_json::json!([text.parse::<i64>().ok()]),
+            )]);
+            let card = Card::of_crm(&fields);
+            text.contains(day) || card.lines.get(&Line::Birthday).is_some_and(|held| held == day)
+        })
+    }
+}
+
+fn leaves(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Number(number) => texts.push(number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, texts)),
+        Value::Object(members) => members.values().for_each(|value| leaves(value, texts)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// The stored rows of a folder, by mailbox; keys without what all of them begin with.
+fn rows_by_mailbox(world: &World, folder: &str) -> Vec<(usize, BTreeMap<String, Value>)> {
+    let stored = world.stored();
+    let mailboxes = world.addresses().iter().enumerate();
+    mailboxes
+        .map(|(mailbox, address)| {
+            let prefix = format!("m/{}/{folder}", address.replace(['@', '.'], "-"));
+            let rows = stored.iter().filter_map(|(key, row)| {
+                let rest = key.strip_prefix(&prefix)?;
+                let text = || Value::String(String::from_utf8_lossy(row).into_owned());
+                let row = match folder {
+                    "at" => text(),
+                    _ => serde_json::from_slice(row).unwrap_or_else(|_| text()),
+                };
+                Some((rest.trim_start_matches('/').to_owned(), row))
+            });
+            (mailbox, rows.collect())
+        })
+        .collect()
+}
+
+/// Where two halves of a pair do not hold the same, as far as both can.
+fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in Line::ALL {
+        let (left, right) = (crm.lines.get(&line), mailbox.lines.get(&line));
+        if left != right {
+            found.push(format!("{line:?}: {left:?} and {right:?}"));
+        }
+    }
+    phones_differ(crm, mailbox, crowd, &mut found);
+    let left: BTreeSet<&String> = crm.emails.iter().collect();
+    let right: BTreeSet<&String> = mailbox.emails.iter().collect();
+    let is_crowded = crowd.contains(&Room::Emails);
+    if !right.is_subset(&left) || (!left.is_subset(&right) && !is_crowded) {
+        found.push(format!("e-mails: {left:?} and {right:?}"));
+    }
+    for kind in PhoneKind::ALL {
+        let of = |card: &Card| -> Vec<[String; 4]> {
+            let own = card.addresses.iter().filter(|(held, _)| *held == kind);
+            own.map(|(_, parts)| parts.clone()).collect()
+        };
+        let (left, right) = (of(crm), of(mailbox));
+        let is_crowded = crowd.contains(&Room::Address(kind));
+        let agrees = match right.first() {
+            Some(shown) => left.contains(shown),
+            None => left.is_empty() || is_crowded,
+        };
+        if kind != PhoneKind::Mobile && !agrees {
+            found.push(format!("{kind:?} address: {left:?} and {right:?}"));
+        }
+    }
+    found
+}
+
+fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut Vec<String>) {
+    let readable = |card: &Card| -> BTreeSet<(PhoneKind, String)> {
+        let numbers = card.phones.iter().filter_map(|(kind, number)| match number {
+            Number::Read(digits) => Some((*kind, digits.clone())),
+            Number::Opaque(_) => None,
+        });
+        numbers.collect()
+    };
+    let is_opaque = |card: &Card| {
+        let mut numbers = card.phones.iter();
+        numbers.any(|(_, number)| matches!(number, Number::Opaque(_)))
+    };
+    let (left, right) = (readable(crm), readable(mailbox));
+    for (kind, number) in &right {
+        let is_there = left.contains(&(*kind, number.clone()))
+            || (*kind != PhoneKind::Mobile && left.contains(&(PhoneKind::Other, number.clone())));
+        // A number whose new type has no room stays where it is; and text that is no number, in the
+        // place of one, is no clearing.
+        let has_no_room = left
+            .iter()
+            .any(|(kind, held)| held == number && crowd.contains(&Room::Phones(*kind)));
+        if !is_there && !has_no_room && !is_opaque(crm) {
+            found.push(format!("{kind:?} {number} is in the mailbox only"));
+        }
+    }
+    for (kind, number) in &left {
+        let is_there = match kind {
+            PhoneKind::Other => right.iter().any(|(_, held)| held == number),
+            kind => right.contains(&(*kind, number.clone())),
+        };
+        if !is_there && !crowd.contains(&Room::Phones(*kind)) && !is_opaque(mailbox) {
+            found.push(format!("{kind:?} {number} is in the CRM only"));
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Plays a history: people act, passes run, faults strike, all in virtual time.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use contact_sync_guest::job::{Job, Matching, NativeSync, Policy};
+use contact_sync_guest::outside::Outside;
+use contact_sync_guest::pass::{self, Mode, Step};
+use contact_sync_guest::report::Outcome;
+use contact_sync_guest::setup;
+
+use super::history::{Event, History, Oddity, Pass, Trouble};
+use super::oracle::{self, Violation};
+use super::people::{People, address};
+use super::sabotage::{Sabotage, Sabotaged};
+use crate::simulator::flowfact::quirks::TrashOrder;
+use crate::simulator::{
+    FaultRates, FlowfactQuirks, GraphQuirks, Record as Logged, StoreFault, World,
+};
+
+/// Long enough that indices and settling times play no part any more.
+const PAUSE_MS: i64 = 660_000;
+
+/// Long enough that the next pass reads both sides wholly.
+const DAY_MS: i64 = 25 * 3_600_000;
+
+/// Within so many rounds everything comes to rest.
+const ROUNDS_MAX: usize = 12;
+
+/// Steps of one pass: far more than any needs.
+const ADVANCES_MAX: usize = 20_000;
+
+/// What came of a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What the contract forbids, and happened.
+    pub violations: Vec<Violation>,
+    /// Of all requests and their answers: equal for equal worlds.
+    pub digest: u64,
+    /// Passes that were begun.
+    pub passes: usize,
+    /// Requests that were answered.
+    pub requests: usize,
+    /// Values that were written between a read and a write of a pass, and so lost (contract,
+    /// section 7.5).
+    pub in_window: usize,
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ended {
+    Done(Box<Outcome>),
+    Crashed,
+}
+
+/// Plays a history to its end, or until something is wrong.
+pub fn play(history: &History, sabotage: Option<Sabotage>) -> Verdict {
+    play_to_end(history, sabotage).end()
+}
+
+/// The requests of a history and their answers, one a line.
+pub fn requests(history: &History) -> Vec<String> {
+    let player = play_to_end(history, None);
+    player.world.services(|services, _| {
+        let records = services.log.records().iter();
+        records.map(oracle::told).collect()
+    })
+}
+
+fn play_to_end(history: &History, sabotage: Option<Sabotage>) -> Player<'_> {
+    let mut player = Player::new(history, sabotage);
+    player.people.borrow_mut().enter_all(&player.world, history);
+    // Whoever an index does not show yet cannot be recognised.
+    player.world.advance_ms(PAUSE_MS);
+    let events = history.events.iter();
+    let last = (history.events.last() != Some(&Event::Rest)).then_some(&Event::Rest);
+    for event in events.chain(last) {
+        player.event(event);
+        if !player.verdict.violations.is_empty() {
+            break;
+        }
+    }
+    player
+}
+
+pub(super) struct Player<'a> {
+    pub(super) history: &'a History,
+    shared: Rc<History>,
+    pub(super) world: Rc<World>,
+    outside: Rc<dyn Outside>,
+    pub(super) people: Rc<RefCell<People>>,
+    pub(super) verdict: Verdict,
+    /// What was stored before the last pass.
+    stored_before: std::collections::BTreeMap<String, Vec<u8>>,
+    /// How much of the log has been checked.
+    pub(super) log_checked: usize,
+    /// What the engine deleted, and was right to.
+    pub(super) deleted_rightly: std::collections::BTreeSet<super::people::Record>,
+}
+
+impl<'a> Player<'a> {
+    fn new(history: &'a History, sabotage: Option<Sabotage>) -> Self {
+        let world = build(history);
+        world.services(|services, _| services.log.record(true));
+        let outside: Rc<dyn Outside> = match sabotage {
+            None => Rc::clone(&world) as Rc<dyn Outside>,
+            Some(sabotage) => Rc::new(Sabotaged::new(Rc::clone(&world), sabotage)),
+        };
+        Self {
+            history,
+            shared: Rc::new(history.clone()),
+            people: Rc::new(RefCell::new(People::new(history))),
+            world,
+            outside,
+            verdict: Verdict::default(),
+            stored_before: std::collections::BTreeMap::new(),
+            log_checked: 0,
+            deleted_rightly: std::collections::BTreeSet::new(),
+        }
+    }
+
+    fn end(mut self) -> Verdict {
+        self.verdict.digest = self.world.services(|services, _| {
+            let mut digest = Digest::new();
+            for record in services.log.records() {
+                digest.add(record);
+            }
+            self.verdict.requests = services.log.records().len();
+            digest.0
+        });
+        self.verdict
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Act(act) => {
+                self.people
+                    .borrow_mut()
+                    .act(&self.world, self.history, act, false);
+            }
+            Event::Pass(pass) => self.pass(pass),
+            Event::Wait(ms) => self.world.advance_ms(*ms),
+            Event::Trouble(trouble) => self.trouble(*trouble),
+            Event::Rest => self.rest(),
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        let world = &self.world;
+        match trouble {
+            Trouble::DeltaExpires(mailbox) => {
+                let address = address(world, mailbox);
+                world.services(|services, _| services.graph.expire_delta_tokens(address));
+            }
+            Trouble::StoreLost | Trouble::StoreOlder => {
+                self.people.borrow_mut().lose_memory(world);
+                let rows = match trouble {
+                    Trouble::StoreLost => std::collections::BTreeMap::new(),
+                    _ => self.stored_before.clone(),
+                };
+                world.set_stored(rows);
+            }
+            Trouble::FieldLost(_) | Trouble::FieldBack(_) => {}
+            Trouble::Suspend(mailbox) => {
+                let suspended = setup::suspend(&self.job(mailbox), &self.outside);
+                if let Err(failure) = suspended {
+                    self.violation("suspend", format!("{failure:?}"));
+                }
+            }
+        }
+    }
+
+    // ---- passes -------------------------------------------------------------------------------
+
+    pub(super) fn job(&self, mailbox: usize) -> Job {
+        let setting = &self.history.setting;
+        let mut job = self.world.job(address(&self.world, mailbox));
+        job.policy = Policy {
+            conflict: setting.conflict,
+            delete_edit: setting.delete_edit,
+            on_crm_delete: setting.on_crm_delete,
+            on_mailbox_delete: setting.on_mailbox_delete,
+            on_unmark: setting.on_unmark,
+            matching: Matching::EmailOrPhone,
+            native_sync: NativeSync::Off,
+            ..job.policy
+        };
+        job.policy.guard.contacts_max = 1_000;
+        job
+    }
+
+    fn pass(&mut self, order: &Pass) {
+        self.stored_before = self.world.stored();
+        if let Some(seed) = order.faults {
+            self.world.services(|services, _| {
+                services.faults.seed(seed, FaultRates::bad_day());
+            });
+        }
+        if let Some((calls, fault)) = order.store {
+            self.world.fail_store(calls, fault);
+        }
+        if let Some(steps) = order.crash {
+            self.world.crash_after(steps);
+        }
+        let mut meanwhile = order.meanwhile.clone();
+        meanwhile.sort_by_key(|(steps, _)| *steps);
+        for (steps, act) in meanwhile {
+            let people = Rc::clone(&self.people);
+            let history = Rc::clone(&self.shared);
+            self.world.interrupt_after(steps, move |world| {
+                people.borrow_mut().act(world, &history, &act, true);
+            });
+        }
+        self.run(order.mailbox);
+        self.world.end_interruptions();
+        self.world.fail_store(0, StoreFault::LeaseRegained);
+        self.world.services(|services, _| services.faults.clear());
+    }
+
+    /// One pass to its end.
+    pub(super) fn run(&mut self, mailbox: usize) -> Ended {
+        self.verdict.passes += 1;
+        let job = self.job(mailbox);
+        let links = oracle::links(&self.world);
+        let world = Rc::clone(&self.world);
+        let outside = Rc::clone(&self.outside);
+        let ended = self.world.run(move || advance(&world, outside, job));
+        let ended = match ended {
+            Ok(Ok(outcome)) => Ended::Done(Box::new(outcome)),
+            Ok(Err(why)) => {
+                self.violation("endless", why);
+                Ended::Crashed
+            }
+            Err(crate::simulator::Crashed) => Ended::Crashed,
+        };
+        self.people.borrow_mut().meet(&self.world);
+        oracle::check_pass(self, mailbox, &links);
+        ended
+    }
+
+    // ---- rest ---------------------------------------------------------------------------------
+
+    /// Faults are over. Passes run until nothing is written any more, by the feeds and by a full
+    /// read; then all that the contract promises is checked.
+    fn rest(&mut self) {
+        let mut silent_rounds = 0;
+        for round in 0..ROUNDS_MAX {
+            let wait_ms = if round % 3 == 1 { DAY_MS } else { PAUSE_MS };
+            self.world.advance_ms(wait_ms);
+            let mut writes = 0;
+            for mailbox in 0..self.history.setting.mailboxes {
+                self.world.take_counters();
+                match self.run(mailbox) {
+                    Ended::Done(outcome) => {
+                        if let Outcome::Stopped(failure) = *outcome {
+                            let why = format!("round {round}: {failure:?}");
+                            self.violation("stopped at rest", why);
+                        }
+                    }
+                    Ended::Crashed => {}
+                }
+                writes += self.world.take_counters().writes();
+                self.world.advance_ms(30_000);
+            }
+            if !self.verdict.violations.is_empty() {
+                return;
+            }
+            silent_rounds = if writes == 0 { silent_rounds + 1 } else { 0 };
+            if silent_rounds == 3 {
+                oracle::check_rest(self);
+                self.people.borrow_mut().touched.clear();
+                return;
+            }
+        }
+        let tail = self.world.services(|services, _| {
+            let records = services.log.records();
+            let writes = records.iter().filter(|record| record.kind.is_write());
+            let writes: Vec<String> = writes.map(oracle::told).collect();
+            let from = writes.len().saturating_sub(8);
+            writes.get(from..).unwrap_or_default().join("\n")
+        });
+        self.violation("never at rest", tail);
+    }
+
+    pub(super) fn violation(&mut self, rule: &'static str, what: String) {
+        self.verdict.violations.push(Violation { rule, what });
+    }
+}
+
+fn advance(world: &World, outside: Rc<dyn Outside>, job: Job) -> Result<Outcome, String> {
+    let mut pass = match pass::open(job, Mode::Sync, outside) {
+        Ok(pass) => pass,
+        Err(failure) => return Ok(Outcome::Stopped(failure)),
+    };
+    for _ in 0..ADVANCES_MAX {
+        match pass.advance() {
+            Step::Working(_) => {}
+            Step::Waiting(ms, _) => world.advance_ms(i64::from(ms)),
+            Step::Done(report) => return Ok(report.outcome.clone()),
+        }
+    }
+    Err(format!("{:?}", pass.findings()))
+}
+
+fn build(history: &History) -> Rc<World> {
+    let setting = &history.setting;
+    let mut builder = World::builder().seed(history.seed).marker(setting.marker);
+    for name in ["anna", "bernd", "clara"].iter().take(setting.mailboxes) {
+        builder = builder.mailbox(&format!("{name}@makler.example"));
+    }
+    for oddity in &setting.oddities {
+        let oddity = *oddity;
+        builder = builder
+            .flowfact(|quirks| in_flowfact(quirks, oddity))
+            .graph(|quirks| in_graph(quirks, oddity));
+    }
+    let world = builder.build();
+    world.shuffle_in_flight(setting.oddities.contains(&Oddity::Shuffled));
+    world
+}
+
+fn in_flowfact(quirks: &mut FlowfactQuirks, oddity: Oddity) {
+    match oddity {
+        Oddity::IndexLag(ms) => quirks.index_lag_ms = ms,
+        Oddity::Recalculation(ms) => quirks.recalculation_ms = Some(ms),
+        Oddity::HiddenForbidden => quirks.hidden_status = 403,
+        Oddity::SilentRestore => quirks.restore_modifies = false,
+        Oddity::TrashNewestLast => quirks.trash_order = TrashOrder::NewestLast,
+        Oddity::TrashUnordered => quirks.trash_order = TrashOrder::None,
+        Oddity::ShortPages(size) => quirks.page_size_max = size,
+        Oddity::NoTimeFilter => quirks.metadata_filter = false,
+        Oddity::CutTexts(length) => {
+            for field in ["title", "department", "position"] {
+                quirks.text_length_max.insert(field.to_owned(), length);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn in_graph(quirks: &mut GraphQuirks, oddity: Oddity) {
+    match oddity {
+        Oddity::ShortPages(size) => quirks.page_size_max = size,
+        Oddity::DeltaDelay(ms) => quirks.delta_delay_ms = ms,
+        Oddity::DeltaReplay(entries) => quirks.entries_replayed = entries,
+        Oddity::DeltaRepeats => quirks.entries_repeated = true,
+        Oddity::DeltaReordered => quirks.entries_reordered = true,
+        Oddity::MovesUnseen => quirks.moved_contact_unseen = true,
+        Oddity::LastDeletionUnseen => quirks.last_deletion_unseen = true,
+        Oddity::SpontaneousConflicts(every) => quirks.spontaneous_conflict_every = Some(every),
+        Oddity::ShortMemory => quirks.generations_kept = Some(1),
+        Oddity::NamesRewritten => {
+            quirks.display_name = crate::simulator::graph::quirks::DisplayNameRule::FollowsAll;
+        }
+        _ => {}
+    }
+}
+
+/// FNV-1a: the same on every machine and with every version of the standard library.
+struct Digest(u64);
+
+impl Digest {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, record: &Logged) {
+        self.bytes(&record.at.0.to_le_bytes());
+        self.bytes(record.method.as_str().as_bytes());
+        self.bytes(record.target.as_bytes());
+        self.bytes(&record.body);
+        self.bytes(&record.status.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
