@@ -17,6 +17,7 @@
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
+//! | `restore` | section 7.2: the journal, and bringing back what it holds |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 //! | `tools` | preview, check, status, the export |
 
@@ -33,6 +34,7 @@ mod contract {
     pub(crate) mod matching;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
+    pub(crate) mod restore;
     pub(crate) mod safety;
     pub(crate) mod stage;
     pub(crate) mod tools;

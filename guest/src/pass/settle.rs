@@ -8,11 +8,11 @@ use super::{Mode, Pass, Stage, Stop};
 use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::journal;
-use crate::links::{Answer, Intent, Source};
+use crate::links::{Answer, Intent, Link, Source, Stored};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
 use crate::plan::matching::Candidate;
-use crate::report::{Finding, Severity};
+use crate::report::{Failure, Finding, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
 pub(super) const SETTLE_MS: i64 = 600_000;
@@ -40,10 +40,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         settled.extend(self.settle_in_crm(&intents)?);
         let mut writes = Vec::new();
         for (intent, outcome) in settled {
-            if let (Settled::Adopted(..), false) = (&outcome, intent.restores.is_empty()) {
-                // The answer of a restore was lost: it did happen.
-                let (ids, now) = (&intent.restores, self.outside.now());
-                writes.extend(journal::mark_restored(&self.memory, ids, now)?);
+            if matches!(outcome, Settled::Adopted(..)) && !intent.restores.is_empty() {
+                writes.extend(self.restored_by(&intent)?);
             }
             self.take_settled(&intent, outcome, &mut writes);
         }
@@ -51,6 +49,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.memory.commit(writes)?;
         }
         Ok(self.after_settling())
+    }
+
+    /// The answer of a restore was lost, but it did happen: its entries are brought back, and a
+    /// CRM contact that was created anew takes the place of one that is gone for good.
+    fn restored_by(&self, intent: &Intent) -> Result<Vec<Write>, Failure> {
+        let (ids, now) = (&intent.restores, self.outside.now());
+        let mut writes = journal::mark_restored(&self.memory, ids, now)?;
+        if let Source::Mailbox(id) = &intent.source {
+            let paired = self.memory.paired_with(std::slice::from_ref(id))?;
+            let former: Vec<CrmId> = paired.into_iter().flatten().collect();
+            let links = self.memory.links(&former)?.into_iter();
+            let gone = links.filter_map(Stored::found).filter(Link::is_tombstone);
+            writes.extend(gone.flat_map(|link| self.memory.delete_link(&link)));
+        }
+        Ok(writes)
     }
 
     fn after_settling(&self) -> Stage {
@@ -111,7 +124,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let free: Vec<_> = created
             .iter()
             .zip(links)
-            .filter(|(_, link)| *link == crate::links::Stored::Missing)
+            .filter(|(_, link)| *link == Stored::Missing)
             .map(|(contact, _)| contact)
             .collect();
         let region = &self.job.tenant.region;

@@ -839,6 +839,7 @@ pub(crate) fn ending(outcome: &Outcome) -> Ending {
             Failure::SignInRefused(_) => "sign-in-refused",
             Failure::StoreUnavailable(_) => "store-unavailable",
             Failure::StateUnreadable(_) => "state-unreadable",
+            Failure::NotFound(_) => "not-found",
             _ => "?",
         }),
     }
