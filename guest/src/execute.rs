@@ -16,17 +16,18 @@
 mod prepare;
 mod refresh;
 mod remember;
+mod times;
 mod write;
 
 use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, SearchKey};
 use crate::crm::Crm;
 use crate::http::{RemoteError, WriteError};
 use crate::job::Marker;
-use crate::links::{Link, Memory, Source};
+use crate::links::{Edited, Link, Memory, Source};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::outside::{Timestamp, Write};
 use crate::plan::guard::Destruction;
-use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
+use crate::plan::{Decision, Deed, Half, PackedPair, Pair, Rules};
 use crate::report::{Action, Failure, Finding, Problem, Side};
 
 /// Tasks of one batch. Each takes at most five requests, so that a step stays below the hundred of
@@ -126,6 +127,8 @@ struct Work {
     mailbox: Option<MailboxContact>,
     marked: bool,
     written: Vec<(Side, Action)>,
+    /// When users edited what the CRM held before this task.
+    times: Option<Edited>,
     /// Whether this round of the stages is for this task: the first one, or one after a race.
     due: bool,
     end: Option<End>,
@@ -158,7 +161,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         for race in 0..RACES_MAX {
             self.refresh(&mut works, race > 0);
             self.restore(&mut works);
-            self.prepare(&works, number)?;
+            let times = self.times_before(&mut works)?;
+            self.prepare(&works, times, number)?;
             self.write_crm(&mut works);
             self.write_mailbox(&mut works);
             self.write_marker(&mut works);
@@ -189,6 +193,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             mailbox: None,
             marked: false,
             written: Vec::new(),
+            times: None,
             due: true,
             end: None,
         })
@@ -198,17 +203,6 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn check_lease(&self, works: &[Work]) -> Result<(), Failure> {
         let ids: Vec<CrmId> = works.iter().filter_map(|work| work.pair.crm_id()).collect();
         self.memory.links(&ids).map(|_| ())
-    }
-
-    fn decide(&self, pair: &Pair, withheld: &FieldSet) -> Decision {
-        let fields: FieldSet = self.rules.fields.difference(withheld).copied().collect();
-        plan::decide(
-            pair,
-            &Rules {
-                fields: &fields,
-                ..self.rules
-            },
-        )
     }
 }
 

@@ -18,8 +18,8 @@ use crate::contact::{
 use crate::job::{
     ConflictWinner, CrmNotFound, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark, Policy,
 };
-use crate::links::{Link, Packed, Standing};
-use crate::mapping;
+use crate::links::{Edited, Link, Packed, SAME_TIME_MS, Standing};
+use crate::mapping::{self, Trace};
 use crate::report::{Action, Change, ContactName, Operation, OperationState, Problem, Side};
 use guard::Destruction;
 use merge::{Input, Merged};
@@ -156,23 +156,47 @@ pub fn unknown(pair: &Pair, fields: &FieldSet, policy: &Policy) -> Unknown {
     }
 }
 
-/// The table of the contract's section 3.
+/// The table of the contract's section 3. With `newest`, the CRM's values stay here, as if nobody
+/// knew when anything was edited: see [`decide_by_time`].
 pub fn decide(pair: &Pair, rules: &Rules) -> Decision {
+    decided(pair, rules, None)
+}
+
+/// The same, and with `newest`, whatever both sides changed is decided by users' edit times, which
+/// are read only then.
+pub fn decide_by_time<E>(
+    pair: &Pair,
+    rules: &Rules,
+    times: impl FnOnce(&CrmId) -> Result<Edited, E>,
+) -> Result<Decision, E> {
+    let decision = decide(pair, rules);
+    let is_contested = matches!(&decision.deed,
+        Deed::Agree { merged, .. } if !merged.conflicts.is_empty());
+    match &pair.crm {
+        Half::Present(crm) if is_contested && rules.policy.conflict == ConflictWinner::Newest => {
+            let times = times(&crm.id)?;
+            Ok(decided(pair, rules, Some(&times)))
+        }
+        _ => Ok(decision),
+    }
+}
+
+fn decided(pair: &Pair, rules: &Rules, times: Option<&Edited>) -> Decision {
     if let Some(decision) = held(pair, rules.policy) {
         return decision;
     }
     match pair.link.as_ref().map(|link| (link, link.standing)) {
-        None => first(pair, rules),
-        Some((link, Standing::Linked)) => linked(pair, link, rules),
-        Some((link, Standing::Detached)) => detached(pair, link, rules),
-        Some((link, Standing::Tombstone { .. })) => tombstone(pair, link, rules),
+        None => first(pair, rules, times),
+        Some((link, Standing::Linked)) => linked(pair, link, rules, times),
+        Some((link, Standing::Detached)) => detached(pair, link, rules, times),
+        Some((link, Standing::Tombstone { .. })) => tombstone(pair, link, rules, times),
     }
 }
 
 /// What both halves of a pair in step are to hold, whether or not anything is to be done about it:
 /// for whoever explains a pair rather than carrying it out.
 pub fn agreement(pair: &Pair, rules: &Rules) -> Merged {
-    merged(pair, pair.link.as_ref(), rules)
+    merged(pair, pair.link.as_ref(), rules, None)
 }
 
 /// What a decision would destroy, for the guard.
@@ -275,10 +299,10 @@ fn held(pair: &Pair, policy: &Policy) -> Option<Decision> {
 }
 
 /// Contacts that are not remembered.
-fn first(pair: &Pair, rules: &Rules) -> Decision {
+fn first(pair: &Pair, rules: &Rules, times: Option<&Edited>) -> Decision {
     match (&pair.crm, &pair.mailbox) {
         (Half::Present(crm), Half::Present(_)) => {
-            let merged = merged(pair, None, rules);
+            let merged = merged(pair, None, rules, times);
             agree(merged, crm.marked != Some(true), "same-person")
         }
         (Half::Present(crm), Half::Absent | Half::Deleted) if crm.marked == Some(true) => {
@@ -292,7 +316,7 @@ fn first(pair: &Pair, rules: &Rules) -> Decision {
 }
 
 /// Pairs in step.
-fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
+fn linked(pair: &Pair, link: &Link, rules: &Rules, times: Option<&Edited>) -> Decision {
     let policy = rules.policy;
     let mailbox_gone = matches!(pair.mailbox, Half::Deleted);
     if is_crm_deleted(&pair.crm, policy) {
@@ -312,7 +336,7 @@ fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
     if mailbox_gone {
         return deleted_in_mailbox(pair, link, rules);
     }
-    let merged = merged(pair, Some(link), rules);
+    let merged = merged(pair, Some(link), rules, times);
     let mark = matches!(&pair.crm, Half::Present(crm) if crm.marked == Some(false));
     let (crm, view) = (pair.crm_fields(), pair.view());
     let is_news = merged.crm != crm
@@ -365,10 +389,14 @@ fn deleted_in_mailbox(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
 }
 
 /// Pairs at rest.
-fn detached(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
+fn detached(pair: &Pair, link: &Link, rules: &Rules, times: Option<&Edited>) -> Decision {
     match (&pair.crm, &pair.mailbox) {
         (Half::Present(crm), mailbox) if crm.marked == Some(true) => match mailbox {
-            Half::Present(_) => agree(merged_again(pair, link, rules), false, "marker-set-again"),
+            Half::Present(_) => agree(
+                merged_again(pair, link, rules, times),
+                false,
+                "marker-set-again",
+            ),
             Half::Deleted => create_in_mailbox(pair, rules, "marker-set-again"),
             Half::Astray => decision(Deed::Hold(None), "moved-in-mailbox"),
             Half::Unreadable(problem) => {
@@ -382,14 +410,18 @@ fn detached(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
 }
 
 /// Pairs that are gone, and may be back.
-fn tombstone(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
+fn tombstone(pair: &Pair, link: &Link, rules: &Rules, times: Option<&Edited>) -> Decision {
     match (&pair.crm, &pair.mailbox) {
         (Half::Present(crm), Half::Deleted) if crm.marked == Some(true) => {
             create_in_mailbox(pair, rules, "restored-in-crm")
         }
         (Half::Present(crm), Half::Present(_)) => {
             let mark = crm.marked != Some(true);
-            agree(merged_again(pair, link, rules), mark, "back-in-folder")
+            agree(
+                merged_again(pair, link, rules, times),
+                mark,
+                "back-in-folder",
+            )
         }
         (Half::Deleted, Half::Present(_)) => decision(Deed::RestoreInCrm, "back-in-folder"),
         (Half::Astray | Half::Unreadable(_), Half::Present(_)) => {
@@ -430,32 +462,20 @@ fn create_in_crm(pair: &Pair, rules: &Rules, reason: &'static str) -> Decision {
     decision(Deed::CreateInCrm(Box::new(merge::merge(input))), reason)
 }
 
-fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
+fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules, times: Option<&Edited>) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = link.map(|link| &link.base);
-    merge::merge(input(
-        base,
-        &crm,
-        &view,
-        pair.locked(),
-        winner(pair, rules.policy),
-        rules,
-    ))
+    let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
+    merge::merge_by(input, &|trace| winner(pair, rules.policy, times, trace))
 }
 
 /// A pair linked anew: as a first pair, so that nothing is removed; the old base only says which
 /// side changed a clashing value.
-fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
+fn merged_again(pair: &Pair, link: &Link, rules: &Rules, times: Option<&Edited>) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
-    let winner = winner(pair, rules.policy);
-    merge::relink(input(
-        Some(&link.base),
-        &crm,
-        &view,
-        pair.locked(),
-        winner,
-        rules,
-    ))
+    let base = Some(&link.base);
+    let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
+    merge::relink_by(input, &|trace| winner(pair, rules.policy, times, trace))
 }
 
 fn input<'a>(
@@ -478,17 +498,14 @@ fn input<'a>(
     }
 }
 
-/// Times closer than this say nothing about who was later: two clocks, and an index in between.
-const SAME_TIME_MS: i64 = 120_000;
-
 /// Whose value stays (contract, section 5).
-fn winner(pair: &Pair, policy: &Policy) -> Side {
+fn winner(pair: &Pair, policy: &Policy, times: Option<&Edited>, trace: Trace) -> Side {
     match policy.conflict {
         ConflictWinner::Crm => Side::Crm,
         ConflictWinner::Mailbox => Side::Mailbox,
-        ConflictWinner::Newest => match (&pair.crm, &pair.mailbox) {
-            (Half::Present(crm), Half::Present(mailbox)) => {
-                match (crm.modified, mailbox.modified) {
+        ConflictWinner::Newest => match (times, &pair.crm, &pair.mailbox) {
+            (Some(times), Half::Present(crm), Half::Present(mailbox)) => {
+                match (times.at(trace, crm.modified), mailbox.modified) {
                     (Some(crm), Some(mailbox)) if mailbox.since_ms(crm) >= SAME_TIME_MS => {
                         Side::Mailbox
                     }

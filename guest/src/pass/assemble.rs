@@ -21,7 +21,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(pair) = packed.unpack() else {
                 continue;
             };
-            let decision = plan::decide(&pair, &rules);
+            let decision = plan::decide_by_time(&pair, &rules, |id| self.memory.edited(id))?;
             let is_withheld = pair.link.as_ref().is_some_and(|link| {
                 let source = Source::Crm(link.crm_id.clone());
                 self.gathered.withheld.contains(&source)
@@ -246,7 +246,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return false;
         };
         let fields = begun.fields.difference(withheld).copied().collect();
-        let decision = plan::decide(&pair, &rules(&self.job, &self.mailbox, &fields));
+        let rules = rules(&self.job, &self.mailbox, &fields);
+        let timed = plan::decide_by_time(&pair, &rules, |id| self.memory.edited(id));
+        let decision = timed.unwrap_or_else(|_| plan::decide(&pair, &rules));
         draft.operations = plan::describe(&pair, &decision);
         !matches!(decision.deed, Deed::Rest)
     }
