@@ -18,6 +18,7 @@ mod prepare;
 mod refresh;
 mod remember;
 mod restore;
+mod times;
 mod write;
 
 pub use restore::RESTORING;
@@ -26,7 +27,7 @@ use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, SearchKey};
 use crate::crm::Crm;
 use crate::http::{RemoteError, WriteError};
 use crate::job::Marker;
-use crate::links::{Link, Memory, Packed, Source};
+use crate::links::{Edited, Link, Memory, Packed, Source};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::outside::{Timestamp, Write};
 use crate::plan::approval::{self, Judged};
@@ -148,6 +149,8 @@ struct Work {
     wish: Option<Wish>,
     /// The marker that an earlier pass left behind was taken away.
     has_taken_marker: bool,
+    /// When users edited what the CRM held before this task.
+    times: Option<Edited>,
     /// Whether this round of the stages is for this task: the first one, or one after a race.
     due: bool,
     /// What came back would lose more than was planned: the rest is the next pass's.
@@ -182,7 +185,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         for race in 0..RACES_MAX {
             self.refresh(&mut works, race > 0);
             self.restore(&mut works)?;
-            self.prepare(&works, number)?;
+            let times = self.times_before(&mut works)?;
+            self.prepare(&works, times, number)?;
             self.write_crm(&mut works);
             self.write_mailbox(&mut works);
             self.write_marker(&mut works);
@@ -218,6 +222,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             replaced: Vec::new(),
             wish,
             has_taken_marker: false,
+            times: None,
             due: true,
             leaves_rest: false,
             end: None,
@@ -230,13 +235,19 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         self.memory.links(&ids).map(|_| ())
     }
 
+    /// What is to be done with a pair, fields withheld by the guard aside.
+    ///
+    /// Where the store does not answer, nobody knows when anything was edited, and the CRM's values
+    /// stay; the commit before the next write says what is wrong with it.
     fn decide(&self, pair: &Pair, task: &Task, wish: Option<&Wish>) -> Decision {
         let fields = self.fields_of(task);
         let rules = self.rules_with(&fields);
-        match wish {
-            Some(wish) => plan::restore::decide(pair, wish, &rules),
-            None => approval::decide(pair, &rules, &task.judged.rejected),
+        if let Some(wish) = wish {
+            return plan::restore::decide(pair, wish, &rules);
         }
+        let decide = |rules: &Rules| approval::decide(pair, rules, &task.judged.rejected);
+        let times = |id: &CrmId| self.memory.edited(id);
+        plan::decide_by_time(pair, &rules, times, decide).unwrap_or_else(|_| decide(&rules))
     }
 
     /// What a decision of this task would destroy.

@@ -165,7 +165,12 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
 
     fn explained(&self, known: Known) -> Result<Explanation, Failure> {
         let rules = self.rules();
-        let decision = plan::decide(&known.pair, &rules);
+        let decision = plan::decide_by_time(
+            &known.pair,
+            &rules,
+            |id| self.memory.edited(id),
+            |rules| plan::decide(&known.pair, rules),
+        )?;
         let likeness = self.likeness(&known)?;
         let standing = words::standing(&known, &decision, &likeness, self.now);
         let contact = known.pair.name();
@@ -254,6 +259,7 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
             shape: self.mailbox.shape(),
             region: &self.job.tenant.region,
             policy: &self.job.policy,
+            times: None,
         }
     }
 }

@@ -17,10 +17,12 @@
 //! | `m/<mailbox>/judged/<CRM id>` | what was said of a pair that no pass got to | once a pass |
 //! | `m/<mailbox>/candidate/<bucket>` | digests of CRM contacts, to recognise a person by | where a mailbox contact is new |
 //! | `crm/mailbox/<digest of the identity>` | the mailbox that has this identity | at a full read |
+//! | `crm/edited/<CRM id>` | [`Edited`]: when users edited what passes wrote | where both sides were edited, with `conflict = newest` |
 //! | `crm/deletion/<CRM id>` | [`Deletion`]: which mailbox's deletion took it away | where it is restored |
 //!
 //! The journal has rows of its own; see [`crate::journal`].
 
+mod edited;
 mod requests;
 
 use serde::de::DeserializeOwned;
@@ -41,6 +43,8 @@ use crate::outside::{Outside, STORE_ITEMS_MAX, StoreError, Timestamp, Write};
 use crate::plan::guard::GuardWindow;
 use crate::plan::matching::Candidate;
 use crate::report::{ApprovalRequest, Failure, Problem, Side};
+
+pub use edited::{CrmWrite, Edited, SAME_TIME_MS};
 
 /// The format of everything that is stored. A newer one is refused; see [`Memory::state`].
 pub const FORMAT: u32 = 1;

@@ -10,6 +10,7 @@ pub(crate) mod rooms;
 mod shown;
 mod slots;
 pub(crate) mod ties;
+pub(crate) mod traces;
 pub(crate) mod values;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ use rooms::field_of;
 pub use shown::{Shown, changes, emptied};
 pub use slots::SlotTable;
 use ties::Records;
+pub use traces::Trace;
+pub(crate) use traces::held;
 use values::Single;
 
 /// What both sides held after the last agreed sync, as read back.

@@ -607,6 +607,7 @@ fn rules<'a>(job: &'a Job, mailbox: &impl Mailbox, fields: &'a FieldSet) -> Rule
         shape: mailbox.shape(),
         region: &job.tenant.region,
         policy: &job.policy,
+        times: None,
     }
 }
 

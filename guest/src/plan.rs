@@ -21,8 +21,8 @@ use crate::contact::{
 use crate::job::{
     ConflictWinner, CrmNotFound, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark, Policy,
 };
-use crate::links::{Link, Packed, Standing};
-use crate::mapping;
+use crate::links::{Edited, Link, Packed, SAME_TIME_MS, Standing};
+use crate::mapping::{self, Trace};
 use crate::report::{Action, Change, ContactName, Operation, OperationState, Problem, Side};
 use guard::Destruction;
 use merge::{Input, Merged};
@@ -79,6 +79,8 @@ pub struct Rules<'a> {
     pub region: &'a str,
     /// The tenant's choices.
     pub policy: &'a Policy,
+    /// With `newest`: when users edited what the CRM holds. Where nobody knows, its values stay.
+    pub times: Option<&'a Edited>,
 }
 
 /// What is to be done with a pair, and why: a code for people.
@@ -177,6 +179,29 @@ pub fn decide(pair: &Pair, rules: &Rules) -> Decision {
         Some((link, Standing::Linked)) => linked(pair, link, rules),
         Some((link, Standing::Detached)) => detached(pair, link, rules),
         Some((link, Standing::Tombstone { .. })) => tombstone(pair, link, rules),
+    }
+}
+
+/// Decides, with `newest` by users' edit times, which are read only where both sides changed
+/// something.
+pub fn decide_by_time<E>(
+    pair: &Pair,
+    rules: &Rules,
+    times: impl FnOnce(&CrmId) -> Result<Edited, E>,
+    decide: impl Fn(&Rules) -> Decision,
+) -> Result<Decision, E> {
+    let decision = decide(rules);
+    let is_contested = matches!(&decision.deed,
+        Deed::Agree { merged, .. } if !merged.conflicts.is_empty());
+    match &pair.crm {
+        Half::Present(crm) if is_contested && rules.policy.conflict == ConflictWinner::Newest => {
+            let times = times(&crm.id)?;
+            Ok(decide(&Rules {
+                times: Some(&times),
+                ..*rules
+            }))
+        }
+        _ => Ok(decision),
     }
 }
 
@@ -489,29 +514,17 @@ fn create_in_crm(pair: &Pair, rules: &Rules, reason: &'static str) -> Decision {
 fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = link.map(|link| &link.base);
-    merge::merge(input(
-        base,
-        &crm,
-        &view,
-        pair.locked(),
-        winner(pair, rules.policy),
-        rules,
-    ))
+    let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
+    merge::merge_by(input, &|trace| winner(pair, rules, trace))
 }
 
 /// A pair linked anew: as a first pair, so that nothing is removed; the old base only says which
 /// side changed a clashing value.
 fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
-    let winner = winner(pair, rules.policy);
-    merge::relink(input(
-        Some(&link.base),
-        &crm,
-        &view,
-        pair.locked(),
-        winner,
-        rules,
-    ))
+    let base = Some(&link.base);
+    let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
+    merge::relink_by(input, &|trace| winner(pair, rules, trace))
 }
 
 fn input<'a>(
@@ -534,17 +547,14 @@ fn input<'a>(
     }
 }
 
-/// Times closer than this say nothing about who was later: two clocks, and an index in between.
-const SAME_TIME_MS: i64 = 120_000;
-
 /// Whose value stays (contract, section 5).
-fn winner(pair: &Pair, policy: &Policy) -> Side {
-    match policy.conflict {
+fn winner(pair: &Pair, rules: &Rules, trace: Trace) -> Side {
+    match rules.policy.conflict {
         ConflictWinner::Crm => Side::Crm,
         ConflictWinner::Mailbox => Side::Mailbox,
-        ConflictWinner::Newest => match (&pair.crm, &pair.mailbox) {
-            (Half::Present(crm), Half::Present(mailbox)) => {
-                match (crm.modified, mailbox.modified) {
+        ConflictWinner::Newest => match (rules.times, &pair.crm, &pair.mailbox) {
+            (Some(times), Half::Present(crm), Half::Present(mailbox)) => {
+                match (times.at(trace, crm.modified), mailbox.modified) {
                     (Some(crm), Some(mailbox)) if mailbox.since_ms(crm) >= SAME_TIME_MS => {
                         Side::Mailbox
                     }

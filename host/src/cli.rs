@@ -285,15 +285,13 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             as_new,
         } => {
             only_one("`pair`")?;
-            let pairing = match (crm_contact, mailbox_contact, as_new) {
-                (Some(crm_id), Some(mailbox_id), None) => Pairing::Same(TwoIds {
-                    crm_id: crm_id.clone(),
-                    mailbox_id: mailbox_id.clone(),
-                }),
-                (_, _, Some(mailbox_id)) => Pairing::AsNew(mailbox_id.clone()),
-                _ => return Err(Stop::Message(End::Internal, "nobody is named".into(), None)),
-            };
-            let paired = first.pair(&pairing).await;
+            let paired = first
+                .pair(&pairing(
+                    crm_contact.as_ref(),
+                    mailbox_contact.as_ref(),
+                    as_new.as_ref(),
+                )?)
+                .await;
             let place = Place::of(tenant, first);
             show(
                 cli,
@@ -305,11 +303,7 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             )
         }
         Command::Explain { contact } => {
-            if tenant_count > 1 {
-                let hint = "name it with `--tenant ID`".to_owned();
-                let message = "`explain` is for one tenant".into();
-                return Err(Stop::Message(End::Internal, message, Some(hint)));
-            }
+            only_one_tenant("`explain`", tenant_count)?;
             explain::run(cli, tenant, contact).await
         }
         Command::Rebind { .. } => {
@@ -318,11 +312,7 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
         }
         Command::Suspend => switch::suspend(cli, tenant).await,
         Command::ExportCsv { out } => {
-            if tenant_count > 1 {
-                let hint = "name it with `--tenant ID`".to_owned();
-                let message = "`export-csv` is for one tenant".into();
-                return Err(Stop::Message(End::Internal, message, Some(hint)));
-            }
+            only_one_tenant("`export-csv`", tenant_count)?;
             export_csv(tenant, first, out.as_deref()).await
         }
         _ => {
@@ -332,6 +322,30 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             }
             Ok(end)
         }
+    }
+}
+
+fn only_one_tenant(what: &str, tenant_count: usize) -> Result<(), Stop> {
+    if tenant_count == 1 {
+        return Ok(());
+    }
+    let hint = "name it with `--tenant ID`".to_owned();
+    let message = format!("{what} is for one tenant");
+    Err(Stop::Message(End::Internal, message, Some(hint)))
+}
+
+fn pairing(
+    crm_contact: Option<&String>,
+    mailbox_contact: Option<&String>,
+    as_new: Option<&String>,
+) -> Result<Pairing, Stop> {
+    match (crm_contact, mailbox_contact, as_new) {
+        (Some(crm_id), Some(mailbox_id), None) => Ok(Pairing::Same(TwoIds {
+            crm_id: crm_id.clone(),
+            mailbox_id: mailbox_id.clone(),
+        })),
+        (_, _, Some(mailbox_id)) => Ok(Pairing::AsNew(mailbox_id.clone())),
+        _ => Err(Stop::Message(End::Internal, "nobody is named".into(), None)),
     }
 }
 

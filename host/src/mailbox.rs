@@ -133,8 +133,8 @@ impl Mailbox {
     }
 
     /// Why a contact, or one of its values, is or is not on the other side. `question` is an id of
-    /// either side, a piece of a name, an e-mail address or a number. Only looks, and may run beside
-    /// a sync.
+    /// either side, words of a name, an e-mail address or a number. It only looks, and may run
+    /// beside a sync.
     pub async fn explain(&self, question: &str) -> Result<Explained, Error> {
         let mut session = self.core.looking().await?;
         let job = &self.core.job;

@@ -15,6 +15,7 @@
 //! | `input` | bad input: told, and nothing lost |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
+//! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
 //! | `restore` | section 7.2: the journal, and bringing back what it holds |
@@ -32,6 +33,7 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod newest;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod restore;

@@ -7,14 +7,19 @@ use crate::journal::{self, Cause, Edit, JournalEntry, Record};
 use crate::links::{Deletion, Intent, Source};
 use crate::mailbox::Mailbox;
 use crate::mapping;
+use crate::outside::Write;
 use crate::plan::matching::Candidate;
 use crate::plan::merge::Merged;
 use crate::plan::{Deed, Half};
 use crate::report::{Change, Failure, Side};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
-    pub(super) fn prepare(&self, works: &[Work], number: &mut u32) -> Result<(), Failure> {
-        let mut writes = Vec::new();
+    pub(super) fn prepare(
+        &self,
+        works: &[Work],
+        mut writes: Vec<Write>,
+        number: &mut u32,
+    ) -> Result<(), Failure> {
         for work in works.iter().filter(|work| work.is_open()) {
             if let Some(intent) = self.intent(work) {
                 writes.push(self.memory.open_intent(&intent));

@@ -99,6 +99,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     fn conclude_done(&self, mut work: Work, writes: &mut Vec<Write>) -> Outcome {
+        writes.extend(self.times_written(&work));
         let before = work.pair.link.take();
         let after = self.link_after(&work, before.as_ref());
         let (findings, told) = self.untold(&work, before.as_ref());

@@ -24,6 +24,13 @@ impl Key {
     pub(crate) fn is_opaque(&self) -> bool {
         matches!(self, Self::Opaque(_))
     }
+
+    /// Its canonical form, or its text.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Readable(text) | Self::Opaque(text) => text,
+        }
+    }
 }
 
 /// What a value holds, to be written to the other side.

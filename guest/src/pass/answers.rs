@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Pass, Stop};
 use crate::contact::CrmId;
 use crate::crm::Crm;
-use crate::links::{Caution, Source, State};
+use crate::links::{Caution, Memory, Source, State};
 use crate::mailbox::Mailbox;
 use crate::outside::Write;
 use crate::plan::approval::{self, Judged, Judgement, Verdict};
@@ -144,20 +144,24 @@ impl Judgements {
         &mut self,
         pair: &Pair,
         rules: &Rules,
+        memory: &Memory,
         findings: &mut Vec<Finding>,
-    ) -> (Decision, Judged) {
+    ) -> Result<(Decision, Judged), Failure> {
         let id = pair.link.as_ref().map(|link| &link.crm_id);
         let Some(said) = id.and_then(|id| self.pairs.get_mut(id)) else {
-            return (plan::decide(pair, rules), Judged::default());
+            let decide = |rules: &Rules| plan::decide(pair, rules);
+            let decision = plan::decide_by_time(pair, rules, |id| memory.edited(id), decide)?;
+            return Ok((decision, Judged::default()));
         };
         said.is_weighed = true;
         let mut judged = Judged::default();
         let rejected = said.judgements.iter();
         let rejected = rejected.filter(|judgement| judgement.verdict == Verdict::Reject);
         judged.rejected = rejected.map(|judgement| judgement.destruction).collect();
-        let decision = approval::decide(pair, rules, &judged.rejected);
+        let decide = |rules: &Rules| approval::decide(pair, rules, &judged.rejected);
+        let decision = plan::decide_by_time(pair, rules, |id| memory.edited(id), decide)?;
         if matches!(decision.deed, Deed::Hold(_)) {
-            return (decision, judged);
+            return Ok((decision, judged));
         }
         let destroyed = plan::destructions(pair, &decision, rules);
         let entries = approval::entries(pair, &decision, &destroyed);
@@ -178,7 +182,7 @@ impl Judgements {
                 }
             }
         });
-        (decision, judged)
+        Ok((decision, judged))
     }
 
     /// The later word counts.

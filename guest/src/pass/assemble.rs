@@ -1,14 +1,14 @@
 //! What is to be done: the plan, and what of it the guard holds back.
 
 use super::{Mode, Pass, PutOff, Stage, Stop, rules};
-use crate::contact::FieldSet;
+use crate::contact::{CrmId, FieldSet};
 use crate::crm::Crm;
 use crate::execute::Task;
 use crate::links::{Caution, Link, Source};
 use crate::mailbox::Mailbox;
 use crate::plan::approval::{self, Judged};
 use crate::plan::guard::Destruction;
-use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair};
+use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
 use crate::report::{Action, ApprovalRequest, Operation, OperationState, Outcome, Side};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             };
             gone.count(&pair);
-            let (decision, judged) = (self.judgements).judge(&pair, &rules, &mut self.findings);
+            let (decision, judged) =
+                (self.judgements).judge(&pair, &rules, &self.memory, &mut self.findings)?;
             let is_withheld = pair.link.as_ref().is_some_and(|link| {
                 let source = Source::Crm(link.crm_id.clone());
                 self.gathered.withheld.contains(&source)
@@ -266,7 +267,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         };
         let fields = begun.fields.difference(withheld).copied().collect();
         let rules = rules(&self.job, &self.mailbox, &fields);
-        let decision = approval::decide(&pair, &rules, &draft.judged.rejected);
+        let decide = |rules: &Rules| approval::decide(&pair, rules, &draft.judged.rejected);
+        let times = |id: &CrmId| self.memory.edited(id);
+        let timed = plan::decide_by_time(&pair, &rules, times, decide);
+        let decision = timed.unwrap_or_else(|_| decide(&rules));
         draft.operations = plan::describe(&pair, &decision);
         !matches!(decision.deed, Deed::Rest)
     }

@@ -7,6 +7,7 @@ use super::settle::SETTLE_MS;
 use super::{Begun, Pass, PutOff, Stop, marker};
 use crate::contact::CrmId;
 use crate::crm::Crm;
+use crate::job::ConflictWinner;
 use crate::journal;
 use crate::links::{Pending, Source, State, bucket_of};
 use crate::mailbox::Mailbox;
@@ -43,6 +44,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let is_full = begun.is_full;
         if is_full {
             writes.extend(self.expired(now)?);
+            writes.extend(self.useless_times(now)?);
         }
         writes.extend(self.request_writes(&begun.state));
         if is_full || self.journal_number > MANY_ENTRIES {
@@ -195,6 +197,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             buckets.retain(|bucket, candidates| before.get(bucket) != Some(candidates));
         }
         Ok(buckets)
+    }
+
+    /// Edit times of contacts that the CRM shows no longer; of all where nobody asks for them.
+    fn useless_times(&self, now: Timestamp) -> Result<Vec<Write>, Failure> {
+        let is_asked_for = self.job.policy.conflict == ConflictWinner::Newest;
+        self.memory.forget_edited(|id, written| {
+            // What was created meanwhile may not show in the CRM's search yet.
+            let is_young = written.is_some_and(|at| now.since_ms(at) < 24 * HOUR_MS);
+            is_asked_for && (is_young || self.gathered.crm_seen.contains(id))
+        })
     }
 
     /// The journal keeps its days, and no more than fits.

@@ -24,7 +24,7 @@ mod singles;
 mod tests;
 
 use crate::contact::{CrmFields, Field, FieldSet, Shape, View};
-use crate::mapping::{Base, LISTS, SlotTable, names};
+use crate::mapping::{Base, LISTS, SlotTable, Trace, names};
 use crate::report::{Finding, Side};
 
 /// Two records of one person, what they agreed on last, and who wins.
@@ -44,7 +44,7 @@ pub struct Input<'a> {
     pub shape: Shape,
     /// How a number without country code is read: ISO 3166-1 alpha-2.
     pub region: &'a str,
-    /// Whose value stays where both changed the same one.
+    /// Whose value stays where both changed the same one, unless that is asked value by value.
     pub winner: Side,
 }
 
@@ -80,14 +80,27 @@ pub struct Conflict {
 /// as there is room. An empty view without base becomes that of a new mailbox contact, and empty
 /// CRM fields those of a new CRM contact.
 pub fn merge(input: Input<'_>) -> Merged {
-    run(input, false)
+    merge_by(input, &|_| input.winner)
+}
+
+/// Merges, and asks of each value that both sides changed whose stays.
+pub fn merge_by(input: Input<'_>, winner: Winner<'_>) -> Merged {
+    run(input, winner, false)
 }
 
 /// Merges a pair that was detached and is marked again: a first pair, in which the old base decides
 /// which side changed a clashing value, but removes none.
 pub fn relink(input: Input<'_>) -> Merged {
-    run(input, true)
+    relink_by(input, &|_| input.winner)
 }
+
+/// The same, and asks of each value that clashes whose stays.
+pub fn relink_by(input: Input<'_>, winner: Winner<'_>) -> Merged {
+    run(input, winner, true)
+}
+
+/// Whose value stays, given the trace of what the CRM holds or has cleared.
+pub type Winner<'a> = &'a dyn Fn(Trace) -> Side;
 
 /// Whether a merge would write nothing.
 pub fn agree(input: Input<'_>) -> bool {
@@ -98,6 +111,7 @@ pub fn agree(input: Input<'_>) -> bool {
 /// A merge under way.
 struct Draft<'a> {
     input: Input<'a>,
+    winner: Winner<'a>,
     /// Nothing is removed.
     relinks: bool,
     /// Whether the given name in the mailbox stands in for a company's.
@@ -105,9 +119,10 @@ struct Draft<'a> {
     merged: Merged,
 }
 
-fn run(input: Input<'_>, relinks: bool) -> Merged {
+fn run<'a>(input: Input<'a>, winner: Winner<'a>, relinks: bool) -> Merged {
     let mut draft = Draft {
         input,
+        winner,
         relinks,
         stood_in: names::is_stand_in(input.view, input.base, Some(input.crm)),
         merged: Merged {
@@ -149,9 +164,15 @@ impl Draft<'_> {
 
     /// What is to be done about a value, and the conflict that it settles.
     ///
-    /// An edit in the mailbox of a locked field stays there.
-    fn settle(&mut self, field: Field, case: &Case) -> Verdict {
-        let (verdict, loser) = case.verdict(self.relinks, self.input.winner);
+    /// An edit in the mailbox of a locked field stays there. `trace` is that of what the CRM holds,
+    /// or has cleared; it is asked for only where both sides changed the value.
+    fn settle(&mut self, field: Field, case: &Case, trace: impl FnOnce() -> Trace) -> Verdict {
+        let winner = if case.crm_changed && case.mailbox_changed && !case.same {
+            (self.winner)(trace())
+        } else {
+            Side::Crm
+        };
+        let (verdict, loser) = case.verdict(self.relinks, winner);
         if verdict == Verdict::ToCrm && self.input.locked.contains(&field) {
             let finding = findings::locked_field(field, case.mailbox_shown.as_deref());
             self.merged.findings.push(finding);

@@ -380,6 +380,7 @@ fn decided(pair: &Pair, policy: &Policy) -> Fate {
         },
         region: "DE",
         policy,
+        times: None,
     };
     match plan::decide(pair, &rules).deed {
         Deed::Rest => Fate::Nothing,

@@ -1,10 +1,10 @@
 //! A history from a seed.
 
-use contact_sync_guest::job::{
-    ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark,
-};
+use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
-use super::history::{Act, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble};
+use super::history::{
+    Act, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble,
+};
 use super::values::{FIRST_NUMBER, Line, PhoneKind, Token};
 use crate::simulator::chance::Chance;
 use crate::simulator::{MarkerKind, StoreFault};
@@ -290,7 +290,9 @@ impl Drawing {
     }
 
     fn wait(&mut self) -> i64 {
-        let waits = [50, 1_000, 30_000, 90_000, 300_000, 700_000, 90_000_000, -2_000, -60_000];
+        let waits = [
+            50, 1_000, 30_000, 90_000, 300_000, 700_000, 90_000_000, -2_000, -60_000,
+        ];
         let most = if self.is_calm { 7 } else { 9 };
         *self.chance.pick(&waits[..most])
     }

@@ -65,7 +65,10 @@ pub(super) fn links(world: &World) -> Vec<Pair> {
 /// A request in one line.
 pub(super) fn told(record: &Logged) -> String {
     let body = String::from_utf8_lossy(&record.body);
-    format!("{} {:?} {} {} {body}", record.at.0, record.kind, record.status, record.target)
+    format!(
+        "{} {:?} {} {} {body}",
+        record.at.0, record.kind, record.status, record.target
+    )
 }
 
 // ---- after every pass ---------------------------------------------------------------------------
@@ -101,7 +104,11 @@ pub(super) fn check_pass(player: &mut Player, mailbox: usize, links_before: &[Pa
 
 fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion: &Logged) {
     let is_in_crm = deletion.kind == RequestKind::FlowfactDelete;
-    let book = if is_in_crm { Book::Crm } else { Book::Mailbox(mailbox) };
+    let book = if is_in_crm {
+        Book::Crm
+    } else {
+        Book::Mailbox(mailbox)
+    };
     let people = player.people.borrow();
     let named = people.owners.keys().find(|(at, id)| {
         *at == book && (deletion.target.contains(id) || unescaped(&deletion.target).contains(id))
@@ -115,7 +122,10 @@ fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion:
         .iter()
         .filter_map(|pair| {
             let (own, other) = if is_in_crm {
-                (&pair.crm_id, (Book::Mailbox(mailbox), pair.mailbox_id.clone()))
+                (
+                    &pair.crm_id,
+                    (Book::Mailbox(mailbox), pair.mailbox_id.clone()),
+                )
             } else {
                 (&pair.mailbox_id, (Book::Crm, pair.crm_id.clone()))
             };
@@ -152,8 +162,12 @@ fn edits_lost(
     let world = &player.world;
     if player.history.setting.delete_edit == DeleteEdit::Delete
         || people.crowded.contains_key(&record.1)
-        || partners.iter().any(|partner| people.crowded.contains_key(&partner.1))
-        || partners.iter().any(|partner| people::contents(world, partner).is_none())
+        || partners
+            .iter()
+            .any(|partner| people.crowded.contains_key(&partner.1))
+        || partners
+            .iter()
+            .any(|partner| people::contents(world, partner).is_none())
     {
         return Vec::new();
     }
@@ -173,7 +187,9 @@ fn edits_lost(
 }
 
 fn unescaped(target: &str) -> String {
-    percent_encoding::percent_decode_str(target).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(target)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 // ---- at rest ------------------------------------------------------------------------------------
@@ -227,7 +243,11 @@ impl<'a> Rest<'a> {
         for (mailbox, rows) in rows_by_mailbox(world, "pending") {
             for (key, row) in rows {
                 let (side, id) = key.split_once('/').unwrap_or_default();
-                let book = if side == "crm" { Book::Crm } else { Book::Mailbox(mailbox) };
+                let book = if side == "crm" {
+                    Book::Crm
+                } else {
+                    Book::Mailbox(mailbox)
+                };
                 let reason = row["reason"].as_str().unwrap_or_default().to_owned();
                 pending.insert((mailbox, (book, id.to_owned())), reason);
             }
@@ -246,7 +266,10 @@ impl<'a> Rest<'a> {
 
     fn is_pair_held(&self, pair: &Pair) -> bool {
         self.is_held(pair.mailbox, &(Book::Crm, pair.crm_id.clone()))
-            || self.is_held(pair.mailbox, &(Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()))
+            || self.is_held(
+                pair.mailbox,
+                &(Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()),
+            )
     }
 
     /// Both halves of a pair are there, marked, and agree.
@@ -264,7 +287,12 @@ impl<'a> Rest<'a> {
                 }
             }
             let address = address(self.world, pair.mailbox);
-            if !self.world.crm_markers(&pair.crm_id).iter().any(|held| held == address) {
+            if !self
+                .world
+                .crm_markers(&pair.crm_id)
+                .iter()
+                .any(|held| held == address)
+            {
                 found.push(("link without marker", format!("{pair:?}")));
             }
             if self.people.hidden.contains(&pair.crm_id) {
@@ -300,7 +328,8 @@ impl<'a> Rest<'a> {
             for id in self.world.crm_ids() {
                 let is_marked = self.world.crm_markers(&id).contains(address);
                 let record = (Book::Crm, id);
-                let is_out = self.people.hidden.contains(&record.1) || self.is_held(mailbox, &record);
+                let is_out =
+                    self.people.hidden.contains(&record.1) || self.is_held(mailbox, &record);
                 let is_linked = known.get(record.1.as_str()) == Some(&Stands::Linked);
                 if is_marked && !is_linked && !is_out {
                     found.push(("not exported", format!("{record:?} to {address}")));
@@ -335,7 +364,10 @@ impl<'a> Rest<'a> {
                 _ => HELD.contains(&reason.as_str()),
             };
             if !is_right {
-                found.push(("held without need", format!("{record:?} in {mailbox}: {reason}")));
+                found.push((
+                    "held without need",
+                    format!("{record:?} in {mailbox}: {reason}"),
+                ));
             }
         }
     }
@@ -362,11 +394,16 @@ impl<'a> Rest<'a> {
             let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
             let expected = own.map(|pair| (pair.mailbox_id.clone(), pair.crm_id.clone()));
             if at != expected.collect() {
-                found.push(("rows that contradict each other", format!("mailbox {mailbox}: {at:?}")));
+                found.push((
+                    "rows that contradict each other",
+                    format!("mailbox {mailbox}: {at:?}"),
+                ));
             }
         }
         for (mailbox, rows) in rows_by_mailbox(self.world, "state") {
-            let Some(state) = rows.values().next() else { continue };
+            let Some(state) = rows.values().next() else {
+                continue;
+            };
             for (name, standing) in [("links", Stands::Linked), ("detached", Stands::Detached)] {
                 let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
                 let count = own.filter(|pair| pair.standing == standing).count();
@@ -393,7 +430,10 @@ impl<'a> Rest<'a> {
         for record in people::all_records(self.world) {
             let owners = self.people.owners_of(&card(self.world, &record));
             if owners.len() > 1 {
-                found.push(("two people in one record", format!("{record:?}: {owners:?}")));
+                found.push((
+                    "two people in one record",
+                    format!("{record:?}: {owners:?}"),
+                ));
             }
         }
     }
@@ -423,7 +463,9 @@ impl<'a> Rest<'a> {
             alive.extend(card(self.world, &record).values());
         }
         let mut journal = Journal::new(self.world);
-        journal.texts.extend(self.people.lost_journal.iter().cloned());
+        journal
+            .texts
+            .extend(self.people.lost_journal.iter().cloned());
         let mut in_window = 0;
         for (value, written) in &self.people.written {
             if alive.contains(value) || self.people.removed.contains(value) || journal.has(value) {
@@ -471,7 +513,11 @@ impl Journal {
                 serde_json::json!([text.parse::<i64>().ok()]),
             )]);
             let card = Card::of_crm(&fields);
-            text.contains(day) || card.lines.get(&Line::Birthday).is_some_and(|held| held == day)
+            text.contains(day)
+                || card
+                    .lines
+                    .get(&Line::Birthday)
+                    .is_some_and(|held| held == day)
         })
     }
 }
@@ -543,10 +589,13 @@ fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String
 
 fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut Vec<String>) {
     let readable = |card: &Card| -> BTreeSet<(PhoneKind, String)> {
-        let numbers = card.phones.iter().filter_map(|(kind, number)| match number {
-            Number::Read(digits) => Some((*kind, digits.clone())),
-            Number::Opaque(_) => None,
-        });
+        let numbers = card
+            .phones
+            .iter()
+            .filter_map(|(kind, number)| match number {
+                Number::Read(digits) => Some((*kind, digits.clone())),
+                Number::Opaque(_) => None,
+            });
         numbers.collect()
     };
     let is_opaque = |card: &Card| {

@@ -110,7 +110,9 @@ impl People {
         self.meet(world);
         match &act.deed {
             Deed::Enter(edits) => {
-                let Some(person) = history.people.get(act.who) else { return };
+                let Some(person) = history.people.get(act.who) else {
+                    return;
+                };
                 let edits = [&person.common[..], edits].concat();
                 self.copied(world, act.who);
                 self.touched.insert(act.who);
@@ -120,7 +122,9 @@ impl People {
             Deed::BringBack => self.bring_back(world, act),
             Deed::Purge => self.purge(world, act),
             deed => {
-                let Some(record) = self.pick(world, act) else { return };
+                let Some(record) = self.pick(world, act) else {
+                    return;
+                };
                 self.touched.insert(act.who);
                 self.act_on(world, &record, act.who, deed, in_pass);
             }
@@ -159,7 +163,11 @@ impl People {
                 } else {
                     self.hidden.remove(id);
                 }
-                let access = if is_hidden { Access::Hidden } else { Access::Full };
+                let access = if is_hidden {
+                    Access::Hidden
+                } else {
+                    Access::Full
+                };
                 world.services(|services, now| services.flowfact.grant(id, access, now));
             }
             (Deed::Touch, Book::Crm) => {
@@ -232,7 +240,9 @@ impl People {
         }
         let before = card(world, record).values();
         for edit in edits {
-            let Some(fields) = contents(world, record) else { return };
+            let Some(fields) = contents(world, record) else {
+                return;
+            };
             match book {
                 Book::Crm => {
                     world.crm_edit(id, &Value::Object(hands::in_crm(&fields, edit)));
@@ -310,7 +320,11 @@ impl People {
                 found.push(record.clone());
             }
         }
-        let Some(record) = act.pick.checked_rem(found.len()).and_then(|at| found.get(at)) else {
+        let Some(record) = act
+            .pick
+            .checked_rem(found.len())
+            .and_then(|at| found.get(at))
+        else {
             return;
         };
         self.touched.insert(act.who);
@@ -475,9 +489,7 @@ pub(super) fn contents(world: &World, (book, id): &Record) -> Option<Map<String,
             let live = services.flowfact.fields(id).cloned();
             live.or_else(|| services.flowfact.trash().get(id).cloned())
         }
-        Book::Mailbox(mailbox) => {
-            services.graph.contact(address(world, *mailbox), id)
-        }
+        Book::Mailbox(mailbox) => services.graph.contact(address(world, *mailbox), id),
     })
 }
 

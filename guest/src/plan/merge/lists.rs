@@ -12,6 +12,7 @@ use crate::contact::{
 use crate::mapping::rooms::{Room, field_of};
 use crate::mapping::ties::{self, Records, Tie};
 use crate::mapping::values::{Content, Key};
+use crate::mapping::{Trace, traces};
 use crate::report::Side;
 
 /// What is to be done about one tie.
@@ -96,7 +97,11 @@ fn decide(draft: &mut Draft<'_>, field: Field, tie: &Tie) -> Decision {
         crm_shown: crm.map(|value| value.content.shown()),
         mailbox_shown: mailbox.map(|value| value.content.shown()),
     };
-    let value = draft.settle(field, &case);
+    let then = tie.crm_then.as_ref().map_or("", |value| value.key.text());
+    let value = draft.settle(field, &case, || match crm {
+        Some(crm) => Trace::Held(traces::of_value(field, crm.key.text())),
+        None => Trace::Cleared(traces::of_value(field, then)),
+    });
     let content = |wanted, content: Option<&Content>| content.filter(|_| value == wanted).cloned();
     Decision {
         value,
@@ -128,7 +133,8 @@ fn decide_room(draft: &mut Draft<'_>, field: Field, tie: &Tie, value: Verdict) -
         crm_shown: with_type(crm_room),
         mailbox_shown: with_type(mailbox.room),
     };
-    match draft.settle(field, &case) {
+    let trace = || Trace::Held(traces::of_type(field, crm.key.text(), crm_room));
+    match draft.settle(field, &case, trace) {
         Verdict::Keep => RoomVerdict::Keep,
         Verdict::ToMailbox => RoomVerdict::ToMailbox,
         Verdict::ToCrm => RoomVerdict::ToCrm,

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::{Case, Draft, Verdict, findings};
 use crate::contact::birthday::Birthday;
 use crate::contact::{CrmFields, Field, View};
-use crate::mapping::names;
 use crate::mapping::values::{Single, crm_values};
+use crate::mapping::{Trace, names, traces};
 use crate::report::Side;
 
 pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
@@ -47,7 +47,12 @@ pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
         crm_shown: crm.written().map(str::to_owned),
         mailbox_shown: mailbox.written().map(str::to_owned),
     };
-    match draft.settle(field, &case) {
+    let trace = || match (&crm, &crm_then) {
+        (Single::Readable { key, .. }, _) => Trace::Held(traces::of_value(field, key)),
+        (_, Single::Readable { key, .. }) => Trace::Cleared(traces::of_value(field, key)),
+        _ => Trace::Cleared(traces::of_value(field, "")),
+    };
+    match draft.settle(field, &case, trace) {
         Verdict::Keep => {}
         Verdict::ToMailbox => write_view(&mut draft.merged.view, field, crm.written()),
         Verdict::ToCrm => {
