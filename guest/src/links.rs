@@ -39,7 +39,9 @@ use crate::crm::{CrmConnection, CrmPosition, TrashMark};
 use crate::job::Marker;
 use crate::mailbox::{MailboxIdentity, MailboxPosition};
 use crate::mapping::Base;
-use crate::outside::{Outside, STORE_ITEMS_MAX, StoreError, Timestamp, Write};
+use crate::outside::{
+    Outside, STORE_CALL_BYTES_MAX, STORE_ITEMS_MAX, StoreError, Timestamp, Write,
+};
 use crate::plan::guard::GuardWindow;
 use crate::plan::matching::Candidate;
 use crate::report::{ApprovalRequest, Failure, Problem, Side};
@@ -496,14 +498,21 @@ impl Memory {
     }
 
     /// Commits, in as few commits as the store's limits allow: all or none up to
+<<<<<<< HEAD
     /// [`STORE_ITEMS_MAX`] writes and [`COMMIT_BYTES_MAX`], in order beyond.
     pub fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
         let mut writes = last_write_of_each_key(writes);
         while !writes.is_empty() {
             let rest = writes.split_off(fitting(&writes));
             self.patiently(|| self.outside.commit(writes.clone()))?;
+=======
+    /// [`STORE_ITEMS_MAX`] writes and [`STORE_CALL_BYTES_MAX`], in order beyond.
+    pub fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
+        for writes in portions(last_write_of_each_key(writes)) {
+            self.patiently(|| self.outside.commit(writes.clone()))
+                .map_err(|error| store_failure(&error))?;
+>>>>>>> mend1
             self.commits.set(self.commits.get().saturating_add(1));
-            writes = rest;
         }
         Ok(())
     }
@@ -546,11 +555,32 @@ impl Memory {
     pub(crate) fn get(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
         let mut values = Vec::with_capacity(keys.len());
         for keys in keys.chunks(STORE_ITEMS_MAX) {
-            values.extend(self.patiently(|| self.outside.get_many(keys))?);
+            self.get_in_parts(keys, &mut values)
+                .map_err(|error| store_failure(&error))?;
         }
         let found = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         self.reads.set(self.reads.get().saturating_add(found));
         Ok(values)
+    }
+
+    /// Nobody knows the size of an answer before it is there: one that is too large for one call is
+    /// refused, and asked for in halves.
+    fn get_in_parts(
+        &self,
+        keys: &[String],
+        values: &mut Vec<Option<Vec<u8>>>,
+    ) -> Result<(), StoreError> {
+        match self.patiently(|| self.outside.get_many(keys)) {
+            Err(StoreError::Refused(_)) if keys.len() > 1 => {
+                let (left, right) = keys.split_at(keys.len() / 2);
+                self.get_in_parts(left, values)?;
+                self.get_in_parts(right, values)
+            }
+            answer => {
+                values.extend(answer?);
+                Ok(())
+            }
+        }
     }
 
     /// One page of the rows below a folder, and where the next one begins.
@@ -578,8 +608,15 @@ impl Memory {
         entries_max: usize,
     ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>), Failure> {
         let prefix = format!("m/{}/{folder}/", self.mailbox);
+<<<<<<< HEAD
         let entries_max = u32::try_from(entries_max.min(STORE_ITEMS_MAX)).unwrap_or(u32::MAX);
         let page = self.patiently(|| self.outside.scan(&prefix, after, entries_max))?;
+=======
+        let entries_max = u32::try_from(STORE_ITEMS_MAX).unwrap_or(u32::MAX);
+        let page = self
+            .patiently(|| self.outside.scan(&prefix, after, entries_max))
+            .map_err(|error| store_failure(&error))?;
+>>>>>>> mend1
         let found = u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
         self.reads.set(self.reads.get().saturating_add(found));
         let entries = page
@@ -596,16 +633,16 @@ impl Memory {
     }
 
     /// Repeats a call while the store is busy. Repeating a commit is safe: its writes are the same.
-    fn patiently<T>(&self, call: impl Fn() -> Result<T, StoreError>) -> Result<T, Failure> {
+    fn patiently<T>(&self, call: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
         for _ in 1..STORE_TRIES_MAX {
             match call() {
                 Err(StoreError::Unavailable(wait_ms)) => {
                     self.outside.sleep(wait_ms.clamp(1, STORE_WAIT_MS_MAX));
                 }
-                answer => return answer.map_err(|error| store_failure(&error)),
+                answer => return answer,
             }
         }
-        call().map_err(|error| store_failure(&error))
+        call()
     }
 }
 
@@ -708,6 +745,31 @@ fn last_write_of_each_key(writes: Vec<Write>) -> Vec<Write> {
         })
         .map(|(_, write)| write)
         .collect()
+}
+
+/// Writes in the order given, cut where one commit can take no more.
+fn portions(writes: Vec<Write>) -> Vec<Vec<Write>> {
+    let mut portions: Vec<Vec<Write>> = Vec::new();
+    let mut bytes = 0;
+    for write in writes {
+        let size = match &write {
+            Write::Set(key, value) => key.len() + value.len(),
+            Write::Delete(key) => key.len(),
+        };
+        match portions.last_mut() {
+            Some(portion)
+                if portion.len() < STORE_ITEMS_MAX && bytes + size <= STORE_CALL_BYTES_MAX =>
+            {
+                bytes += size;
+                portion.push(write);
+            }
+            _ => {
+                bytes = size;
+                portions.push(vec![write]);
+            }
+        }
+    }
+    portions
 }
 
 fn unreadable(message: String) -> Failure {

@@ -47,6 +47,9 @@ pub const IN_FLIGHT_MAX: usize = 4;
 /// Keys of one `get_many`, entries of one `scan` and writes of one `commit` (`wit/store.wit`).
 pub const STORE_ITEMS_MAX: usize = 1024;
 
+/// Keys and values of one call of the store together, in either direction (`wit/store.wit`).
+pub const STORE_CALL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Milliseconds since 1970-01-01T00:00Z.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -16,6 +16,7 @@
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `newest` | section 5: `conflict = newest`, by users' edit times |
+//! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
 //! | `restore` | section 7.2: the journal, and bringing back what it holds |
@@ -34,6 +35,7 @@ mod contract {
     pub(crate) mod marking;
     pub(crate) mod matching;
     pub(crate) mod newest;
+    pub(crate) mod mended_protocols;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod restore;

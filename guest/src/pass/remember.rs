@@ -18,9 +18,14 @@ use crate::report::{ContactName, Failure, Finding, Severity};
 
 const HOUR_MS: i64 = 3_600_000;
 
+<<<<<<< HEAD
 /// Journal entries of one pass after which the size of the journal is looked at, though the daily
 /// full read is not due.
 const MANY_ENTRIES: u32 = 1_000;
+=======
+/// Buckets of digests that are looked at together.
+const BUCKETS_AT_ONCE: usize = 16;
+>>>>>>> mend1
 
 /// The first pause after a contact was refused; it doubles with every further attempt.
 const RETRY_FIRST_MS: i64 = HOUR_MS / 4;
@@ -33,9 +38,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let now = self.outside.now();
         self.tell_put_off();
         let mut writes = self.pending_writes(now);
-        for (bucket, candidates) in self.changed_buckets()? {
-            writes.push(self.memory.set_candidates(bucket, &candidates));
-        }
+        writes.extend(self.bucket_writes()?);
         for mailbox_id in &self.gathered.useless_answers {
             writes.push(self.memory.set_answer(mailbox_id, None));
         }
@@ -153,10 +156,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         writes
     }
 
-    /// The buckets of digests that changed: new digests in, deleted contacts out.
-    fn changed_buckets(&self) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
+    /// The buckets of digests that changed: new digests in, deleted contacts out. A few at a time:
+    /// together they hold something of every contact of the company.
+    fn bucket_writes(&self) -> Result<Vec<Write>, Failure> {
         let Some(begun) = &self.begun else {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         };
         let gone = self.gathered.gone.iter().filter_map(|source| match source {
             Source::Crm(id) => Some(id),
@@ -169,34 +173,39 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .has_changed
             .then_some(&self.gathered.trash.ids);
         let gone: BTreeSet<&CrmId> = gone.chain(trash.into_iter().flatten()).collect();
-        let mut buckets: BTreeMap<u8, Vec<Candidate<CrmId>>> = if begun.is_full {
-            (0..=u8::MAX).map(|bucket| (bucket, Vec::new())).collect()
-        } else {
-            let ids = self.gathered.candidates.keys().chain(gone.iter().copied());
-            let buckets: BTreeSet<u8> = ids.map(bucket_of).collect();
-            self.memory
-                .candidate_buckets(&buckets.into_iter().collect::<Vec<_>>())?
-        };
-        let before = buckets.clone();
-        for bucket in buckets.values_mut() {
-            bucket.retain(|candidate| {
-                !gone.contains(&candidate.id)
-                    && !self.gathered.candidates.contains_key(&candidate.id)
-            });
-        }
+        let mut new: BTreeMap<u8, Vec<&Candidate<CrmId>>> = BTreeMap::new();
         for (id, candidate) in &self.gathered.candidates {
-            buckets
-                .entry(bucket_of(id))
-                .or_default()
-                .push(candidate.clone());
+            new.entry(bucket_of(id)).or_default().push(candidate);
         }
-        for bucket in buckets.values_mut() {
-            bucket.sort_by(|left, right| left.id.cmp(&right.id));
+        let touched: BTreeSet<u8> = if begun.is_full {
+            (0..=u8::MAX).collect()
+        } else {
+            let emptied = gone.iter().map(|id| bucket_of(id));
+            new.keys().copied().chain(emptied).collect()
+        };
+        let touched: Vec<u8> = touched.into_iter().collect();
+        let mut writes = Vec::new();
+        for some in touched.chunks(BUCKETS_AT_ONCE) {
+            let mut known = if begun.is_full {
+                BTreeMap::new()
+            } else {
+                self.memory.candidate_buckets(some)?
+            };
+            for bucket in some {
+                let before = known.remove(bucket).unwrap_or_default();
+                let kept = before.iter().filter(|candidate| {
+                    !gone.contains(&candidate.id)
+                        && !self.gathered.candidates.contains_key(&candidate.id)
+                });
+                let added = new.remove(bucket).unwrap_or_default();
+                let mut after: Vec<Candidate<CrmId>> = kept.chain(added).cloned().collect();
+                after.sort_by(|left, right| left.id.cmp(&right.id));
+                if begun.is_full || before != after {
+                    writes.push(self.memory.set_candidates(*bucket, &after));
+                }
+            }
         }
-        if !begun.is_full {
-            buckets.retain(|bucket, candidates| before.get(bucket) != Some(candidates));
-        }
-        Ok(buckets)
+        Ok(writes)
     }
 
     /// Edit times of contacts that the CRM shows no longer; of all where nobody asks for them.

@@ -1,12 +1,13 @@
 //! A store in memory that keeps the rules of `wit/store.wit`, counts, and fails on demand.
 
-use contact_sync_guest::outside::{STORE_ITEMS_MAX, ScanPage, StoreError, Write};
+use contact_sync_guest::outside::{
+    STORE_CALL_BYTES_MAX, STORE_ITEMS_MAX, ScanPage, StoreError, Write,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 const KEY_BYTES_MAX: usize = 512;
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-const CALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What a call of the store suffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,10 @@ impl MemoryStore {
         let found = values.iter().flatten();
         let value_bytes: usize = found.clone().map(Vec::len).sum();
         let key_bytes: usize = keys.iter().map(String::len).sum();
-        refuse_if(key_bytes + value_bytes > CALL_BYTES_MAX, "more than 8 MiB")?;
+        refuse_if(
+            key_bytes + value_bytes > STORE_CALL_BYTES_MAX,
+            "more than 8 MiB",
+        )?;
         self.counters.reads += 1;
         self.counters.rows_read += found.count() as u64;
         self.counters.bytes_read += (key_bytes + value_bytes) as u64;
@@ -139,7 +143,7 @@ impl MemoryStore {
         let mut bytes = 0;
         while let Some((key, value)) = rest.next_if(|(key, _)| key.starts_with(prefix)) {
             let size = key.len() + value.len();
-            if page.entries.len() == wanted || bytes + size > CALL_BYTES_MAX {
+            if page.entries.len() == wanted || bytes + size > STORE_CALL_BYTES_MAX {
                 page.next = page.entries.last().map(|(key, _)| key.clone());
                 break;
             }
@@ -219,7 +223,7 @@ fn check_writes(writes: &[Write]) -> Result<usize, StoreError> {
         refuse_if(!keys.insert(key), "a key occurs twice")?;
         bytes += key.len() + value.len();
     }
-    refuse_if(bytes > CALL_BYTES_MAX, "more than 8 MiB")?;
+    refuse_if(bytes > STORE_CALL_BYTES_MAX, "more than 8 MiB")?;
     Ok(bytes)
 }
 
