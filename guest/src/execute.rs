@@ -13,6 +13,7 @@
 //! A task that is not done is put off, never half remembered: its link keeps the old base, and the
 //! next pass merges again from what is then there.
 
+mod halves;
 mod journalled;
 mod prepare;
 mod refresh;
@@ -147,8 +148,8 @@ struct Work {
     replaced: Vec<Replaced>,
     /// What a person wants back.
     wish: Option<Wish>,
-    /// The marker that an earlier pass left behind was taken away.
-    has_taken_marker: bool,
+    /// The marker of the mailbox whose deletion this pair outlives.
+    old_marker: OldMarker,
     /// When users edited what the CRM held before this task.
     times: Option<Edited>,
     /// Whether this round of the stages is for this task: the first one, or one after a race.
@@ -156,6 +157,17 @@ struct Work {
     /// What came back would lose more than was planned: the rest is the next pass's.
     leaves_rest: bool,
     end: Option<End>,
+}
+
+/// What became of a marker that must not come back with a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OldMarker {
+    /// Nobody has looked for it.
+    Unasked,
+    /// What an earlier pass left behind was taken away.
+    Taken,
+    /// It could not be taken away: the next pass does.
+    Left,
 }
 
 /// Why a task goes no further.
@@ -221,7 +233,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             written: Vec::new(),
             replaced: Vec::new(),
             wish,
-            has_taken_marker: false,
+            old_marker: OldMarker::Unasked,
             times: None,
             due: true,
             leaves_rest: false,

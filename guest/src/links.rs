@@ -54,9 +54,6 @@ pub const FORMAT: u32 = 1;
 /// How often the store is asked again where it says that it is busy.
 const STORE_TRIES_MAX: u32 = 3;
 
-/// Keys and values of one commit; the store takes 8 MiB (`wit/store.wit`).
-const COMMIT_BYTES_MAX: usize = 7 << 20;
-
 /// The longest that one such pause takes.
 const STORE_WAIT_MS_MAX: u32 = 2_000;
 
@@ -140,6 +137,10 @@ pub struct Link {
     pub change_key: ChangeKey,
     /// What the mailbox contact was created with, if we created it.
     pub key: Option<SearchKey>,
+    /// A write of this pair was begun and has not come to its end: the side whose values stay where
+    /// both seem to be edited, because what the other one holds may be what a pass wrote there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Side>,
     /// What people were already told about this pair: codes and fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
@@ -257,6 +258,11 @@ impl Memory {
         }
     }
 
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.outside.now()
+    }
+
     /// Rows read so far.
     pub fn reads(&self) -> u32 {
         self.reads.get()
@@ -342,6 +348,11 @@ impl Memory {
             _ => {}
         }
         writes
+    }
+
+    /// The write that stores a link whose two contacts and standing are as they were.
+    pub fn set_link_row(&self, link: &Link) -> Write {
+        Write::Set(self.key("pair", link.crm_id.as_str()), encode(link))
     }
 
     /// The writes that remove a link altogether.
@@ -498,20 +509,11 @@ impl Memory {
     }
 
     /// Commits, in as few commits as the store's limits allow: all or none up to
-<<<<<<< HEAD
-    /// [`STORE_ITEMS_MAX`] writes and [`COMMIT_BYTES_MAX`], in order beyond.
-    pub fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
-        let mut writes = last_write_of_each_key(writes);
-        while !writes.is_empty() {
-            let rest = writes.split_off(fitting(&writes));
-            self.patiently(|| self.outside.commit(writes.clone()))?;
-=======
     /// [`STORE_ITEMS_MAX`] writes and [`STORE_CALL_BYTES_MAX`], in order beyond.
     pub fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
         for writes in portions(last_write_of_each_key(writes)) {
             self.patiently(|| self.outside.commit(writes.clone()))
                 .map_err(|error| store_failure(&error))?;
->>>>>>> mend1
             self.commits.set(self.commits.get().saturating_add(1));
         }
         Ok(())
@@ -608,15 +610,10 @@ impl Memory {
         entries_max: usize,
     ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>), Failure> {
         let prefix = format!("m/{}/{folder}/", self.mailbox);
-<<<<<<< HEAD
         let entries_max = u32::try_from(entries_max.min(STORE_ITEMS_MAX)).unwrap_or(u32::MAX);
-        let page = self.patiently(|| self.outside.scan(&prefix, after, entries_max))?;
-=======
-        let entries_max = u32::try_from(STORE_ITEMS_MAX).unwrap_or(u32::MAX);
         let page = self
             .patiently(|| self.outside.scan(&prefix, after, entries_max))
             .map_err(|error| store_failure(&error))?;
->>>>>>> mend1
         let found = u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
         self.reads.set(self.reads.get().saturating_add(found));
         let entries = page
@@ -714,19 +711,6 @@ fn owner_key(identity: &MailboxIdentity) -> String {
 
 fn deletion_key(id: &CrmId) -> String {
     format!("crm/deletion/{id}")
-}
-
-/// How many of the writes one commit takes: at least one.
-fn fitting(writes: &[Write]) -> usize {
-    let mut bytes = 0_usize;
-    let fitting = writes.iter().take(STORE_ITEMS_MAX).take_while(|write| {
-        bytes = bytes.saturating_add(match write {
-            Write::Set(key, value) => key.len() + value.len(),
-            Write::Delete(key) => key.len(),
-        });
-        bytes <= COMMIT_BYTES_MAX
-    });
-    fitting.count().max(1)
 }
 
 /// The store takes each key once per commit; the last write of a key is the one that counts.

@@ -66,6 +66,26 @@ pub fn remember(crm: &CrmFields, view: &View, slots: &SlotTable, fields: &FieldS
     base
 }
 
+/// The fields in which two pairs of records are equal to the last byte.
+pub fn equal_fields(
+    left: (&CrmFields, &View),
+    right: (&CrmFields, &View),
+    fields: &FieldSet,
+) -> FieldSet {
+    let only = |field: Field, (crm, view): (&CrmFields, &View)| {
+        let mut base = Base {
+            crm: crm.clone(),
+            view: view.clone(),
+            fields: FieldSet::from([field]),
+            ..Base::default()
+        };
+        base.forget_others();
+        base
+    };
+    let is_equal = |field: &Field| only(*field, left) == only(*field, right);
+    fields.iter().copied().filter(is_equal).collect()
+}
+
 impl Base {
     /// Whether the CRM's record is, value by value, the one that is remembered.
     pub fn is_of_crm(&self, crm: &CrmFields) -> bool {

@@ -549,6 +549,9 @@ fn input<'a>(
 
 /// Whose value stays (contract, section 5).
 fn winner(pair: &Pair, rules: &Rules, trace: Trace) -> Side {
+    if let Some(side) = pair.link.as_ref().and_then(|link| link.unfinished) {
+        return side;
+    }
     match rules.policy.conflict {
         ConflictWinner::Crm => Side::Crm,
         ConflictWinner::Mailbox => Side::Mailbox,
@@ -593,7 +596,7 @@ fn has_new_version(pair: &Pair, link: &Link) -> bool {
         if crm.marked == Some(true) && !link.marker_seen);
     let mailbox = matches!(&pair.mailbox, Half::Present(mailbox)
         if mailbox.change_key != link.change_key || mailbox.id != link.mailbox_id);
-    crm || mailbox
+    crm || mailbox || link.unfinished.is_some()
 }
 
 fn is_crm_deleted(crm: &Half<CrmContact>, policy: &Policy) -> bool {

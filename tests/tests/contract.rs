@@ -34,8 +34,8 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
-    pub(crate) mod newest;
     pub(crate) mod mended_protocols;
+    pub(crate) mod newest;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod restore;

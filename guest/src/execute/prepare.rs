@@ -24,6 +24,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             if let Some(intent) = self.intent(work) {
                 writes.push(self.memory.open_intent(&intent));
             }
+            if let Some(link) = work.begun_link() {
+                writes.push(self.memory.set_link_row(&link));
+            }
             for entry in self.losses(work) {
                 writes.push(journal::write(self.memory, &entry, *number));
                 *number = number.saturating_add(1);
@@ -60,7 +63,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         Some(Intent {
             key,
             source,
-            at: self.now,
+            // Not the batch's time: what was read since may have taken long.
+            at: self.memory.now(),
             candidate,
             restores: work
                 .wish

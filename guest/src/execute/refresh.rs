@@ -20,6 +20,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 true
             };
             if work.due {
+                if let Some(half) = self.half_agreed(work).filter(|_| is_race) {
+                    work.pair.link = Some(half);
+                }
                 work.end = None;
                 work.crm = None;
                 work.mailbox = None;

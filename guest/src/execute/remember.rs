@@ -1,11 +1,11 @@
 //! What a batch comes to: outcomes, and the writes that remember them.
 
-use super::{Batch, Done, End, Executor, Outcome, Work};
+use super::{Batch, Done, End, Executor, OldMarker, Outcome, Work};
 use crate::contact::FieldSet;
 use crate::crm::Crm;
 use crate::links::{Link, Source, Standing};
 use crate::mailbox::Mailbox;
-use crate::mapping;
+use crate::mapping::{self, Base, Shown};
 use crate::outside::Write;
 use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
@@ -27,7 +27,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     fn conclude(&self, work: Work, writes: &mut Vec<Write>) -> Outcome {
-        if let (true, Some(id)) = (work.was_restored(), work.pair.crm_id()) {
+        let is_clean = work.was_restored() && work.old_marker != OldMarker::Left;
+        if let (true, Some(id)) = (is_clean, work.pair.crm_id()) {
             // Whoever deletes it next is another cause.
             writes.push(self.memory.set_deletion(&id, None));
         }
@@ -45,28 +46,22 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 },
                 _ => self.conclude_done(work, writes),
             },
-            Some(End::Stale) => {
-                self.close_unsent_intent(&work, writes);
-                Outcome::PutOff {
-                    reason: "edited-meanwhile",
-                    problem: None,
-                }
-            }
-            Some(End::PutOff {
-                reason,
-                ref problem,
-            }) => {
-                if reason != "answer-lost" {
+            Some(ref end) => {
+                writes.extend(self.remember_half(&work));
+                if !matches!(end, End::PutOff { reason, .. } if *reason == "answer-lost") {
                     self.close_unsent_intent(&work, writes);
                 }
-                Outcome::PutOff {
-                    reason,
-                    problem: problem.clone(),
+                match end {
+                    End::Stale => Outcome::PutOff {
+                        reason: "edited-meanwhile",
+                        problem: None,
+                    },
+                    End::PutOff { reason, problem } => Outcome::PutOff {
+                        reason,
+                        problem: problem.clone(),
+                    },
+                    End::NotDone(error) => Outcome::NotDone(error.clone()),
                 }
-            }
-            Some(End::NotDone(ref error)) => {
-                self.close_unsent_intent(&work, writes);
-                Outcome::NotDone(error.clone())
             }
         }
     }
@@ -132,7 +127,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             writes.push(self.memory.set_deletion(&link.crm_id, None));
         }
         if let (true, Some(id)) = (
-            work.was_restored() || work.has_taken_marker,
+            work.was_restored() || work.old_marker == OldMarker::Taken,
             work.pair.crm_id(),
         ) {
             writes.push(self.memory.set_deletion(&id, None));
@@ -163,7 +158,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::CreateInCrm(_) if creates_without_partner(work) => None,
             Deed::Agree { merged, .. }
             | Deed::CreateInCrm(merged)
-            | Deed::CreateInMailbox(merged) => self.agreed(work, before, merged),
+            | Deed::CreateInMailbox(merged) => {
+                Self::agreed(work, before, merged, &self.fields_of(&work.task))
+            }
             Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::Unmark | Deed::Forget => {
                 before.map(|link| Link {
                     standing: gone,
@@ -184,7 +181,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
-    fn agreed(&self, work: &Work, before: Option<&Link>, merged: &Merged) -> Option<Link> {
+    /// The link of a pair whose sides agree in these fields.
+    pub(super) fn agreed(
+        work: &Work,
+        before: Option<&Link>,
+        merged: &Merged,
+        fields: &FieldSet,
+    ) -> Option<Link> {
         let crm = work.crm.as_ref().or(match &work.pair.crm {
             Half::Present(contact) => Some(contact),
             _ => None,
@@ -207,13 +210,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             (Some(contact), _) => contact.view.clone(),
             (None, link) => link?.base.view.clone(),
         };
-        let fields: FieldSet = self
-            .rules
-            .fields
-            .difference(&work.task.withheld)
-            .copied()
-            .collect();
-        let mut base = mapping::remember(&crm_fields, &view, &merged.slots, &fields);
+        let mut base = mapping::remember(&crm_fields, &view, &merged.slots, fields);
         let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
         if let Some(link) = before.filter(|link| link.is_linked() && !created) {
             base = base.keeping(&link.base);
@@ -237,8 +234,36 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             } else {
                 before.and_then(|l| l.key.clone())
             },
+            unfinished: None,
             told: Vec::new(),
         })
+    }
+
+    /// Values that a side took without effect, or not as they were written. They are not written
+    /// again until a side changes: the base is what was read back.
+    fn not_kept(&self, work: &Work, merged: &Merged) -> Vec<Finding> {
+        let region = self.rules.region;
+        let base = Base {
+            crm: merged.crm.clone(),
+            view: merged.view.clone(),
+            slots: merged.slots.clone(),
+            fields: self.fields_of(&work.task),
+        };
+        let mut findings = Vec::new();
+        if let Some(contact) = &work.crm {
+            let fields = mapping::changed_in_crm(&base, &contact.fields, &base.fields, region);
+            findings.extend(not_kept(Side::Crm, &fields, &merged.crm, &contact.fields));
+        }
+        if let Some(contact) = &work.mailbox {
+            let fields = mapping::changed_in_mailbox(&base, &contact.view, &base.fields, region);
+            findings.extend(not_kept(
+                Side::Mailbox,
+                &fields,
+                &merged.view,
+                &contact.view,
+            ));
+        }
+        findings
     }
 
     /// What people have not been told about this pair yet, and all that they have been told then.
@@ -266,6 +291,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .iter()
             .cloned()
             .chain(misfits)
+            .chain(self.not_kept(work, merged))
             .map(|finding| (token(&finding), finding))
             .collect();
         let names: Vec<String> = all.keys().cloned().collect();
@@ -281,6 +307,36 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .collect();
         (findings, names)
     }
+}
+
+/// What a side made of a value, where it took the write and holds something else.
+fn not_kept(
+    side: Side,
+    fields: &FieldSet,
+    wanted: &impl Shown,
+    held: &impl Shown,
+) -> impl Iterator<Item = Finding> {
+    let name = match side {
+        Side::Crm => "the CRM",
+        Side::Mailbox => "the mailbox",
+    };
+    let changes = mapping::changes(wanted, held);
+    let changes = changes
+        .into_iter()
+        .filter(|change| fields.contains(&change.field))
+        .collect::<Vec<_>>();
+    changes.into_iter().map(move |change| Finding {
+        severity: Severity::Warning,
+        code: "not-kept".to_owned(),
+        message: format!(
+            "{name} took `{}`, and holds `{}` instead",
+            change.before.as_deref().unwrap_or("(empty)"),
+            change.after.as_deref().unwrap_or("(empty)"),
+        ),
+        remedy: Some("the other side keeps its value; write a shorter or another one".to_owned()),
+        contact: None,
+        field: Some(change.field),
+    })
 }
 
 /// Created from the journal, while there is no mailbox contact to pair it with.

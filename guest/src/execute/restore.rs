@@ -1,6 +1,6 @@
 //! What comes back from the CRM's trash, and the marker that must not come back with it.
 
-use super::{Executor, Work, open};
+use super::{Executor, OldMarker, Work, open};
 use crate::contact::CrmId;
 use crate::crm::{Crm, MarkerChange, MarkerPlace};
 use crate::links::{Deletion, Pending, Source};
@@ -103,6 +103,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             set: false,
         };
         if let Some(Err(error)) = self.crm.mark(&[change]).pop() {
+            work.old_marker = OldMarker::Left;
             work.fail(error, "marker-not-taken");
         }
     }
@@ -113,7 +114,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             let id = work.pair.crm_id()?;
             let is_pending = work.task.settles.contains(&Source::Crm(id.clone()));
             let is_there = matches!(work.pair.crm, Half::Present(_));
-            (is_pending && is_there && !work.has_taken_marker).then_some(id)
+            (is_pending && is_there && work.old_marker == OldMarker::Unasked).then_some(id)
         });
         let ids: Vec<CrmId> = wanted.iter().map(|(_, id)| id.clone()).collect();
         if ids.is_empty() {
@@ -123,7 +124,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             if let (Some(work), Some(cause)) = (works.get_mut(*index), cause)
                 && cause.is_restored
             {
-                work.has_taken_marker = true;
+                work.old_marker = OldMarker::Taken;
                 self.take_marker_of(work, Some(cause));
             }
         }

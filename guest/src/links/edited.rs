@@ -132,7 +132,9 @@ impl Memory {
         let mut after = None;
         loop {
             let scan = || self.outside.scan(EDITED, after.as_deref(), entries_max);
-            let page = self.patiently(scan)?;
+            let page = self
+                .patiently(scan)
+                .map_err(|error| super::store_failure(&error))?;
             for (key, value) in page.entries {
                 let id = CrmId::new(key.get(EDITED.len()..).unwrap_or_default());
                 let written = match decode::<Edited>(Some(value)) {

@@ -4,9 +4,9 @@ use super::{Mode, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::job::Matching;
-use crate::links::{Answer, Link, Source, Stored};
+use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::Mailbox;
-use crate::mapping;
+use crate::mapping::{self, Base};
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -204,7 +204,22 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         for (crm_id, mailbox_id) in anew {
             self.link_anew(&crm_id, &mailbox_id);
+            self.forget_base(&crm_id);
             self.gathered.answered.insert(mailbox_id);
+        }
+    }
+
+    /// A copy that was created, or that a person chose, never held what the former partner did: what
+    /// it lacks was not cleared in it.
+    fn forget_base(&mut self, crm_id: &CrmId) {
+        if let Some(pair) = self.gathered.pairs.get_mut(crm_id)
+            && let Some(link) = pair.link.as_ref().and_then(Packed::unpack)
+        {
+            let link = Link {
+                base: Base::default(),
+                ..link
+            };
+            pair.link = Some(Packed::new(&link));
         }
     }
 

@@ -18,14 +18,12 @@ use crate::report::{ContactName, Failure, Finding, Severity};
 
 const HOUR_MS: i64 = 3_600_000;
 
-<<<<<<< HEAD
 /// Journal entries of one pass after which the size of the journal is looked at, though the daily
 /// full read is not due.
 const MANY_ENTRIES: u32 = 1_000;
-=======
+
 /// Buckets of digests that are looked at together.
 const BUCKETS_AT_ONCE: usize = 16;
->>>>>>> mend1
 
 /// The first pause after a contact was refused; it doubles with every further attempt.
 const RETRY_FIRST_MS: i64 = HOUR_MS / 4;

@@ -330,6 +330,7 @@ fn pair(world: &World) -> Pair {
         crm_modified: None,
         change_key: change_key.clone(),
         key: None,
+        unfinished: None,
         told: Vec::new(),
     };
     Pair {
