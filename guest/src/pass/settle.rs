@@ -5,13 +5,13 @@
 //! created for its source, and nothing is made of a contact that may be its copy.
 
 use super::{Pass, Stage, Stop};
-use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, SearchKey};
+use crate::contact::{CrmContact, CrmId, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::links::{Answer, Intent, Source};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
 use crate::plan::matching::Candidate;
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, Problem, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
 pub(super) const SETTLE_MS: i64 = 600_000;
@@ -64,15 +64,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .map(|(intent, _)| intent.key.clone())
             .collect();
         let found = self.mailbox.find(&keys)?;
-        let settle = |((intent, id), contacts): ((&Intent, &CrmId), Vec<_>)| {
-            let ids: Vec<MailboxId> = contacts
-                .into_iter()
-                .map(|contact: MailboxContact| contact.id)
-                .collect();
-            let settled = match ids.as_slice() {
-                [one] => Settled::Adopted(id.clone(), one.clone()),
-                [] => self.not_found(intent),
-                _ => Settled::Open { is_ambiguous: true },
+        let settle = |((intent, id), ids): ((&Intent, &CrmId), Result<Vec<MailboxId>, Problem>)| {
+            let settled = match ids.as_deref() {
+                Ok([one]) => Settled::Adopted(id.clone(), one.clone()),
+                Ok([]) => self.not_found(intent),
+                Ok(_) => Settled::Open { is_ambiguous: true },
+                // As long as nobody can look, it may be there.
+                Err(_) => Settled::Open {
+                    is_ambiguous: false,
+                },
             };
             (intent.clone(), settled)
         };
