@@ -71,6 +71,9 @@ pub struct State {
     pub mailbox_position: Option<MailboxPosition>,
     /// What was seen of the CRM's trash.
     pub trash: Option<TrashMark>,
+    /// When that was seen: whatever was deleted afterwards is news to the next pass.
+    #[serde(default)]
+    pub trash_read: Option<Timestamp>,
     /// When both sides were last read wholly.
     pub last_full: Option<Timestamp>,
     /// When a pass last did everything that was to be done.

@@ -210,6 +210,8 @@ struct TrashSeen {
     ids: BTreeSet<CrmId>,
     /// What to remember of it.
     mark: Option<TrashMark>,
+    /// When that was looked at.
+    read: Option<Timestamp>,
     /// It was read to its end.
     is_complete: bool,
     /// It must be, to say what became of contacts that were not found.

@@ -51,6 +51,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             crm_position: None,
             mailbox_position: None,
             trash: None,
+            trash_read: None,
             last_full: None,
             last_complete: None,
             links: 0,

@@ -95,31 +95,42 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn read_trash(&mut self, page: Option<u32>) -> Result<Stage, Stop> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let known = begun.state.trash.as_ref();
-        let answer = self.crm.trash(known, page)?;
-        let last_pass = begun.state.last_complete;
+        // Further pages are counted as this pass's first look has found them to be.
+        let counted = self.gathered.trash.mark.as_ref().or(known);
+        let looked_at = self.outside.now();
+        let answer = self.crm.trash(counted, page)?;
+        let last_look = begun.state.trash_read;
         let is_first_look = page.is_none();
-        let is_explained = answer.pages <= 1
-            || known == Some(&answer.mark)
-            || (known.is_some_and(|known| answer.mark.total >= known.total)
-                && last_pass.is_some_and(|last| reaches_back(&answer, last.0 - TRASH_OVERLAP_MS)));
+        // Any old date on a page without order says nothing about the other pages.
+        let is_explained = known == Some(&answer.mark)
+            || (answer.ordered
+                && known.is_some_and(|known| answer.mark.total >= known.total)
+                && last_look.is_some_and(|last| reaches_back(&answer, last.0 - TRASH_OVERLAP_MS)));
+        let known_before = self.gathered.trash.ids.len();
         self.take_trash(&answer)?;
+        let found = self.gathered.trash.ids.len();
+        let is_all = u32::try_from(found).is_ok_and(|found| found >= answer.mark.total);
         if is_first_look {
             let is_known = self
                 .begun
                 .as_ref()
                 .is_some_and(|begun| begun.state.trash.as_ref() == Some(&answer.mark));
-            self.gathered.trash.is_complete = answer.pages <= 1;
+            self.gathered.trash.is_complete = is_all;
             self.gathered.trash.mark = Some(answer.mark.clone());
+            self.gathered.trash.read = Some(looked_at);
             if !is_known {
                 self.gathered.trash.has_changed = true;
             }
-            if !is_explained && self.knows_pairs() {
+            if !is_all && !is_explained && self.knows_pairs() {
                 return Ok(Stage::ReadTrash(Some(1)));
             }
             return Ok(self.after_trash());
         }
+        // The end is where all are found, or where a page brings nobody new: of how many there are
+        // to a page, a server has its own mind. The page that the first look saw brings nobody new
+        // either.
         let next = answer.page.saturating_add(1);
-        if next <= answer.pages {
+        if !is_all && (found > known_before || next <= answer.pages) {
             return Ok(Stage::ReadTrash(Some(next)));
         }
         self.gathered.trash.is_complete = true;
