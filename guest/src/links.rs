@@ -20,8 +20,8 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -90,6 +90,10 @@ pub struct State {
     pub caution: Option<Caution>,
     /// Where the rotating slice of contacts whose marker is asked for goes on (contract, 2.8 c).
     pub marker_slice: u8,
+    /// Nothing is created before: an intent could not be read, and what it was about may still
+    /// show.
+    #[serde(default)]
+    pub creations_wait_until: Option<Timestamp>,
 }
 
 /// Why the next pass trusts no deletion.
@@ -166,6 +170,9 @@ pub struct Intent {
     pub at: Timestamp,
     /// What the new contact is recognised by where no key can be written.
     pub candidate: Candidate<SearchKey>,
+    /// [`Intent::at`] is no time of its own: the true one is not known.
+    #[serde(default)]
+    pub is_redated: bool,
 }
 
 /// The contact that a create copies.
@@ -220,6 +227,7 @@ pub struct Memory {
     mailbox: String,
     reads: Rc<Cell<u32>>,
     commits: Rc<Cell<u32>>,
+    damaged: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl Memory {
@@ -230,6 +238,7 @@ impl Memory {
             mailbox: mailbox.to_owned(),
             reads: Rc::default(),
             commits: Rc::default(),
+            damaged: Rc::default(),
         }
     }
 
@@ -241,6 +250,17 @@ impl Memory {
     /// Commits so far.
     pub fn commits(&self) -> u32 {
         self.commits.get()
+    }
+
+    /// Keys of rows that were met so far among [`Memory::pending`], [`Memory::intents`],
+    /// [`Memory::answers`] and their like, and that cannot be read.
+    pub fn damaged_rows(&self) -> BTreeSet<String> {
+        self.damaged.borrow().clone()
+    }
+
+    /// The write that removes a row that cannot be read.
+    pub fn delete_damaged(&self, key: &str) -> Write {
+        Write::Delete(key.to_owned())
     }
 
     /// What is remembered of the mailbox; `None` before its first pass.
@@ -485,7 +505,7 @@ impl Memory {
     }
 
     /// All rows below a folder, with what follows the folder in their keys. Damaged rows are left
-    /// out: what they held is found again by reading.
+    /// out and noted: what they held has to be found again by reading.
     pub(crate) fn all<T: DeserializeOwned>(
         &self,
         folder: &str,
@@ -497,6 +517,8 @@ impl Memory {
             for (id, value) in entries {
                 if let Stored::Found(value) = decode(Some(value)) {
                     rows.push((id, value));
+                } else {
+                    self.damaged.borrow_mut().insert(self.key(folder, &id));
                 }
             }
             match next {

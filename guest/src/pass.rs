@@ -147,6 +147,11 @@ struct Begun {
     pending: BTreeMap<Source, Pending>,
     answers: BTreeMap<MailboxId, Answer>,
     intents: Vec<Intent>,
+    /// Keys of rows of these three kinds that cannot be read; removed when this pass has read both
+    /// sides wholly.
+    damaged_rows: BTreeSet<String>,
+    /// How often reading the mailbox had to begin anew.
+    restarts: u32,
 }
 
 /// What was read in this pass.
@@ -199,6 +204,8 @@ struct Gathered {
     is_damaged: bool,
     /// Contacts about which a question is open have been queued.
     are_questions_queued: bool,
+    /// Pairs in step and at rest, as a full read meets them.
+    counted: (u32, u32),
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
 }

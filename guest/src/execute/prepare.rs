@@ -56,6 +56,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             source,
             at: self.now,
             candidate,
+            is_redated: false,
         })
     }
 

@@ -89,10 +89,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 Source::Crm(_) => None,
             })
             .collect();
-        let Some(earliest) = imports.iter().map(|(intent, _)| intent.at).min() else {
+        let earliest = imports.iter().map(|(intent, _)| searched_from(intent));
+        let (Some(earliest), Some(begun)) = (earliest.min(), &self.begun) else {
             return Ok(Vec::new());
         };
-        let created = self.created_since(earliest.plus_ms(-CLOCK_SKEW_MS))?;
+        // Of a user that the company has replaced meanwhile, only a copy in everything is ours.
+        let user = begun.state.crm.user.as_str();
+        let created = self.created_since(earliest)?;
         let ids: Vec<CrmId> = created.iter().map(|contact| contact.id.clone()).collect();
         let links = self.memory.links(&ids)?;
         let free: Vec<_> = created
@@ -103,14 +106,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect();
         let region = &self.job.tenant.region;
         let settle = |(intent, id): (&Intent, &MailboxId)| {
-            let since = intent.at.plus_ms(-CLOCK_SKEW_MS);
+            let since = searched_from(intent);
             let alike: Vec<&CrmId> = free
                 .iter()
                 .filter(|contact| contact.created.is_none_or(|created| created >= since))
                 .filter(|contact| {
-                    intent
-                        .candidate
-                        .is_copy(&Candidate::of_crm((), &contact.fields, region))
+                    let found = Candidate::of_crm((), &contact.fields, region);
+                    let by_us = contact.creator.as_deref().is_none_or(|by| by == user);
+                    let made = if by_us {
+                        intent.candidate.is_copy(&found)
+                    } else {
+                        intent.candidate.is_exact_copy(&found)
+                    };
+                    made
                 })
                 .map(|contact| &contact.id)
                 .collect();
@@ -149,6 +157,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn take_settled(&mut self, intent: &Intent, settled: Settled, writes: &mut Vec<Write>) {
         let Some(begun) = &mut self.begun else { return };
+        let now = self.outside.now();
         match settled {
             Settled::Adopted(crm, mailbox) => {
                 let answer = Answer::Same(crm);
@@ -166,8 +175,27 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 if is_ambiguous {
                     self.findings.push(ambiguous(intent));
                 }
+                if intent.at > now {
+                    // Written by a clock that has been set right since: its settling time begins
+                    // now, and its copy may be from any time.
+                    let redated = Intent {
+                        at: now,
+                        is_redated: true,
+                        ..intent.clone()
+                    };
+                    writes.push(self.memory.open_intent(&redated));
+                }
             }
         }
+    }
+}
+
+/// When its copy may have been created at the earliest.
+fn searched_from(intent: &Intent) -> Timestamp {
+    if intent.is_redated {
+        Timestamp(0)
+    } else {
+        intent.at.plus_ms(-CLOCK_SKEW_MS)
     }
 }
 

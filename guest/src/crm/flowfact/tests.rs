@@ -1023,7 +1023,7 @@ fn what_an_unanswered_create_may_have_made_is_found() {
         )],
     );
     let page = flowfact.created_since(at, None).unwrap();
-    assert_eq!(ids(&page.contacts), ["ours", "nobody's"]);
+    assert_eq!(ids(&page.contacts), ["ours", "theirs", "nobody's"]);
     assert!(page.cursor.is_none());
     assert!(asked(&script, 0).contains(&format!("GREATER_EQUAL {LONG_AGO}")));
 }
