@@ -70,9 +70,9 @@ pub trait Crm {
     /// fields as they are. Pure.
     fn misfits(&self, before: &CrmFields, after: &CrmFields) -> Vec<(Field, Problem)>;
 
-    /// The next page of contacts that were created since `at`, as far as that is known of them, by
-    /// the user of this connection or by one the CRM does not name: among them is what an
-    /// unanswered create may have made. `cursor` goes on where the page before it ended.
+    /// The next page of contacts that were created since `at`, as far as that is known of them,
+    /// by whomever: among them is what an unanswered create may have made. `cursor` goes on where
+    /// the page before it ended.
     fn created_since(
         &self,
         at: Timestamp,

@@ -714,6 +714,12 @@ mod tests {
         check(Safe, "reset denied", "denied maybe", &[250]);
         check(Never, "reset", "unreachable maybe", &[]);
         check(Never, "500", "unreachable maybe", &[]);
+        // A gateway's own, after it has forwarded the request.
+        check(Never, "520", "unreachable maybe", &[]);
+        check(Never, "524", "unreachable maybe", &[]);
+        check(Safe, "522 200", "200 repeated", &[250]);
+        // No room: nothing was stored.
+        check(Never, "507", "507", &[]);
         check(Never, "503/1", "unreachable maybe", &[]);
         // Nothing happened, so nothing happens twice.
         check(Never, "429/1 201", "201", &[1_000]);

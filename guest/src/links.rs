@@ -27,8 +27,8 @@ mod requests;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -82,6 +82,9 @@ pub struct State {
     pub mailbox_position: Option<MailboxPosition>,
     /// What was seen of the CRM's trash.
     pub trash: Option<TrashMark>,
+    /// When that was seen: whatever was deleted afterwards is news to the next pass.
+    #[serde(default)]
+    pub trash_read: Option<Timestamp>,
     /// When both sides were last read wholly.
     pub last_full: Option<Timestamp>,
     /// When a pass last did everything that was to be done.
@@ -101,6 +104,10 @@ pub struct State {
     /// The journal had to forget entries before their time, and people have been told.
     #[serde(default)]
     pub is_journal_full: bool,
+    /// Nothing is created before: an intent could not be read, and what it was about may still
+    /// show.
+    #[serde(default)]
+    pub creations_wait_until: Option<Timestamp>,
 }
 
 /// Why the next pass trusts no deletion.
@@ -188,6 +195,9 @@ pub struct Intent {
     /// Entries of the journal that it brings back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restores: Vec<String>,
+    /// [`Intent::at`] is no time of its own: the true one is not known.
+    #[serde(default)]
+    pub is_redated: bool,
 }
 
 /// The contact that a create copies.
@@ -245,6 +255,7 @@ pub struct Memory {
     mailbox: String,
     reads: Rc<Cell<u32>>,
     commits: Rc<Cell<u32>>,
+    damaged: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl Memory {
@@ -255,6 +266,7 @@ impl Memory {
             mailbox: mailbox.to_owned(),
             reads: Rc::default(),
             commits: Rc::default(),
+            damaged: Rc::default(),
         }
     }
 
@@ -271,6 +283,17 @@ impl Memory {
     /// Commits so far.
     pub fn commits(&self) -> u32 {
         self.commits.get()
+    }
+
+    /// Keys of rows that were met so far among [`Memory::pending`], [`Memory::intents`],
+    /// [`Memory::answers`] and their like, and that cannot be read.
+    pub fn damaged_rows(&self) -> BTreeSet<String> {
+        self.damaged.borrow().clone()
+    }
+
+    /// The write that removes a row that cannot be read.
+    pub fn delete_damaged(&self, key: &str) -> Write {
+        Write::Delete(key.to_owned())
     }
 
     /// What is remembered of the mailbox; `None` before its first pass.
@@ -520,7 +543,7 @@ impl Memory {
     }
 
     /// All rows below a folder, with what follows the folder in their keys. Damaged rows are left
-    /// out: what they held is found again by reading.
+    /// out and noted: what they held has to be found again by reading.
     pub(crate) fn all<T: DeserializeOwned>(
         &self,
         folder: &str,
@@ -532,6 +555,8 @@ impl Memory {
             for (id, value) in entries {
                 if let Stored::Found(value) = decode(Some(value)) {
                     rows.push((id, value));
+                } else {
+                    self.damaged.borrow_mut().insert(self.key(folder, &id));
                 }
             }
             match next {

@@ -30,8 +30,9 @@ pub trait Mailbox {
     /// Each contact by id, wherever it is now.
     fn read(&self, ids: &[MailboxId]) -> Result<Vec<MailboxRead>, RemoteError>;
 
-    /// The contacts that carry each key. Sees all folders.
-    fn find(&self, keys: &[SearchKey]) -> Result<Vec<Vec<MailboxContact>>, RemoteError>;
+    /// The contacts that carry each key, or why that cannot be told. Sees all folders.
+    fn find(&self, keys: &[SearchKey])
+    -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError>;
 
     /// Creates contacts, each with its key. Not idempotent: never repeated after
     /// [`WriteError::Unknown`] without looking for the key first.

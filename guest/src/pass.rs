@@ -171,6 +171,11 @@ struct Begun {
     pending: BTreeMap<Source, Pending>,
     answers: BTreeMap<MailboxId, Answer>,
     intents: Vec<Intent>,
+    /// Keys of rows of these three kinds that cannot be read; removed when this pass has read both
+    /// sides wholly.
+    damaged_rows: BTreeSet<String>,
+    /// How often reading the mailbox had to begin anew.
+    restarts: u32,
 }
 
 /// What was read in this pass.
@@ -223,6 +228,8 @@ struct Gathered {
     is_damaged: bool,
     /// Contacts about which a question is open have been queued.
     are_questions_queued: bool,
+    /// Pairs in step and at rest, as a full read meets them.
+    counted: (u32, u32),
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
 }
@@ -234,6 +241,8 @@ struct TrashSeen {
     ids: BTreeSet<CrmId>,
     /// What to remember of it.
     mark: Option<TrashMark>,
+    /// When that was looked at.
+    read: Option<Timestamp>,
     /// It was read to its end.
     is_complete: bool,
     /// It must be, to say what became of contacts that were not found.

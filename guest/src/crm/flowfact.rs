@@ -53,7 +53,6 @@ pub struct Flowfact {
     marker: Marker,
     /// The mailbox's address: which of FLOWFACT's own mail accounts it is.
     address: String,
-    user: Option<String>,
     schema: Schema,
     fields: FieldSet,
 }
@@ -82,7 +81,6 @@ impl Flowfact {
             marker: access.marker.clone(),
             access,
             address: mailbox_address.to_owned(),
-            user: None,
             schema: Schema::default(),
             fields: FieldSet::new(),
         }
@@ -105,8 +103,7 @@ impl Flowfact {
         record::parse(entity, &self.schema, &self.marker)
     }
 
-    fn adopt(&mut self, user: &str, schema: Schema) {
-        self.user = Some(user.to_owned());
+    fn adopt(&mut self, schema: Schema) {
         self.fields = schema.fields.keys().copied().collect();
         self.schema = schema;
     }
@@ -147,7 +144,7 @@ impl Crm for Flowfact {
             && let Ok(schema) = serde_json::from_value::<Schema>(connection.schema.clone())
             && schema.settings == schema::settings(&self.access)
         {
-            self.adopt(&connection.user, schema);
+            self.adopt(schema);
             return Ok(connection.clone());
         }
         let user = users::current(&self.client)?;
@@ -155,7 +152,7 @@ impl Crm for Flowfact {
         let (mut schema, findings) = schema::discover(&properties, &self.access);
         schema.time = feed::time_member(&self.client)?;
         let remembered = serde_json::to_value(&schema).unwrap_or_default();
-        self.adopt(&user.id, schema);
+        self.adopt(schema);
         Ok(CrmConnection {
             company: user.company,
             user: user.id,
@@ -231,11 +228,8 @@ impl Crm for Flowfact {
         cursor: Option<&CrmCursor>,
     ) -> Result<CrmPage, RemoteError> {
         let mut page = feed::since(self, at, cursor)?;
-        page.contacts.retain(|contact| {
-            let since = contact.created.is_none_or(|created| created >= at);
-            let by_us = contact.creator.is_none() || contact.creator == self.user;
-            since && by_us
-        });
+        page.contacts
+            .retain(|contact| contact.created.is_none_or(|created| created >= at));
         Ok(page)
     }
 

@@ -66,6 +66,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             // Not the batch's time: what was read since may have taken long.
             at: self.memory.now(),
             candidate,
+            is_redated: false,
             restores: work
                 .wish
                 .as_ref()

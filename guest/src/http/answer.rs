@@ -129,14 +129,17 @@ impl Answer {
             .is_some_and(|code| codes.iter().any(|known| known.eq_ignore_ascii_case(code)))
     }
 
-    /// Whether it has to be asked again, or given up.
+    /// Whether it has to be asked again, or given up. Of every 5xx but "no room" it is unknown
+    /// whether it happened: proxies answer 520 to 524 of their own after they have forwarded the
+    /// request (<https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>).
     pub fn rejection(&self) -> Option<Rejection> {
         match self.status {
             429 => Some(Rejection::Throttled),
             status if status >= 400 && self.has_code(&THROTTLING_CODES) => {
                 Some(Rejection::Throttled)
             }
-            408 | 500 | 502..=504 => Some(Rejection::Broken),
+            507 => None,
+            408 | 500..=599 => Some(Rejection::Broken),
             _ => None,
         }
     }
@@ -234,7 +237,8 @@ impl Answer {
             403 if self.refuses_credentials() => WriteError::NotDone(self.remote_error()),
             404 | 410 => WriteError::NotFound,
             412 => WriteError::Stale,
-            408 | 500..=504 => WriteError::Unknown(self.problem().problem),
+            507 => WriteError::Refused(self.problem().problem),
+            408 | 500..=599 => WriteError::Unknown(self.problem().problem),
             _ => WriteError::Refused(self.problem().problem),
         }
     }

@@ -133,7 +133,10 @@ impl Mailbox for Graph {
         read::read(&self.client, self.folder()?, &self.folders, ids)
     }
 
-    fn find(&self, keys: &[SearchKey]) -> Result<Vec<Vec<MailboxContact>>, RemoteError> {
+    fn find(
+        &self,
+        keys: &[SearchKey],
+    ) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError> {
         find::find(&self.client, self.folder()?, &self.folders, keys)
     }
 

@@ -1,8 +1,10 @@
 //! Signs in, and makes sure that these are the two address books of the last pass.
 
+use super::settle::SETTLE_MS;
 use super::{Begun, Mode, Pass, Stage, Stop, marker};
-use crate::crm::Crm;
-use crate::job::NativeSync;
+use crate::contact::FieldSet;
+use crate::crm::{Crm, CrmConnection};
+use crate::job::{Marker, NativeSync};
 use crate::links::{Caution, FORMAT, Link, Standing, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
 use crate::outside::{Timestamp, Write};
@@ -16,7 +18,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn begin(&mut self) -> Result<Stage, Stop> {
         let stored = self.memory.state()?;
         let now = self.outside.now();
-        let due = stored.as_ref().is_none_or(|state| is_full_due(state, now));
+        let (pending, answers) = (self.memory.pending()?, self.memory.answers()?);
+        let intents = self.memory.intents()?;
+        let damaged_rows = self.memory.damaged_rows();
+        self.findings
+            .extend(damaged_rows.iter().map(|key| damaged_row(key)));
+        let due =
+            stored.as_ref().is_none_or(|state| is_full_due(state, now)) || !damaged_rows.is_empty();
         let remembered = stored.as_ref().filter(|_| !due);
         let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
         let identity = self
@@ -43,25 +51,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.compare_address(&identity);
         }
         let is_unknown = stored.is_none();
-        let mut state = stored.unwrap_or_else(|| State {
-            format: FORMAT,
-            crm: connection.clone(),
-            mailbox: identity.clone(),
-            marker: marker.clone(),
-            fields: fields.clone(),
-            crm_position: None,
-            mailbox_position: None,
-            trash: None,
-            last_full: None,
-            last_complete: None,
-            links: 0,
-            detached: 0,
-            guard: GuardWindow::default(),
-            approval_request: None,
-            caution: None,
-            marker_slice: 0,
-            is_journal_full: false,
-        });
+        let mut state =
+            stored.unwrap_or_else(|| first_state(&connection, &identity, &marker, &fields));
         if is_unknown {
             self.count_remembered(&mut state)?;
         }
@@ -69,6 +60,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let is_marker_moved = state.marker != marker;
         if is_marker_moved && self.mode == Mode::Sync {
             self.forget_markers_seen()?;
+        }
+        if damaged_rows.iter().any(|key| key.contains("/intent/")) {
+            state.creations_wait_until = Some(now.plus_ms(SETTLE_MS));
         }
         state.crm = connection;
         let former = std::mem::replace(&mut state.mailbox, identity);
@@ -82,9 +76,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             is_full,
             is_marker_moved,
             fields,
-            pending: self.memory.pending()?,
-            answers: self.memory.answers()?,
-            intents: self.memory.intents()?,
+            pending,
+            answers,
+            intents,
+            damaged_rows,
+            restarts: 0,
         });
         Ok(Stage::Settle)
     }
@@ -237,6 +233,66 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 }
 
+/// What is known of a mailbox before anything was read.
+fn first_state(
+    connection: &CrmConnection,
+    identity: &MailboxIdentity,
+    marker: &Marker,
+    fields: &FieldSet,
+) -> State {
+    State {
+        format: FORMAT,
+        crm: connection.clone(),
+        mailbox: identity.clone(),
+        marker: marker.clone(),
+        fields: fields.clone(),
+        crm_position: None,
+        mailbox_position: None,
+        trash: None,
+        trash_read: None,
+        last_full: None,
+        last_complete: None,
+        links: 0,
+        detached: 0,
+        guard: GuardWindow::default(),
+        approval_request: None,
+        caution: None,
+        marker_slice: 0,
+        is_journal_full: false,
+        creations_wait_until: None,
+    }
+}
+
+/// What a row that cannot be read said is found again by reading everything; an answer is not.
+fn damaged_row(key: &str) -> Finding {
+    let (message, remedy) = if key.contains("/answer/") {
+        (
+            "what somebody answered about a mailbox contact cannot be read any more",
+            Some("answer the question again, if it is asked again"),
+        )
+    } else if key.contains("/intent/") {
+        (
+            "what was about to be created when a pass broke off cannot be read any more: for ten \
+             minutes nothing is created, then everything is matched anew",
+            None,
+        )
+    } else {
+        (
+            "what was still to be done about a contact cannot be read any more: both sides are \
+             read wholly instead",
+            None,
+        )
+    };
+    Finding {
+        severity: Severity::Warning,
+        code: "row-unreadable".to_owned(),
+        message: format!("{message} (`{key}`)"),
+        remedy: remedy.map(str::to_owned),
+        contact: None,
+        field: None,
+    }
+}
+
 /// The address is no part of the identity.
 fn is_same(left: &MailboxIdentity, right: &MailboxIdentity) -> bool {
     left.service == right.service && left.user == right.user && left.folder == right.folder
@@ -246,7 +302,8 @@ fn is_full_due(state: &State, now: Timestamp) -> bool {
     state.caution.is_some()
         || state.crm_position.is_none()
         || state.mailbox_position.is_none()
+        // A time that is still to come is of a clock that has been set right since.
         || state
             .last_full
-            .is_none_or(|last| now.since_ms(last) >= FULL_READ_EVERY_MS)
+            .is_none_or(|last| !(0..FULL_READ_EVERY_MS).contains(&now.since_ms(last)))
 }

@@ -4,6 +4,8 @@
 //! hinted at, until nothing is left that must be known before the plan can be made.
 
 use super::read::is_marker_news;
+use super::remember::is_due;
+use super::settle::SETTLE_MS;
 use super::{Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
@@ -46,7 +48,30 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if self.must_begin_anew() {
             return Ok(self.begin_anew());
         }
+        self.withhold_creations();
         Ok(Stage::Match)
+    }
+
+    /// Where nobody knows what was about to be created when a pass broke off, anybody who is new
+    /// may be its copy, until it must have shown (contract, 7.3).
+    fn withhold_creations(&mut self) {
+        let Some(begun) = &self.begun else { return };
+        let until = begun.state.creations_wait_until;
+        let now = self.outside.now();
+        if !until.is_some_and(|until| (1..=SETTLE_MS).contains(&until.since_ms(now))) {
+            return;
+        }
+        let gathered = &mut self.gathered;
+        let new = gathered.mailbox.keys().cloned().map(Source::Mailbox);
+        gathered.withheld.extend(new);
+        let marked = gathered.marked.iter().cloned().map(Source::Crm);
+        gathered.withheld.extend(marked);
+        let gone = gathered
+            .pairs
+            .iter()
+            .filter(|(_, pair)| matches!(pair.mailbox, Half::Deleted));
+        let gone: Vec<Source> = gone.map(|(id, _)| Source::Crm(id.clone())).collect();
+        gathered.withheld.extend(gone);
     }
 
     /// What earlier passes left to look at: pending contacts, people's answers, tombstones where
@@ -59,7 +84,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for (source, pending) in &begun.pending {
             // News of one half of a pair that waits: the other half's may be what it waits with.
             let is_news = matches!(source, Source::Crm(id) if self.gathered.pairs.contains_key(id));
-            let is_due = begun.is_full || is_news || pending.not_before <= now;
+            let is_due = begun.is_full || is_news || is_due(pending, now);
             match source {
                 Source::Crm(id) if is_due => {
                     self.gathered.crm_queue.insert(id.clone());

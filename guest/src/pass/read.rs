@@ -5,14 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Begun, Gathered, Pass, Stage, Stop};
+use super::{Begun, Gathered, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId};
 use crate::crm::{Crm, CrmCursor, TrashPage};
-use crate::links::{Link, Packed, Stored};
+use crate::links::{Link, Packed, Source, Standing, Stored};
 use crate::mailbox::{Mailbox, MailboxEntry, MailboxNext, MailboxPosition};
 use crate::plan::matching::Candidate;
 use crate::plan::{Half, Pair};
-use crate::report::{ContactName, Failure, Finding, Problem, Severity, Side};
+use crate::report::{ContactName, Failure, Finding, Problem, RemoteProblem, Severity, Side};
+
+/// How often reading the mailbox begins anew in one pass.
+const RESTARTS_MAX: u32 = 2;
 
 /// Deletions younger than the last pass by less than this are looked at again: clocks differ.
 const TRASH_OVERLAP_MS: i64 = 600_000;
@@ -33,16 +36,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for (contact, link) in page.contacts.into_iter().zip(links) {
             self.take_crm(contact, link);
         }
-        for (id, problem) in page.unreadable {
-            if let Some(id) = &id {
-                self.gathered.crm_seen.insert(id.clone());
-            }
-            let name = ContactName {
-                crm_id: id,
-                ..ContactName::default()
-            };
-            self.findings.push(unreadable(Side::Crm, name, &problem));
-        }
+        self.take_unreadable_crm(page.unreadable)?;
         if let Some(cursor) = page.cursor {
             return Ok(Stage::ReadCrm(Some(cursor)));
         }
@@ -51,6 +45,31 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         self.gathered.crm_position = page.position;
         Ok(Stage::ReadTrash(None))
+    }
+
+    /// A pair of which one half cannot be read is held, and read again by id.
+    fn take_unreadable_crm(
+        &mut self,
+        entries: Vec<(Option<CrmId>, Problem)>,
+    ) -> Result<(), Failure> {
+        for (id, problem) in entries {
+            if let Some(id) = &id {
+                self.gathered.crm_seen.insert(id.clone());
+                let link = self.memory.links(std::slice::from_ref(id))?.pop();
+                if let Some(link) = link.and_then(Stored::found)
+                    && link.is_linked()
+                {
+                    self.gathered.put_crm(link, Half::Unreadable(problem));
+                    continue;
+                }
+            }
+            let name = ContactName {
+                crm_id: id,
+                ..ContactName::default()
+            };
+            self.findings.push(unreadable(Side::Crm, name, &problem));
+        }
+        Ok(())
     }
 
     fn take_crm(&mut self, contact: CrmContact, link: Stored<Link>) {
@@ -76,6 +95,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     gathered.crm_queue.insert(contact.id.clone());
                 }
                 if is_stale || !is_news {
+                    if !is_stale {
+                        gathered.crm_is_as_base(&link);
+                    }
                     self.counts.crm.unchanged = self.counts.crm.unchanged.saturating_add(1);
                     return;
                 }
@@ -100,31 +122,42 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn read_trash(&mut self, page: Option<u32>) -> Result<Stage, Stop> {
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         let known = begun.state.trash.as_ref();
-        let answer = self.crm.trash(known, page)?;
-        let last_pass = begun.state.last_complete;
+        // Further pages are counted as this pass's first look has found them to be.
+        let counted = self.gathered.trash.mark.as_ref().or(known);
+        let looked_at = self.outside.now();
+        let answer = self.crm.trash(counted, page)?;
+        let last_look = begun.state.trash_read;
         let is_first_look = page.is_none();
-        let is_explained = answer.pages <= 1
-            || known == Some(&answer.mark)
-            || (known.is_some_and(|known| answer.mark.total >= known.total)
-                && last_pass.is_some_and(|last| reaches_back(&answer, last.0 - TRASH_OVERLAP_MS)));
+        // Any old date on a page without order says nothing about the other pages.
+        let is_explained = known == Some(&answer.mark)
+            || (answer.ordered
+                && known.is_some_and(|known| answer.mark.total >= known.total)
+                && last_look.is_some_and(|last| reaches_back(&answer, last.0 - TRASH_OVERLAP_MS)));
+        let known_before = self.gathered.trash.ids.len();
         self.take_trash(&answer)?;
+        let found = self.gathered.trash.ids.len();
+        let is_all = u32::try_from(found).is_ok_and(|found| found >= answer.mark.total);
         if is_first_look {
             let is_known = self
                 .begun
                 .as_ref()
                 .is_some_and(|begun| begun.state.trash.as_ref() == Some(&answer.mark));
-            self.gathered.trash.is_complete = answer.pages <= 1;
+            self.gathered.trash.is_complete = is_all;
             self.gathered.trash.mark = Some(answer.mark.clone());
+            self.gathered.trash.read = Some(looked_at);
             if !is_known {
                 self.gathered.trash.has_changed = true;
             }
-            if !is_explained && self.knows_pairs() {
+            if !is_all && !is_explained && self.knows_pairs() {
                 return Ok(Stage::ReadTrash(Some(1)));
             }
             return Ok(self.after_trash());
         }
+        // The end is where all are found, or where a page brings nobody new: of how many there are
+        // to a page, a server has its own mind. The page that the first look saw brings nobody new
+        // either.
         let next = answer.page.saturating_add(1);
-        if next <= answer.pages {
+        if !is_all && (found > known_before || next <= answer.pages) {
             return Ok(Stage::ReadTrash(Some(next)));
         }
         self.gathered.trash.is_complete = true;
@@ -179,7 +212,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     ) -> Result<Stage, Stop> {
         let page = self.mailbox.changes(position)?;
         let next = match page.next {
-            MailboxNext::Expired => return Ok(self.begin_anew()),
+            MailboxNext::Expired => return self.begin_mailbox_anew(),
             MailboxNext::Page(position) => Stage::ReadMailbox(Some(position)),
             MailboxNext::End(position) => {
                 self.gathered.mailbox_position = Some(position);
@@ -202,11 +235,41 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.gathered.is_damaged && self.begun.as_ref().is_some_and(|begun| !begun.is_full)
     }
 
-    /// The service has forgotten the position: both sides are read wholly, from the start.
+    /// The service has forgotten the position. One that forgets each new one as well would be
+    /// asked for ever.
+    fn begin_mailbox_anew(&mut self) -> Result<Stage, Stop> {
+        let service = super::mailbox_service(&self.job);
+        let begun = self.begun.as_mut().ok_or_else(super::not_begun)?;
+        if begun.restarts == RESTARTS_MAX {
+            return Err(Stop::Failed(Failure::Protocol(RemoteProblem {
+                service,
+                status: None,
+                code: None,
+                request_id: None,
+                problem: Problem {
+                    message: format!(
+                        "the mailbox `{}` was read from the start {RESTARTS_MAX} times, and its \
+                         service lost the place each time",
+                        self.job.mailbox.id
+                    ),
+                    remedy: Some(
+                        "nothing at first: the next pass tries again; if it lasts, look at the \
+                         service's status page"
+                            .to_owned(),
+                    ),
+                },
+            })));
+        }
+        begun.restarts += 1;
+        Ok(self.begin_anew())
+    }
+
+    /// Both sides are read wholly, from the start.
     pub(super) fn begin_anew(&mut self) -> Stage {
         if let Some(begun) = &mut self.begun {
             begun.is_full = true;
         }
+        self.put_off.clear();
         let withheld = std::mem::take(&mut self.gathered.withheld);
         self.gathered = Gathered {
             withheld,
@@ -259,6 +322,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     gathered.mailbox_seen.insert(contact.id.clone());
                 }
                 gathered.mailbox_queue.remove(&contact.id);
+                self.put_off.remove(&Source::Mailbox(contact.id.clone()));
                 match links.get(&contact.id) {
                     Some(link) => {
                         let link = begun.refreshed(link.clone());
@@ -285,25 +349,45 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             MailboxEntry::Removed(id) => {
                 gathered.mailbox_seen.remove(&id);
                 gathered.mailbox.remove(&id);
+                self.put_off.remove(&Source::Mailbox(id.clone()));
                 if links.get(&id).is_some_and(|link| !link.is_tombstone()) {
                     gathered.mailbox_queue.insert(id);
                 }
             }
-            MailboxEntry::Unreadable(id, problem) => {
-                if let Some(id) = &id {
-                    gathered.mailbox_seen.insert(id.clone());
-                    if let Some(link) = links.get(id) {
-                        gathered.put_mailbox(link.clone(), Half::Unreadable(problem.clone()));
-                    }
-                }
-                let name = ContactName {
-                    mailbox_id: id,
-                    ..ContactName::default()
-                };
-                self.findings
-                    .push(unreadable(Side::Mailbox, name, &problem));
-            }
+            MailboxEntry::Unreadable(id, problem) => self.take_unreadable(id, problem, links),
         }
+    }
+
+    /// A pair of which one half cannot be read is held; a new contact is read again by id, with
+    /// growing pauses, and told of once.
+    fn take_unreadable(
+        &mut self,
+        id: Option<MailboxId>,
+        problem: Problem,
+        links: &BTreeMap<MailboxId, Link>,
+    ) {
+        let name = ContactName {
+            mailbox_id: id.clone(),
+            ..ContactName::default()
+        };
+        let Some(id) = id else {
+            self.findings
+                .push(unreadable(Side::Mailbox, name, &problem));
+            return;
+        };
+        self.gathered.mailbox_seen.insert(id.clone());
+        if let Some(link) = links.get(&id) {
+            self.gathered
+                .put_mailbox(link.clone(), Half::Unreadable(problem));
+            return;
+        }
+        self.gathered.mailbox.remove(&id);
+        let put_off = PutOff {
+            reason: "mailbox-unreadable",
+            problem: Some(problem),
+            name: Some(name),
+        };
+        self.put_off.insert(Source::Mailbox(id), put_off);
     }
 
     // ---- what a full read did not show ----------------------------------------------------------
@@ -312,9 +396,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// id.
     pub(super) fn find_missing(&mut self, after: Option<&str>) -> Result<Stage, Stop> {
         let (links, next) = self.memory.pairs(after)?;
+        if after.is_none() {
+            self.gathered.counted = (0, 0);
+        }
         for link in links.into_iter().filter_map(Stored::found) {
-            if link.is_tombstone() {
-                continue;
+            let (linked, detached) = &mut self.gathered.counted;
+            match link.standing {
+                Standing::Linked => *linked = linked.saturating_add(1),
+                Standing::Detached => *detached = detached.saturating_add(1),
+                Standing::Tombstone { .. } => continue,
             }
             if !self.gathered.crm_seen.contains(&link.crm_id) {
                 self.gathered.crm_queue.insert(link.crm_id.clone());
@@ -323,10 +413,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.gathered.mailbox_queue.insert(link.mailbox_id.clone());
             }
         }
-        Ok(match next {
-            Some(next) => Stage::FindMissing(Some(next)),
-            None => Stage::Confirm,
-        })
+        if let Some(next) = next {
+            return Ok(Stage::FindMissing(Some(next)));
+        }
+        // What was counted up and down drifts where rows are damaged or a store was put back.
+        if let Some(begun) = &mut self.begun {
+            (begun.state.links, begun.state.detached) = self.gathered.counted;
+        }
+        Ok(Stage::Confirm)
     }
 
     fn knows_pairs(&self) -> bool {
@@ -402,6 +496,13 @@ impl Gathered {
             self.crm.insert(contact.id.clone(), Packed::new(contact));
         } else {
             self.crm.remove(&contact.id);
+        }
+    }
+
+    /// A later entry says that a contact is as in the base after all.
+    fn crm_is_as_base(&mut self, link: &Link) {
+        if let Some(pair) = self.pairs.get_mut(&link.crm_id) {
+            pair.crm = Half::Unread;
         }
     }
 

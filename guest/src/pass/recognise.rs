@@ -80,9 +80,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
         let found = self.mailbox.find(&keys)?;
         for ((crm_id, _), contacts) in keyed.into_iter().zip(found) {
+            if contacts.is_err() {
+                // It may be there under a new id: nothing is made of its being gone.
+                self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
+            }
             let mut new = contacts
+                .unwrap_or_default()
                 .into_iter()
-                .map(|contact| contact.id)
                 .filter(|id| self.gathered.mailbox.contains_key(id));
             // A key met twice is a user's copy and proves nothing.
             let only = match (new.next(), new.next()) {

@@ -42,6 +42,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
+        let damaged = begun.damaged_rows.iter();
+        writes.extend(damaged.map(|key| self.memory.delete_damaged(key)));
         let is_full = begun.is_full;
         if is_full {
             writes.extend(self.expired(now)?);
@@ -72,7 +74,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let not_due = begun
             .pending
             .iter()
-            .filter(|(_, row)| row.not_before > now && !begun.is_full);
+            .filter(|(_, row)| !is_due(row, now) && !begun.is_full);
         let waiting = not_due.map(|(source, _)| source).filter(is_waiting).count();
         self.counts.held = u32::try_from(self.put_off.len() + waiting).unwrap_or(u32::MAX);
         let mut state = begun.state.clone();
@@ -82,12 +84,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
         state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
         state.trash = gathered.trash.mark.clone().or(state.trash);
+        state.trash_read = gathered.trash.read.or(state.trash_read);
         state.marker_slice = gathered.next_slice.unwrap_or(state.marker_slice);
         state.approval_request.clone_from(&self.approval_request);
         if begun.is_full {
             state.last_full = Some(now);
         }
         state.caution = self.next_caution(&begun.state, begun.is_full);
+        state.creations_wait_until = state.creations_wait_until.filter(|until| *until > now);
         state.last_complete = Some(now);
         Some(state)
     }
@@ -113,7 +117,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             writes.push(self.memory.set_pending(source, Some(&row)));
         }
         let is_settled = |source: &Source, row: &Pending| {
-            let was_due = begun.is_full || row.not_before <= now;
+            let was_due = begun.is_full || is_due(row, now);
             was_due && !self.put_off.contains_key(source)
         };
         for (source, row) in &begun.pending {
@@ -264,6 +268,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 /// Whether something put off is to be taken up by the next pass, however soon it comes.
 pub(super) fn is_for_next_pass(reason: &str) -> bool {
     reason != AWAITING_APPROVAL && retry_wait_ms(reason, 1) == 0
+}
+
+/// Whether something pending is to be looked at again. Nothing waits longer than it was told to: a
+/// row that seems to was written by a clock that has been set right since.
+pub(super) fn is_due(row: &Pending, now: Timestamp) -> bool {
+    let wait_ms = row.not_before.since_ms(now);
+    wait_ms <= 0 || wait_ms > retry_wait_ms(&row.reason, row.attempts)
 }
 
 /// When something put off is looked at again, unless its contact is news before. A full read looks

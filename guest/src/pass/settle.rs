@@ -5,14 +5,14 @@
 //! created for its source, and nothing is made of a contact that may be its copy.
 
 use super::{Mode, Pass, Stage, Stop};
-use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, SearchKey};
+use crate::contact::{CrmContact, CrmId, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::journal;
 use crate::links::{Answer, Intent, Link, Source, Stored};
 use crate::mailbox::Mailbox;
 use crate::outside::{Timestamp, Write};
 use crate::plan::matching::Candidate;
-use crate::report::{Failure, Finding, Severity};
+use crate::report::{Failure, Finding, Problem, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
 pub(super) const SETTLE_MS: i64 = 600_000;
@@ -90,15 +90,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .map(|(intent, _)| intent.key.clone())
             .collect();
         let found = self.mailbox.find(&keys)?;
-        let settle = |((intent, id), contacts): ((&Intent, &CrmId), Vec<_>)| {
-            let ids: Vec<MailboxId> = contacts
-                .into_iter()
-                .map(|contact: MailboxContact| contact.id)
-                .collect();
-            let settled = match ids.as_slice() {
-                [one] => Settled::Adopted(id.clone(), one.clone()),
-                [] => self.not_found(intent),
-                _ => Settled::Open { is_ambiguous: true },
+        let settle = |((intent, id), ids): ((&Intent, &CrmId), Result<Vec<MailboxId>, Problem>)| {
+            let settled = match ids.as_deref() {
+                Ok([one]) => Settled::Adopted(id.clone(), one.clone()),
+                Ok([]) => self.not_found(intent),
+                Ok(_) => Settled::Open { is_ambiguous: true },
+                // As long as nobody can look, it may be there.
+                Err(_) => Settled::Open {
+                    is_ambiguous: false,
+                },
             };
             (intent.clone(), settled)
         };
@@ -115,10 +115,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 Source::Crm(_) => None,
             })
             .collect();
-        let Some(earliest) = imports.iter().map(|(intent, _)| intent.at).min() else {
+        let earliest = imports.iter().map(|(intent, _)| searched_from(intent));
+        let (Some(earliest), Some(begun)) = (earliest.min(), &self.begun) else {
             return Ok(Vec::new());
         };
-        let created = self.created_since(earliest.plus_ms(-CLOCK_SKEW_MS))?;
+        // Of a user that the company has replaced meanwhile, only a copy in everything is ours.
+        let user = begun.state.crm.user.as_str();
+        let created = self.created_since(earliest)?;
         let ids: Vec<CrmId> = created.iter().map(|contact| contact.id.clone()).collect();
         let links = self.memory.links(&ids)?;
         let free: Vec<_> = created
@@ -129,14 +132,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect();
         let region = &self.job.tenant.region;
         let settle = |(intent, id): (&Intent, &MailboxId)| {
-            let since = intent.at.plus_ms(-CLOCK_SKEW_MS);
+            let since = searched_from(intent);
             let alike: Vec<&CrmId> = free
                 .iter()
                 .filter(|contact| contact.created.is_none_or(|created| created >= since))
                 .filter(|contact| {
-                    intent
-                        .candidate
-                        .is_copy(&Candidate::of_crm((), &contact.fields, region))
+                    let found = Candidate::of_crm((), &contact.fields, region);
+                    let by_us = contact.creator.as_deref().is_none_or(|by| by == user);
+                    let made = if by_us {
+                        intent.candidate.is_copy(&found)
+                    } else {
+                        intent.candidate.is_exact_copy(&found)
+                    };
+                    made
                 })
                 .map(|contact| &contact.id)
                 .collect();
@@ -175,6 +183,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn take_settled(&mut self, intent: &Intent, settled: Settled, writes: &mut Vec<Write>) {
         let Some(begun) = &mut self.begun else { return };
+        let now = self.outside.now();
         match settled {
             Settled::Adopted(crm, mailbox) => {
                 let answer = Answer::Same(crm);
@@ -192,8 +201,27 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 if is_ambiguous {
                     self.findings.push(ambiguous(intent));
                 }
+                if intent.at > now {
+                    // Written by a clock that has been set right since: its settling time begins
+                    // now, and its copy may be from any time.
+                    let redated = Intent {
+                        at: now,
+                        is_redated: true,
+                        ..intent.clone()
+                    };
+                    writes.push(self.memory.open_intent(&redated));
+                }
             }
         }
+    }
+}
+
+/// When its copy may have been created at the earliest.
+fn searched_from(intent: &Intent) -> Timestamp {
+    if intent.is_redated {
+        Timestamp(0)
+    } else {
+        intent.at.plus_ms(-CLOCK_SKEW_MS)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use contact_sync_guest::job::{Job, Policy};
+use contact_sync_guest::job::{Endpoint, Job, Policy};
 use contact_sync_guest::links::{Link, Standing};
 use contact_sync_guest::outside::Outside;
 use contact_sync_guest::pass::{self, Mode, Step};
@@ -38,6 +38,12 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
+    /// Whether `If-Match` alone guards a write. By default it does not: each version is read
+    /// before. That adds reads and no writes, so half of the variants are played so.
+    fn trusts_if_match(self) -> bool {
+        matches!(self, Self::AccountField | Self::SyncEntry)
+    }
+
     /// All in which a pass reads the feeds: it learns of less than by a full read.
     pub(crate) const FEEDS: [Self; 3] = [Self::AccountField, Self::Tag, Self::SyncEntry];
 
@@ -307,6 +313,10 @@ impl Stage {
 
     pub(crate) fn job(&self, mailbox: &str) -> Job {
         let mut job = self.world.job(mailbox);
+        let Endpoint::Graph(graph) = &mut job.mailbox.endpoint else {
+            panic!("the worlds of these scenarios have Graph mailboxes");
+        };
+        graph.trust_if_match = self.variant.trusts_if_match();
         (self.policy)(&mut job.policy);
         job
     }

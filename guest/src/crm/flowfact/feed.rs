@@ -245,7 +245,7 @@ impl Reading {
             Way::Descending { sorted } => descending(flowfact, self, sorted, known)?,
             Way::Ascending | Way::Rest => ascending(flowfact, self, known)?,
         };
-        page.reading.trim();
+        page.reading.trim(flowfact.client.http.now());
         Ok(page)
     }
 
@@ -293,8 +293,10 @@ impl Reading {
     }
 
     /// Forgets what lies before the overlap.
-    fn trim(&mut self) {
-        let Some(newest) = self.newest else { return };
+    fn trim(&mut self, now: Timestamp) {
+        let Some(newest) = self.newest.map(|newest| newest.min(now.0)) else {
+            return;
+        };
         self.recent
             .retain(|(time, _)| *time >= newest.saturating_sub(OVERLAP_MS));
         self.recent.sort_unstable();
@@ -353,14 +355,20 @@ fn after(reading: &Reading, before: Option<&CrmPosition>, now: Timestamp) -> Crm
     let newest = reading
         .newest
         .map_or(before.newest, |newest| before.newest.max(Timestamp(newest)));
-    let since = newest
+    // A contact whose time is still to come says nothing about the others: behind it the feed would
+    // see none of them.
+    let seen = newest.min(now);
+    let since = seen
         .plus_ms(-OVERLAP_MS)
         .max(now.plus_ms(-2 * OVERLAP_MS))
-        .min(newest);
+        .min(seen);
     let uncut = reading
         .cut
         .map_or(since, |cut| since.max(Timestamp(cut.saturating_add(1))));
-    let since = uncut.max(before.since);
+    let since = [uncut, before.since]
+        .into_iter()
+        .filter(|time| *time <= now)
+        .fold(since, Timestamp::max);
     let recent = reading
         .recent
         .iter()

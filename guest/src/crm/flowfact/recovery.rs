@@ -75,7 +75,13 @@ pub(super) fn page(
         (Order::NewestLast, Some(mark)) => pages(mark.total, size),
         _ => 1,
     };
-    let listed = list(client, guess, size)?;
+    let mut listed = list(client, guess, size)?;
+    let mut guess = guess;
+    if guess > 1 && listed.count != expected(listed.total, guess, size) {
+        // Pages are no longer counted as they were: page 1 shows how.
+        guess = 1;
+        listed = list(client, guess, PAGE_SIZE)?;
+    }
     let shown = Order::shown_by(&listed.entries);
     let order = if shown == Order::Unknown {
         remembered
@@ -163,6 +169,8 @@ fn accepted(answer: Result<Answer, CallError>) -> Result<(), WriteError> {
 struct Listed {
     entries: Vec<TrashEntry>,
     total: u32,
+    /// Entries of this page, readable or not.
+    count: u32,
     /// Entries of a full page.
     size: u32,
 }
@@ -195,6 +203,12 @@ fn remembered_size(mark: &TrashMark) -> Option<u32> {
 
 fn pages(total: u32, size: u32) -> u32 {
     total.div_ceil(size.max(1)).max(1)
+}
+
+/// How many entries page `page` has, if `size` make a full one.
+fn expected(total: u32, page: u32, size: u32) -> u32 {
+    let before = page.saturating_sub(1).saturating_mul(size);
+    total.saturating_sub(before).min(size)
 }
 
 /// Reads one page; `size` is what a full page is believed to have.
@@ -232,6 +246,7 @@ fn list(client: &Client, page: u32, size: u32) -> Result<Listed, RemoteError> {
     Ok(Listed {
         entries,
         total,
+        count,
         size,
     })
 }

@@ -5,6 +5,7 @@
 //! asked, never that a contact carries no marker.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 use crate::contact::CrmId;
 use crate::crm::flowfact::Client;
@@ -12,18 +13,20 @@ use crate::http::{Answer, Call, CallError, RemoteError, Repeat, WriteError, esca
 use crate::outside::Method;
 use crate::report::Problem;
 
-/// Entries of one page, as FLOWFACT's own client asks for them.
-const PAGE_SIZE: u64 = 25;
+/// Entries of one page, as FLOWFACT's own client asks for them. A server may give fewer, so nothing
+/// is counted by it.
+const PAGE_SIZE: u32 = 25;
 
-/// Pages of one contact's entries: far more mailboxes than a company has.
+/// Pages of one contact's entries: far more mailboxes than a company has. A contact that has more
+/// is not known wholly, and so not known at all.
 const PAGES_MAX: u32 = 40;
 
 const SERVICE: &str = "/nylas-contact-sync-service/syncEntries";
 
 /// What is known of one contact's entries.
 enum Entries {
-    /// Ids of the entries of the account in question.
-    Known(Vec<String>),
+    /// The entries of the account in question: their ids, as far as they have any.
+    Known(Vec<Option<String>>),
     /// The service, or this contact's answer, cannot be read.
     Unknown(Problem),
 }
@@ -79,7 +82,9 @@ pub(super) fn set(
                 Repeat::Safe,
             )
         };
-        found.iter().map(delete).collect()
+        let ids: Option<Vec<String>> = found.into_iter().collect();
+        let ids = ids.ok_or_else(|| WriteError::Refused(without_id(contact)))?;
+        ids.iter().map(delete).collect()
     };
     for answer in client.http.send(calls) {
         let answer = answer.map_err(CallError::into_write_error)?;
@@ -91,10 +96,20 @@ pub(super) fn set(
     Ok(())
 }
 
+/// What was read of one contact so far.
+#[derive(Default)]
+struct Reading {
+    found: Vec<Option<String>>,
+    /// Entries of any account, to know the end by.
+    count: u64,
+    /// The page before this one: a server that knows no pages gives it again.
+    last: Vec<Value>,
+}
+
 /// The entries of each contact, all contacts' first pages at once.
 fn list(client: &Client, account: &str, ids: &[CrmId]) -> Result<Vec<Entries>, RemoteError> {
-    let mut all: Vec<Entries> = ids.iter().map(|_| Entries::Known(Vec::new())).collect();
-    let mut seen = vec![0; ids.len()];
+    let mut readings: Vec<Reading> = ids.iter().map(|_| Reading::default()).collect();
+    let mut failed: BTreeMap<usize, Problem> = BTreeMap::new();
     let mut open: Vec<usize> = (0..ids.len()).collect();
     for page in 1..=PAGES_MAX {
         let calls: Vec<Call> = open
@@ -105,24 +120,13 @@ fn list(client: &Client, account: &str, ids: &[CrmId]) -> Result<Vec<Entries>, R
         let answers = one_by_one(client.http.send(calls))?;
         let mut unfinished = Vec::new();
         for (index, answer) in open.iter().zip(answers) {
-            let (Some(entries), Some(seen)) = (all.get_mut(*index), seen.get_mut(*index)) else {
+            let Some(reading) = readings.get_mut(*index) else {
                 continue;
             };
-            match answer.and_then(|answer| read(answer, account)) {
-                Ok(page) => {
-                    if let Entries::Known(known) = entries {
-                        known.extend(page.of_account);
-                    }
-                    *seen += page.count;
-                    // A page may be shorter than was asked for, and yet not be the last.
-                    let is_last = page
-                        .total
-                        .map_or(page.count < PAGE_SIZE, |total| *seen >= total);
-                    if !(is_last || page.count == 0) {
-                        unfinished.push(*index);
-                    }
-                }
-                Err(problem) => *entries = Entries::Unknown(problem),
+            match answer.and_then(|answer| read(answer, account, reading)) {
+                Ok(true) => {}
+                Ok(false) => unfinished.push(*index),
+                Err(problem) => drop(failed.insert(*index, problem)),
             }
         }
         open = unfinished;
@@ -130,7 +134,14 @@ fn list(client: &Client, account: &str, ids: &[CrmId]) -> Result<Vec<Entries>, R
             break;
         }
     }
-    Ok(all)
+    failed.extend(open.into_iter().map(|index| (index, endless())));
+    let entries = readings.into_iter().enumerate();
+    Ok(entries
+        .map(|(index, reading)| match failed.remove(&index) {
+            Some(problem) => Entries::Unknown(problem),
+            None => Entries::Known(reading.found),
+        })
+        .collect())
 }
 
 fn get(client: &Client, contact: &CrmId, page: u32) -> Call {
@@ -139,33 +150,49 @@ fn get(client: &Client, contact: &CrmId, page: u32) -> Call {
     client.get("read a contact's markers", &path)
 }
 
-/// One page of a contact's entries.
-struct Page {
-    /// Ids of the entries of the account.
-    of_account: Vec<String>,
-    /// Entries of all accounts on this page.
-    count: u64,
-    /// Entries of all accounts on all pages, where the answer says it.
-    total: Option<u64>,
-}
-
-fn read(answer: Answer, account: &str) -> Result<Page, Problem> {
+/// Takes a page. Whether it is the last: where the service says how many entries there are, that
+/// decides; else a page without any.
+fn read(answer: Answer, account: &str, reading: &mut Reading) -> Result<bool, Problem> {
     if !answer.is_success() {
         return Err(answer.problem().problem);
     }
     let misfit = answer.misfit("markers that are no list");
-    let json = answer.into_json().map_err(RemoteError::into_problem)?;
-    let Some(Value::Array(results)) = json.get("results") else {
+    let mut json = answer.into_json().map_err(RemoteError::into_problem)?;
+    let Some(Value::Array(results)) = json.get_mut("results").map(Value::take) else {
         return Err(misfit.into_problem());
     };
-    let text =
-        |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
+    let total = json.get("totalSize").and_then(Value::as_u64);
+    if results.is_empty() || results == reading.last {
+        return Ok(true);
+    }
     let of_account = results
         .iter()
-        .filter(|entry| text(entry, "accountId").as_deref() == Some(account));
-    Ok(Page {
-        of_account: of_account.filter_map(|entry| text(entry, "id")).collect(),
-        count: results.len() as u64,
-        total: json.get("totalSize").and_then(Value::as_u64),
-    })
+        .filter(|entry| entry.get("accountId").and_then(Value::as_str) == Some(account));
+    reading.found.extend(of_account.map(id));
+    reading.count = reading.count.saturating_add(results.len() as u64);
+    reading.last = results;
+    Ok(total.is_some_and(|total| reading.count >= total))
+}
+
+/// An entry is a marker whether or not it says its id.
+fn id(entry: &Value) -> Option<String> {
+    match entry.get("id")? {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+fn without_id(contact: &CrmId) -> Problem {
+    Problem {
+        message: format!("a marker of FLOWFACT's contact {contact} says no id"),
+        remedy: Some("take the marker away in FLOWFACT".into()),
+    }
+}
+
+fn endless() -> Problem {
+    Problem {
+        message: format!("FLOWFACT names more than {PAGES_MAX} pages of markers of one contact"),
+        remedy: Some("tell whoever maintains this sync".into()),
+    }
 }

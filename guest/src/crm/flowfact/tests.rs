@@ -1023,7 +1023,7 @@ fn what_an_unanswered_create_may_have_made_is_found() {
         )],
     );
     let page = flowfact.created_since(at, None).unwrap();
-    assert_eq!(ids(&page.contacts), ["ours", "nobody's"]);
+    assert_eq!(ids(&page.contacts), ["ours", "theirs", "nobody's"]);
     assert!(page.cursor.is_none());
     assert!(asked(&script, 0).contains(&format!("GREATER_EQUAL {LONG_AGO}")));
 }
@@ -1292,7 +1292,9 @@ fn the_trashs_newest_page_is_found_and_then_read_alone() {
         assert_eq!(flowfact_2.trash(Some(&page.mark), None).unwrap(), page);
         assert_eq!(trash_pages(&script), [newest.to_string()]);
         // An entry more: another mark.
-        let (flowfact_3, _) = flowfact(in_field(), [trash_of(121, shown)]);
+        let mut shown = shown.to_vec();
+        shown.extend((!last.is_empty()).then(|| ("t120".to_owned(), 120)));
+        let (flowfact_3, _) = flowfact(in_field(), [trash_of(121, &shown)]);
         let grown = flowfact_3.trash(Some(&page.mark), None).unwrap();
         assert_ne!(grown.mark, page.mark);
     };
@@ -1339,6 +1341,26 @@ fn a_trash_with_smaller_pages_is_counted_by_them() {
     // Entries that are counted and not shown: pages cannot be counted, so all have to be read.
     let (flowfact_3, _) = flowfact(in_field(), [page(0..30), page(0..0)]);
     assert!(!flowfact_3.trash(None, None).unwrap().ordered);
+}
+
+/// What was the last page is none any more: the newest entries are not there.
+#[test]
+fn a_trash_whose_pages_have_become_smaller_is_counted_anew() {
+    let (flowfact_1, _) = flowfact(
+        in_field(),
+        [
+            trash_of(60, &deleted(0..50)),
+            trash_of(60, &deleted(50..60)),
+        ],
+    );
+    let before = flowfact_1.trash(None, None).unwrap();
+    assert_eq!((before.page, before.pages), (2, 2));
+    let page = |moments| trash_of(60, &deleted(moments));
+    let (flowfact_2, script) = flowfact(in_field(), [page(20..40), page(0..20), page(40..60)]);
+    let after = flowfact_2.trash(Some(&before.mark), None).unwrap();
+    assert_eq!((after.page, after.pages), (3, 3));
+    assert_eq!(after.entries[0].id, id("t40"));
+    assert_eq!(trash_pages(&script), ["2", "1", "3"]);
 }
 
 #[test]
@@ -1508,12 +1530,12 @@ fn sync_entries_are_listed_by_contact_and_never_guessed() {
     let (flowfact, script) = flowfact(
         by_entry(),
         [
-            entries(30, 1, &[("e1", "acc-2")]),
+            entries(2, 1, &[("e1", "acc-2")]),
             entries(0, 1, &[]),
             text_answer(403, &[], ""),
             text_answer(404, &[], ""),
             text_answer(200, &[], "<html>"),
-            entries(30, 2, &[("e2", "acc-1")]),
+            entries(2, 2, &[("e2", "acc-1")]),
         ],
     );
     let carried = flowfact
@@ -1534,6 +1556,59 @@ fn sync_entries_are_listed_by_contact_and_never_guessed() {
         None
     );
     assert_eq!(flowfact.marker_place(), MarkerPlace::Entries);
+}
+
+/// Whatever a server makes of pages, a marker that is there is seen: one that seems to be missing
+/// detaches the pair.
+#[test]
+fn a_sync_entry_is_found_on_small_pages_and_without_its_id() {
+    let untold = |results: Value| json_answer(200, &json!({ "results": results }));
+    let other = || json!({"id": "e1", "accountId": "acc-2"});
+    let nameless = || json!({"accountId": "acc-1"});
+    for (answers, expected) in [
+        (
+            vec![
+                entries(2, 1, &[("e1", "acc-2")]),
+                entries(2, 2, &[("e2", "acc-1")]),
+            ],
+            Some(true),
+        ),
+        (
+            vec![untold(json!([nameless()])), untold(json!([]))],
+            Some(true),
+        ),
+        (
+            vec![
+                untold(json!([other()])),
+                untold(json!([nameless()])),
+                untold(json!([])),
+            ],
+            Some(true),
+        ),
+        // It knows no pages, and gives the same again and again.
+        (
+            vec![untold(json!([other()])), untold(json!([other()]))],
+            Some(false),
+        ),
+        // More than can be read is not known.
+        (
+            (1..=40)
+                .map(|page| entries(99, page, &[(&format!("e{page}"), "acc-2")]))
+                .collect(),
+            None,
+        ),
+    ] {
+        let (flowfact, script) = flowfact(by_entry(), answers);
+        assert_eq!(flowfact.markers(&[id("A")]).unwrap(), [expected]);
+        script.lines();
+    }
+    let one = json!({"results": [nameless()], "totalSize": 1});
+    let (flowfact, _) = flowfact(by_entry(), [json_answer(200, &one)]);
+    let taken = flowfact.mark(&[change("A", false)]);
+    assert!(
+        matches!(&taken[..], [Err(WriteError::Refused(_))]),
+        "{taken:?}"
+    );
 }
 
 #[test]

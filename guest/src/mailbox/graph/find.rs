@@ -3,20 +3,27 @@
 //!
 //! The page says that the filter sees the whole mailbox, while the list without a filter sees the
 //! default folder alone; so the other live folders are asked too where the first answer is empty.
+//!
+//! Only ids are looked at: a contact that carries a key is found even where the rest of it cannot
+//! be read.
 
 use serde_json::Value;
 use std::cell::RefCell;
 
-use crate::contact::{MailboxContact, SearchKey};
+use crate::contact::{MailboxId, SearchKey};
 use crate::http::{Answer, RemoteError, escaped};
-use crate::mailbox::graph::batch::{self, Item};
+use crate::mailbox::graph::batch::Item;
 use crate::mailbox::graph::folders::{self, Folders};
-use crate::mailbox::graph::{Client, errors, record};
+use crate::mailbox::graph::{Client, errors, read, record};
+use crate::report::Problem;
 
 /// More contacts than this with one key are not looked at; lists allow 1,000 and default to 10.
 const FOUND_MAX: u32 = 50;
 
 const _: () = assert!(FOUND_MAX <= 1_000);
+
+/// The contacts that carry one key, or why that cannot be told.
+type Hits = Result<Vec<MailboxId>, Problem>;
 
 /// The contacts that carry each key.
 pub(super) fn find(
@@ -24,13 +31,13 @@ pub(super) fn find(
     default_folder: &str,
     remembered: &RefCell<Option<Folders>>,
     keys: &[SearchKey],
-) -> Result<Vec<Vec<MailboxContact>>, RemoteError> {
+) -> Result<Vec<Hits>, RemoteError> {
     let items: Vec<Item> = keys.iter().map(|key| item("/contacts", key)).collect();
-    let mut found = search(client, &items, keys)?;
+    let mut found = search(client, default_folder, &items, keys)?;
     let missing: Vec<usize> = found
         .iter()
         .enumerate()
-        .filter(|(_, hits)| hits.is_empty())
+        .filter(|(_, hits)| hits.as_ref().is_ok_and(Vec::is_empty))
         .map(|(at, _)| at)
         .collect();
     if missing.is_empty() {
@@ -44,13 +51,23 @@ pub(super) fn find(
             .filter_map(|at| keys.get(*at).cloned())
             .collect();
         let items: Vec<Item> = sought.iter().map(|key| item(&path, key)).collect();
-        for (at, hits) in missing.iter().zip(search(client, &items, &sought)?) {
-            if let Some(found) = found.get_mut(*at) {
-                found.extend(hits);
+        let hits = search(client, default_folder, &items, &sought)?;
+        for (at, hits) in missing.iter().zip(hits) {
+            if let Some(known) = found.get_mut(*at) {
+                add(known, hits);
             }
         }
     }
     Ok(found)
+}
+
+/// A folder that cannot be searched may hold what was sought.
+fn add(known: &mut Hits, hits: Hits) {
+    match (known.as_mut(), hits) {
+        (Ok(known), Ok(hits)) => known.extend(hits),
+        (Ok(_), Err(problem)) => *known = Err(problem),
+        (Err(_), _) => {}
+    }
 }
 
 fn item(contacts: &str, key: &SearchKey) -> Item {
@@ -71,36 +88,47 @@ fn item(contacts: &str, key: &SearchKey) -> Item {
 
 fn search(
     client: &Client,
+    folder: &str,
     items: &[Item],
     keys: &[SearchKey],
-) -> Result<Vec<Vec<MailboxContact>>, RemoteError> {
-    let answers = batch::send(client, items);
+) -> Result<Vec<Hits>, RemoteError> {
+    let answers = read::each(client, folder, items)?;
     answers
         .into_iter()
         .zip(keys)
-        .map(|(answer, key)| hits(answer.map_err(|failure| failure.error)?, key))
+        .map(|(answer, key)| match answer {
+            Ok(answer) => hits(answer, key),
+            Err(problem) => Ok(Err(problem)),
+        })
         .collect()
 }
 
-fn hits(answer: Answer, key: &SearchKey) -> Result<Vec<MailboxContact>, RemoteError> {
+fn hits(answer: Answer, key: &SearchKey) -> Result<Hits, RemoteError> {
     if !answer.is_success() {
-        return Err(errors::remote_error(&answer));
+        let is_of_all = answer.status == 401 || errors::concerns_mailbox(&answer);
+        let error = errors::remote_error(&answer);
+        return if is_of_all {
+            Err(error)
+        } else {
+            Ok(Err(error.into_problem()))
+        };
     }
     let no_list = answer.misfit("a search result that is no list");
-    let unreadable = answer.misfit("a contact that cannot be read");
-    let json = answer.into_json()?;
-    let Some(Value::Array(values)) = json.get("value") else {
-        return Err(no_list);
+    let nameless = answer.misfit("a contact without an id");
+    let json = match answer.into_json() {
+        Ok(json) => json,
+        Err(error) => return Ok(Err(error.into_problem())),
     };
-    let carriers = values.iter().filter(|value| carries(value, key));
+    let Some(Value::Array(values)) = json.get("value") else {
+        return Ok(Err(no_list.into_problem()));
+    };
     // Leaving out a contact that carries the key could create it a second time.
-    carriers
-        .map(|value| {
-            Ok(record::parse(value)
-                .map_err(|_| unreadable.clone())?
-                .contact)
-        })
-        .collect()
+    let ids: Option<Vec<MailboxId>> = values
+        .iter()
+        .filter(|value| carries(value, key))
+        .map(record::id)
+        .collect();
+    Ok(ids.ok_or_else(|| nameless.into_problem()))
 }
 
 /// A server that ignored the filter would answer with strangers.

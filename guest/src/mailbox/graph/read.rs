@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::contact::{MailboxContact, MailboxId};
-use crate::http::{Answer, RemoteError, escaped, one_by_one};
+use crate::http::{Answer, CallError, RemoteError, escaped};
 use crate::mailbox::MailboxRead;
 use crate::mailbox::graph::batch::{self, Item};
 use crate::mailbox::graph::folders::{self, Folders};
@@ -64,22 +64,37 @@ pub(super) fn states(
         return Ok(Vec::new());
     }
     let items: Vec<Item> = ids.iter().map(item).collect();
-    let answers = one_by_one(batch::send(client, &items))?;
-    let mut any_present = false;
-    let mut states = Vec::with_capacity(answers.len());
-    for answer in answers {
-        let state = match answer {
-            Err(problem) => State::Unreadable(problem),
-            Ok(answer) => state(answer)?,
-        };
-        any_present |= matches!(state, State::Present(_));
-        states.push(state);
+    each(client, folder, &items)?
+        .into_iter()
+        .map(|answer| match answer {
+            Err(problem) => Ok(State::Unreadable(problem)),
+            Ok(answer) => state(answer),
+        })
+        .collect()
+}
+
+/// Reads, each with its own answer or its own trouble. Where none of them has succeeded, nothing
+/// proves yet that it is theirs and not the mailbox's: another read of the same mailbox tells.
+pub(super) fn each(
+    client: &Client,
+    folder: &str,
+    items: &[Item],
+) -> Result<Vec<Result<Answer, Problem>>, RemoteError> {
+    let answers = batch::send(client, items);
+    let is_success =
+        |answer: &Result<Answer, CallError>| answer.as_ref().is_ok_and(Answer::is_success);
+    if let Some(Err(failure)) = answers
+        .iter()
+        .find(|answer| answer.as_ref().is_err_and(|failure| failure.error.halts()))
+    {
+        return Err(failure.error.clone());
     }
-    if !any_present {
-        // Nothing proves yet that it is the contacts' trouble and not the mailbox's.
+    if !answers.is_empty() && !answers.iter().any(is_success) {
         probe(client, folder)?;
     }
-    Ok(states)
+    let own =
+        |answer: Result<Answer, CallError>| answer.map_err(|failure| failure.error.into_problem());
+    Ok(answers.into_iter().map(own).collect())
 }
 
 /// The contacts as they are now; for reading back what was written.

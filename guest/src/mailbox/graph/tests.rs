@@ -782,7 +782,13 @@ fn contacts_are_found_by_their_key_in_all_live_folders() {
     let found = graph.find(&[key, SearchKey::new("key-2")]).unwrap();
     let names: Vec<Vec<&str>> = found
         .iter()
-        .map(|hits| hits.iter().map(|hit| hit.id.as_str()).collect())
+        .map(|hits| {
+            hits.as_ref()
+                .unwrap()
+                .iter()
+                .map(MailboxId::as_str)
+                .collect()
+        })
         .collect();
     assert_eq!(names, [["A"], ["B"]]);
     let property = "String%20%7B6d2f5b34-0c1e-4a76-9b0d-3e58c7a1f942%7D%20Name%20ContactSyncKey";
@@ -827,7 +833,37 @@ fn a_key_is_sought_in_folders_that_no_read_had_to_ask_for() {
     );
     graph.read(&ids(&["A"])).unwrap();
     let found = graph.find(&[SearchKey::new("k")]).unwrap();
-    assert_eq!(found[0][0].id.as_str(), "B");
+    assert_eq!(found[0].as_ref().unwrap()[0].as_str(), "B");
+    script.lines();
+}
+
+/// A contact that cannot be read as one carries its key all the same; and a key that cannot be
+/// sought stops none of the others.
+#[test]
+fn a_key_that_cannot_be_sought_is_its_own_trouble() {
+    let carrying = |id: &str, value: &str| {
+        json!({"id": id, "givenName": 7, "singleValueExtendedProperties":
+            [{"id": record::KEY_PROPERTY, "value": value}]})
+    };
+    let broken = || (500, json!({"error": {"code": "ErrorInternalServerError"}}));
+    let found = || (200, json!({"value": [carrying("A", "k1")]}));
+    let second = |(status, body): (u16, Value)| {
+        let response = json!({"id": "1", "status": status, "body": body});
+        json_answer(200, &json!({ "responses": [response] }))
+    };
+    let (graph, script) = mailbox(
+        false,
+        [
+            batch(&[found(), broken()]),
+            second(broken()),
+            second(broken()),
+            second(broken()),
+        ],
+    );
+    let keys = ["k1", "k2"].map(SearchKey::new);
+    let hits = graph.find(&keys).unwrap();
+    assert_eq!(hits[0], Ok(vec![MailboxId::new("A")]));
+    assert!(hits[1].is_err(), "{hits:?}");
     script.lines();
 }
 
