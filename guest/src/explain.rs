@@ -131,8 +131,13 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
     ) -> Result<Self, Failure> {
         let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
         let state = memory.state()?;
-        // After a caution the mailbox may be another one: who it is, only it can say.
-        let remembered = state.as_ref().filter(|state| state.caution.is_none());
+        // After a caution, or under another address, the mailbox may be another one: who it is,
+        // only it can say.
+        let remembered = state.as_ref().filter(|state| {
+            let endpoint = state.endpoint.as_ref();
+            let is_there = endpoint.is_none_or(|known| *known == job.mailbox.endpoint);
+            state.caution.is_none() && is_there
+        });
         crm.connect(remembered.map(|state| &state.crm))?;
         mailbox.connect(remembered.map(|state| &state.mailbox))?;
         Ok(Self {

@@ -30,7 +30,7 @@ use std::rc::Rc;
 
 use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId, SearchKey};
 use crate::crm::{CrmConnection, CrmPosition, TrashMark};
-use crate::job::Marker;
+use crate::job::{Endpoint, Marker};
 use crate::mailbox::{MailboxIdentity, MailboxPosition};
 use crate::mapping::Base;
 use crate::outside::{Outside, STORE_ITEMS_MAX, StoreError, Timestamp, Write};
@@ -90,6 +90,10 @@ pub struct State {
     pub caution: Option<Caution>,
     /// Where the rotating slice of contacts whose marker is asked for goes on (contract, 2.8 c).
     pub marker_slice: u8,
+    /// Where the configuration said that the mailbox is. Another place makes the next pass ask who
+    /// it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }
 
 /// Why the next pass trusts no deletion.

@@ -11,6 +11,7 @@
 //! | `read` | what has changed on both sides since the remembered positions |
 //! | `confirm` | by id: whatever a deletion, a restoring or an old problem rests on |
 //! | `recognise` | who is the same person |
+//! | `renew` | the same contact under a new id |
 //! | `assemble` | what is to be done: the plan |
 //! | `remember` | positions last, together with everything pending |
 
@@ -20,6 +21,7 @@ mod confirm;
 mod read;
 mod recognise;
 mod remember;
+mod renew;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,7 +32,7 @@ use crate::crm::{Crm, CrmCursor, CrmPosition, TrashMark};
 use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
-use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
+use crate::links::{Answer, Intent, Link, Memory, Packed, Pending, Source, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
 use crate::outside::{Outside, Timestamp};
 use crate::plan::matching::Candidate;
@@ -189,6 +191,12 @@ struct Gathered {
     gone: BTreeSet<Source>,
     /// Pairs whose mailbox half is gone, and the only new contact that carries their key.
     found_by_key: BTreeMap<CrmId, Option<MailboxId>>,
+    /// Whether new contacts have been compared with pairs that may be their former selves.
+    are_former_selves_sought: bool,
+    /// Forgotten pairs, and the new contacts that are taken for their mailbox halves.
+    revived: BTreeMap<CrmId, MailboxId>,
+    /// Pairs at rest whose mailbox half has a new id: as they were, and as they are.
+    renewed: Vec<(Link, Link)>,
     /// Answers that gave a remembered pair its new half.
     answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.

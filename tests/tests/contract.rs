@@ -17,6 +17,7 @@
 //! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
+//! | `renewed` | section 3: the same contact under a new id |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 //! | `tools` | preview, check, status, the export |
 
@@ -33,6 +34,7 @@ mod contract {
     pub(crate) mod newest;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
+    pub(crate) mod renewed;
     pub(crate) mod safety;
     pub(crate) mod stage;
     pub(crate) mod tools;

@@ -2,7 +2,7 @@
 
 use super::{Begun, Mode, Pass, Stage, Stop, marker};
 use crate::crm::Crm;
-use crate::job::NativeSync;
+use crate::job::{Endpoint, NativeSync};
 use crate::links::{Caution, FORMAT, Link, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
 use crate::outside::{Timestamp, Write};
@@ -16,7 +16,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn begin(&mut self) -> Result<Stage, Stop> {
         let stored = self.memory.state()?;
         let now = self.outside.now();
-        let due = stored.as_ref().is_none_or(|state| is_full_due(state, now));
+        let endpoint = &self.job.mailbox.endpoint;
+        let due = stored
+            .as_ref()
+            .is_none_or(|state| is_full_due(state, now) || points_elsewhere(state, endpoint));
         let remembered = stored.as_ref().filter(|_| !due);
         let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
         let identity = self
@@ -59,12 +62,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             approval_request: None,
             caution: None,
             marker_slice: 0,
+            endpoint: None,
         });
         let is_marker_moved = state.marker != marker;
         if is_marker_moved && self.mode == Mode::Sync {
             self.forget_markers_seen()?;
         }
         state.crm = connection;
+        state.endpoint = Some(self.job.mailbox.endpoint.clone());
         let former = std::mem::replace(&mut state.mailbox, identity);
         let former_identity = (!is_same(&former, &state.mailbox)).then_some(former);
         // The marker's place and the fields are remembered when this pass has come to its end: one
@@ -211,6 +216,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 /// The address is no part of the identity.
 fn is_same(left: &MailboxIdentity, right: &MailboxIdentity) -> bool {
     left.service == right.service && left.user == right.user && left.folder == right.folder
+}
+
+/// Whether the configuration has changed so that the mailbox must be asked anew who it is.
+fn points_elsewhere(state: &State, endpoint: &Endpoint) -> bool {
+    state
+        .endpoint
+        .as_ref()
+        .is_some_and(|known| known != endpoint)
 }
 
 fn is_full_due(state: &State, now: Timestamp) -> bool {
