@@ -11,11 +11,13 @@
 //! | `read` | what has changed on both sides since the remembered positions |
 //! | `confirm` | by id: whatever a deletion, a restoring or an old problem rests on |
 //! | `recognise` | who is the same person |
+//! | `at_rest` | contacts at rest that may be an export's other half |
 //! | `renew` | the same contact under a new id |
 //! | `assemble` | what is to be done: the plan |
 //! | `remember` | positions last, together with everything pending |
 
 mod assemble;
+mod at_rest;
 mod begin;
 mod confirm;
 mod read;
@@ -197,6 +199,8 @@ struct Gathered {
     revived: BTreeMap<CrmId, MailboxId>,
     /// Pairs at rest whose mailbox half has a new id: as they were, and as they are.
     renewed: Vec<(Link, Link)>,
+    /// Mailbox contacts at rest that get another partner, and the pairs that they were.
+    woken: BTreeMap<MailboxId, Link>,
     /// Answers that gave a remembered pair its new half.
     answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.
@@ -388,6 +392,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.tasks.push_back(task);
                 stop = Some(error);
             } else {
+                if matches!(outcome, TaskOutcome::Done(_)) {
+                    writes.extend(self.forget_former(&task));
+                }
                 self.take_outcome(&task, outcome);
             }
         }

@@ -227,18 +227,43 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    fn propose(&mut self) -> Result<(), Failure> {
+    fn propose(&mut self) -> Result<(), Stop> {
         if self.job.policy.matching == Matching::Off {
             return Ok(());
         }
-        let mailbox = self.mailbox_candidates();
-        let crm = self.crm_candidates(&mailbox)?;
+        let mut mailbox = self.mailbox_candidates();
+        let mut crm = self.crm_candidates(&mailbox)?;
+        let at_rest = self.at_rest(&self.marked_candidates())?;
+        if !at_rest.is_empty() {
+            let region = &self.job.tenant.region;
+            let found = at_rest.iter();
+            mailbox.extend(found.map(|(id, (_, contact))| {
+                Candidate::of_mailbox(id.clone(), &contact.view, region)
+            }));
+            crm = self.crm_candidates(&mailbox)?;
+        }
         let proposal = matching::propose(&crm, &mailbox, self.is_first());
         self.pair_proposed(proposal.pairs)?;
         for question in proposal.questions {
-            self.ask(&question, &crm, &mailbox);
+            // A contact at rest is not new: the question is the CRM contact's alone.
+            let is_at_rest = matches!(&question.about,
+                About::Mailbox { contact, .. } if at_rest.contains_key(contact));
+            if !is_at_rest {
+                self.ask(&question, &crm, &mailbox);
+            }
         }
-        self.ask_again(&proposal.unmatched_crm, &proposal.unmatched_mailbox)
+        self.wake(at_rest);
+        self.ask_again(&proposal.unmatched_crm, &proposal.unmatched_mailbox)?;
+        Ok(())
+    }
+
+    /// CRM contacts that are to be exported.
+    fn marked_candidates(&self) -> Vec<Candidate<CrmId>> {
+        let marked = self.gathered.marked.iter();
+        marked
+            .filter(|id| !self.gathered.withheld.contains(&Source::Crm((*id).clone())))
+            .filter_map(|id| self.gathered.candidates.get(id).cloned())
+            .collect()
     }
 
     /// A forgotten pair that is proposed anew is still known: it is taken up again.
