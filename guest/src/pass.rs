@@ -43,6 +43,7 @@ use crate::report::{
     Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
     Outcome, Phase, Problem, Progress, Report, Service, Side,
 };
+use renew::Renewal;
 
 /// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
 pub const WAIT_MS_MAX: u64 = 600_000;
@@ -193,12 +194,8 @@ struct Gathered {
     gone: BTreeSet<Source>,
     /// Pairs whose mailbox half is gone, and the only new contact that carries their key.
     found_by_key: BTreeMap<CrmId, Option<MailboxId>>,
-    /// Whether new contacts have been compared with pairs that may be their former selves.
-    are_former_selves_sought: bool,
-    /// Forgotten pairs, and the new contacts that are taken for their mailbox halves.
-    revived: BTreeMap<CrmId, MailboxId>,
-    /// Pairs at rest whose mailbox half has a new id: as they were, and as they are.
-    renewed: Vec<(Link, Link)>,
+    /// What is known of contacts under new ids.
+    renewal: Renewal,
     /// Mailbox contacts at rest that get another partner, and the pairs that they were.
     woken: BTreeMap<MailboxId, Link>,
     /// Answers that gave a remembered pair its new half.

@@ -17,17 +17,28 @@ use crate::plan::matching::{self, About, Candidate, Question};
 use crate::report::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a pass knows of contacts under new ids.
+#[derive(Default)]
+pub(super) struct Renewal {
+    /// New contacts have been compared with what may be their former selves.
+    are_former_selves_sought: bool,
+    /// Forgotten pairs, and the new contacts that are taken for their mailbox halves.
+    revived: BTreeMap<CrmId, MailboxId>,
+    /// Pairs at rest whose mailbox half has a new id: as they were, and as they are.
+    pub(super) at_rest: Vec<(Link, Link)>,
+}
+
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// Whether something must be read by id before anybody is called new. Asked for once a pass.
     pub(super) fn look_for_former_selves(&mut self) -> Result<bool, Stop> {
-        if self.gathered.are_former_selves_sought {
+        if self.gathered.renewal.are_former_selves_sought {
             self.release_unrestorable();
             return Ok(false);
         }
         if self.gathered.mailbox.is_empty() || self.is_first() {
             return Ok(false);
         }
-        self.gathered.are_former_selves_sought = true;
+        self.gathered.renewal.are_former_selves_sought = true;
         let new = self.mailbox_candidates();
         let relevant = matching::relevant(self.all_crm_candidates()?, &new);
         let ids: Vec<CrmId> = relevant.iter().map(|known| known.id.clone()).collect();
@@ -116,13 +127,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if !gathered.crm_asked.contains(&crm_id) {
             gathered.crm_queue.insert(crm_id.clone());
         }
-        gathered.revived.insert(crm_id, mailbox_id.clone());
+        gathered.renewal.revived.insert(crm_id, mailbox_id.clone());
         true
     }
 
     /// What cannot be brought back in the CRM does not keep its new self from being new.
     pub(super) fn release_unrestorable(&mut self) {
-        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.revived) {
+        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.renewal.revived) {
             let Some(pair) = self.gathered.pairs.get_mut(&crm_id) else {
                 continue;
             };
@@ -226,7 +237,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 change_key: contact.change_key.clone(),
                 ..link.clone()
             };
-            self.gathered.renewed.push((link, renewed));
+            self.gathered.renewal.at_rest.push((link, renewed));
         }
     }
 
