@@ -131,8 +131,13 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
     ) -> Result<Self, Failure> {
         let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
         let state = memory.state()?;
-        // After a caution the mailbox may be another one: who it is, only it can say.
-        let remembered = state.as_ref().filter(|state| state.caution.is_none());
+        // After a caution, or under another address, the mailbox may be another one: who it is,
+        // only it can say.
+        let remembered = state.as_ref().filter(|state| {
+            let endpoint = state.endpoint.as_ref();
+            let is_there = endpoint.is_none_or(|known| *known == job.mailbox.endpoint);
+            state.caution.is_none() && is_there
+        });
         crm.connect(remembered.map(|state| &state.crm))?;
         mailbox.connect(remembered.map(|state| &state.mailbox))?;
         Ok(Self {
@@ -160,10 +165,10 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
         if known.is_nobody() {
             return Err(nobody(&self.job.mailbox.id));
         }
-        Ok(Answer::One(Box::new(self.explained(known)?)))
+        Ok(Answer::One(Box::new(self.explained(&known)?)))
     }
 
-    fn explained(&self, known: Known) -> Result<Explanation, Failure> {
+    fn explained(&self, known: &Known) -> Result<Explanation, Failure> {
         let rules = self.rules();
         let decision = plan::decide_by_time(
             &known.pair,
@@ -171,8 +176,8 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
             |id| self.memory.edited(id),
             |rules| plan::decide(&known.pair, rules),
         )?;
-        let likeness = self.likeness(&known)?;
-        let standing = words::standing(&known, &decision, &likeness, self.now);
+        let likeness = self.likeness(known)?;
+        let standing = words::standing(known, &decision, &likeness, self.now);
         let contact = known.pair.name();
         let is_open = matches!(
             standing,
@@ -188,22 +193,22 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
             Vec::new()
         };
         let merged = if likeness.is_nobody() {
-            self.merged(&known, &decision.deed, &rules)
+            merged(known, &decision.deed, &rules)
         } else {
             None
         };
         let mut findings = vec![words::why(
             standing,
-            &known,
+            known,
             &decision,
             &likeness,
             &self.job.policy,
         )];
         if let Some(merged) = &merged {
             findings.extend(merged.findings.iter().cloned());
-            findings.extend(self.misfits(&known, merged));
+            findings.extend(self.misfits(known, merged));
         }
-        findings.extend(words::about_fields(&known, &self.fields));
+        findings.extend(words::about_fields(known, &self.fields));
         let values = match &merged {
             Some(merged) => values::placed(&known.pair, merged, &rules),
             None if standing == Standing::Detached => values::side_by_side(&known.pair, &rules),
@@ -220,24 +225,6 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
             findings,
             operations,
         })
-    }
-
-    /// What both sides are to hold; `None` where nothing is compared.
-    fn merged(&self, known: &Known, deed: &Deed, rules: &Rules<'_>) -> Option<Merged> {
-        match deed {
-            Deed::Agree { merged, .. }
-            | Deed::CreateInCrm(merged)
-            | Deed::CreateInMailbox(merged) => Some((**merged).clone()),
-            Deed::Rest => {
-                let are_there = matches!(
-                    (&known.pair.crm, &known.pair.mailbox),
-                    (Half::Present(_), Half::Present(_))
-                );
-                let link = known.pair.link.as_ref()?;
-                (are_there && link.is_linked()).then(|| plan::agreement(&known.pair, rules))
-            }
-            _ => None,
-        }
     }
 
     fn misfits(&self, known: &Known, merged: &Merged) -> Vec<Finding> {
@@ -261,6 +248,24 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
             policy: &self.job.policy,
             times: None,
         }
+    }
+}
+
+/// What both sides are to hold; `None` where nothing is compared.
+fn merged(known: &Known, deed: &Deed, rules: &Rules<'_>) -> Option<Merged> {
+    match deed {
+        Deed::Agree { merged, .. } | Deed::CreateInCrm(merged) | Deed::CreateInMailbox(merged) => {
+            Some((**merged).clone())
+        }
+        Deed::Rest => {
+            let are_there = matches!(
+                (&known.pair.crm, &known.pair.mailbox),
+                (Half::Present(_), Half::Present(_))
+            );
+            let link = known.pair.link.as_ref()?;
+            (are_there && link.is_linked()).then(|| plan::agreement(&known.pair, rules))
+        }
+        _ => None,
     }
 }
 

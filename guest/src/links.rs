@@ -9,6 +9,7 @@
 //! | `m/<mailbox>/pair/<CRM id>` | [`Link`] | for contacts that changed; all at a full read |
 //! | `m/<mailbox>/at/<mailbox id>` | the pair's CRM id | for contacts that changed |
 //! | `m/<mailbox>/tombstone/<CRM id>` | when it was deleted | where the trash has changed |
+//! | `m/<mailbox>/detached/<CRM id>` | nothing more: a pair at rest | where a CRM contact is marked anew |
 //! | `m/<mailbox>/pending/<side>/<id>` | [`Pending`] | once a pass |
 //! | `m/<mailbox>/intent/<key>` | [`Intent`] | once a pass |
 //! | `m/<mailbox>/answer/<mailbox id>` | [`Answer`] | once a pass |
@@ -36,7 +37,7 @@ pub use requests::StoredVerdict;
 
 use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId, SearchKey};
 use crate::crm::{CrmConnection, CrmPosition, TrashMark};
-use crate::job::Marker;
+use crate::job::{Endpoint, Marker};
 use crate::mailbox::{MailboxIdentity, MailboxPosition};
 use crate::mapping::Base;
 use crate::outside::{
@@ -108,6 +109,10 @@ pub struct State {
     /// show.
     #[serde(default)]
     pub creations_wait_until: Option<Timestamp>,
+    /// Where the configuration said that the mailbox is. Another place makes the next pass ask who
+    /// it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }
 
 /// Why the next pass trusts no deletion.
@@ -370,6 +375,13 @@ impl Memory {
             _ if before.is_some_and(Link::is_tombstone) => writes.push(Write::Delete(tombstone)),
             _ => {}
         }
+        let detached = self.key("detached", link.crm_id.as_str());
+        let was_detached = before.is_some_and(|before| before.standing == Standing::Detached);
+        match link.standing {
+            Standing::Detached => writes.push(Write::Set(detached, encode(&()))),
+            _ if was_detached => writes.push(Write::Delete(detached)),
+            _ => {}
+        }
         writes
     }
 
@@ -384,7 +396,22 @@ impl Memory {
             Write::Delete(self.key("pair", link.crm_id.as_str())),
             Write::Delete(self.key("at", link.mailbox_id.as_str())),
             Write::Delete(self.key("tombstone", link.crm_id.as_str())),
+            Write::Delete(self.key("detached", link.crm_id.as_str())),
         ]
+    }
+
+    /// The writes that remove a pair at rest whose mailbox contact has another partner now.
+    pub fn delete_pair(&self, link: &Link) -> Vec<Write> {
+        vec![
+            Write::Delete(self.key("pair", link.crm_id.as_str())),
+            Write::Delete(self.key("detached", link.crm_id.as_str())),
+        ]
+    }
+
+    /// The CRM contacts of all pairs at rest.
+    pub fn detached(&self) -> Result<Vec<CrmId>, Failure> {
+        let rows = self.all::<()>("detached")?;
+        Ok(rows.into_iter().map(|(id, ())| CrmId::new(id)).collect())
     }
 
     /// All tombstones: the CRM id, and since when.

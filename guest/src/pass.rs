@@ -12,17 +12,21 @@
 //! | `read` | what has changed on both sides since the remembered positions |
 //! | `confirm` | by id: whatever a deletion, a restoring or an old problem rests on |
 //! | `recognise` | who is the same person |
+//! | `at_rest` | contacts at rest that may be an export's other half |
+//! | `renew` | the same contact under a new id |
 //! | `assemble` | what is to be done: the plan |
 //! | `remember` | positions last, together with everything pending |
 //! | `restore` | a pass with another purpose: bringing back what the journal holds |
 
 mod answers;
 mod assemble;
+mod at_rest;
 mod begin;
 mod confirm;
 mod read;
 mod recognise;
 mod remember;
+mod renew;
 mod restore;
 mod settle;
 
@@ -37,7 +41,7 @@ use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
 use crate::journal;
-use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
+use crate::links::{Answer, Intent, Link, Memory, Packed, Pending, Source, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
 use crate::outside::{Outside, Timestamp, Write};
 use crate::plan::approval::{Entry, Judged};
@@ -47,6 +51,7 @@ use crate::report::{
     Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
     Outcome, Phase, Problem, Progress, Report, Service, Side,
 };
+use renew::Renewal;
 
 /// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
 pub const WAIT_MS_MAX: u64 = 600_000;
@@ -218,6 +223,10 @@ struct Gathered {
     gone: BTreeSet<Source>,
     /// Pairs whose mailbox half is gone, and the only new contact that carries their key.
     found_by_key: BTreeMap<CrmId, Option<MailboxId>>,
+    /// What is known of contacts under new ids.
+    renewal: Renewal,
+    /// Mailbox contacts at rest that get another partner, and the pairs that they were.
+    woken: BTreeMap<MailboxId, Link>,
     /// Answers that gave a remembered pair its new half.
     answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.
@@ -425,6 +434,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.tasks.push_back(task);
                 stop = Some(error);
             } else {
+                if matches!(outcome, TaskOutcome::Done(_)) {
+                    writes.extend(self.forget_former(&task));
+                }
                 self.take_outcome(&task, outcome);
             }
         }

@@ -7,7 +7,7 @@ use crate::crm::Crm;
 use crate::crm::flowfact::{Flowfact, Survey};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
-use crate::links::{Answer, Caution, Memory, State, Stored};
+use crate::links::{Answer, Caution, Memory, Source, State, Stored};
 use crate::mailbox::Mailbox;
 use crate::mailbox::graph::Graph;
 use crate::outside::Outside;
@@ -160,7 +160,12 @@ pub fn pair(
                 .links(std::slice::from_ref(crm_id))?
                 .pop()
                 .and_then(Stored::found);
-            if link.is_some_and(|link| !link.is_tombstone()) {
+            // Its partner is gone, and a pass has asked whether this is the new one.
+            let was_asked = memory
+                .pending()?
+                .get(&Source::Crm(crm_id.clone()))
+                .is_some_and(|row| QUESTIONS.contains(&row.reason.as_str()));
+            if link.is_some_and(|link| !link.is_tombstone()) && !was_asked {
                 return Err(not_found(
                     "the CRM contact already has a partner in this mailbox",
                     "take the marker off the CRM contact first",
@@ -189,6 +194,9 @@ pub fn pair(
         state: OperationState::Planned,
     })
 }
+
+/// Reasons of pending rows that are questions to people.
+pub const QUESTIONS: [&str; 3] = ["ambiguous-match", "match-taken", "namesake"];
 
 /// Reasons of pending rows that mean *held* (contract, section 1).
 const HELD: [&str; 11] = [
@@ -275,7 +283,15 @@ fn check_native_sync(crm: &Flowfact, job: &Job, checkup: &mut Checkup) {
 
 fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Checkup) {
     let CrmAccess::Flowfact(access) = &job.crm;
-    if !survey.markers.contains(&access.marker) {
+    if is_untried(&survey, &access.marker) {
+        checkup.findings.push(finding(
+            Severity::Note,
+            "marker-untried",
+            "markers are sync entries, and whether they can be read shows only where there is a \
+             contact to ask for: the CRM has none yet",
+            "check again once there is one",
+        ));
+    } else if !survey.markers.contains(&access.marker) {
         let problem = "the marker that is configured was not found in FLOWFACT";
         let remedy = match survey.markers.first() {
             Some(marker) => format!("this one was found: {}", marker_text(marker)),
@@ -339,6 +355,19 @@ fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Check
         .map(|(field, name)| (field, Some(name)))
         .collect();
     checkup.markers = survey.markers;
+}
+
+/// Sync entries are asked for contact by contact: in an empty CRM they can neither be found nor be
+/// missing. An account that FLOWFACT does not know is missing all the same.
+fn is_untried(survey: &Survey, marker: &Marker) -> bool {
+    let Marker::SyncEntry(account) = marker else {
+        return false;
+    };
+    let is_known = survey
+        .accounts
+        .as_ref()
+        .is_none_or(|accounts| accounts.iter().any(|known| known.id == *account));
+    survey.contacts == Some(0) && is_known
 }
 
 fn check_mailbox(mut mailbox: Graph, job: &Job, checkup: &mut Checkup) {

@@ -19,6 +19,7 @@
 //! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
+//! | `renewed` | section 3: the same contact under a new id |
 //! | `restore` | section 7.2: the journal, and bringing back what it holds |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
 //! | `tools` | preview, check, status, the export |
@@ -38,6 +39,7 @@ mod contract {
     pub(crate) mod newest;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
+    pub(crate) mod renewed;
     pub(crate) mod restore;
     pub(crate) mod safety;
     pub(crate) mod stage;

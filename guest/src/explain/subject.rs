@@ -92,7 +92,7 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
             answer: None,
             intent: None,
         };
-        self.remember(&mut known, subject.crm_id, mailbox_id)?;
+        self.remember(&mut known, subject.crm_id.as_ref(), mailbox_id.as_ref())?;
         Ok(known)
     }
 
@@ -159,21 +159,21 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
     fn remember(
         &self,
         known: &mut Known,
-        crm_id: Option<CrmId>,
-        mailbox_id: Option<MailboxId>,
+        crm_id: Option<&CrmId>,
+        mailbox_id: Option<&MailboxId>,
     ) -> Result<(), Failure> {
         let sources: Vec<Source> = crm_id
-            .clone()
+            .cloned()
             .map(Source::Crm)
             .into_iter()
-            .chain(mailbox_id.clone().map(Source::Mailbox))
+            .chain(mailbox_id.cloned().map(Source::Mailbox))
             .collect();
         let mut pending = self.memory.pending()?;
         known.pending = sources.iter().find_map(|source| pending.remove(source));
         known.answer = self.memory.answers()?.into_iter().find_map(|(id, answer)| {
             let is_about_crm = matches!((&answer, &crm_id),
-                (Answer::Same(same), Some(crm_id)) if same == crm_id);
-            (Some(&id) == mailbox_id.as_ref() || is_about_crm).then_some(answer)
+                (Answer::Same(same), Some(crm_id)) if same == *crm_id);
+            (Some(&id) == mailbox_id || is_about_crm).then_some(answer)
         });
         let region = &self.job.tenant.region;
         let digest = match (&known.pair.crm, &known.pair.mailbox) {

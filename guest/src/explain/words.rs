@@ -8,10 +8,7 @@ use crate::links::{Answer, Standing as LinkStanding};
 use crate::outside::Timestamp;
 use crate::plan::{Decision, Deed, Half};
 use crate::report::{Finding, Severity};
-
-/// Reasons of pending rows that only a person, or another event, settles. The others are tried
-/// again by themselves.
-const QUESTIONS: [&str; 3] = ["ambiguous-match", "match-taken", "namesake"];
+use crate::setup::QUESTIONS;
 
 /// Where a contact stands: what is there now first, then what earlier passes noted.
 pub(super) fn standing(

@@ -4,7 +4,7 @@ use super::settle::SETTLE_MS;
 use super::{Begun, Mode, Pass, Stage, Stop, marker};
 use crate::contact::FieldSet;
 use crate::crm::{Crm, CrmConnection};
-use crate::job::{Marker, NativeSync};
+use crate::job::{Endpoint, Marker, NativeSync};
 use crate::links::{Caution, FORMAT, Link, Standing, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
 use crate::outside::{Timestamp, Write};
@@ -23,8 +23,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let damaged_rows = self.memory.damaged_rows();
         self.findings
             .extend(damaged_rows.iter().map(|key| damaged_row(key)));
-        let due =
-            stored.as_ref().is_none_or(|state| is_full_due(state, now)) || !damaged_rows.is_empty();
+        let endpoint = &self.job.mailbox.endpoint;
+        let due = !damaged_rows.is_empty()
+            || stored
+                .as_ref()
+                .is_none_or(|state| is_full_due(state, now) || points_elsewhere(state, endpoint));
         let remembered = stored.as_ref().filter(|_| !due);
         let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
         let identity = self
@@ -65,6 +68,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             state.creations_wait_until = Some(now.plus_ms(SETTLE_MS));
         }
         state.crm = connection;
+        state.endpoint = Some(self.job.mailbox.endpoint.clone());
         let former = std::mem::replace(&mut state.mailbox, identity);
         let former_identity = (!is_same(&former, &state.mailbox)).then_some(former);
         // The marker's place and the fields are remembered when this pass has come to its end: one
@@ -259,6 +263,7 @@ fn first_state(
         caution: None,
         marker_slice: 0,
         is_journal_full: false,
+        endpoint: None,
         creations_wait_until: None,
     }
 }
@@ -296,6 +301,14 @@ fn damaged_row(key: &str) -> Finding {
 /// The address is no part of the identity.
 fn is_same(left: &MailboxIdentity, right: &MailboxIdentity) -> bool {
     left.service == right.service && left.user == right.user && left.folder == right.folder
+}
+
+/// Whether the configuration has changed so that the mailbox must be asked anew who it is.
+fn points_elsewhere(state: &State, endpoint: &Endpoint) -> bool {
+    state
+        .endpoint
+        .as_ref()
+        .is_some_and(|known| known != endpoint)
 }
 
 fn is_full_due(state: &State, now: Timestamp) -> bool {

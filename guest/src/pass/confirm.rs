@@ -14,12 +14,10 @@ use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::plan::{self, Half};
 use crate::report::{ContactName, Failure, Problem};
+use crate::setup::QUESTIONS;
 
 /// Contacts of one side that one step reads by id.
 const READS_MAX: usize = 40;
-
-/// Reasons of pending rows that are questions to people.
-const QUESTIONS: [&str; 3] = ["ambiguous-match", "match-taken", "namesake"];
 
 /// CRM contacts whose marker is asked for in turn, a pass, where markers are kept beside the
 /// contact and cannot be listed (contract, 2.8 c).

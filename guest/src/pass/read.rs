@@ -410,7 +410,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.gathered.crm_queue.insert(link.crm_id.clone());
             }
             if !self.gathered.mailbox_seen.contains(&link.mailbox_id) {
-                self.gathered.mailbox_queue.insert(link.mailbox_id.clone());
+                if self.is_in_another_mailbox() {
+                    self.gathered.put_mailbox(link, Half::Deleted);
+                } else {
+                    self.gathered.mailbox_queue.insert(link.mailbox_id);
+                }
             }
         }
         if let Some(next) = next {

@@ -1,12 +1,12 @@
 //! Who is the same person: contacts under new ids, people's answers, and matching.
 
 use super::{Mode, Pass, PutOff, Stage, Stop};
-use crate::contact::{CrmId, MailboxContact, MailboxId, SearchKey};
+use crate::contact::{CrmId, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::job::Matching;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::Mailbox;
-use crate::mapping::{self, Base};
+use crate::mapping::Base;
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -18,10 +18,13 @@ const KEYS_MAX: usize = 20;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
+        if self.look_for_former_selves()? {
+            return Ok(Stage::Confirm);
+        }
         self.take_answers_about_pairs();
         let gone = self.gone_from_mailbox();
-        if self.find_by_key(&gone)? {
-            return Ok(Stage::Match);
+        if let Some(next) = self.find_by_key(&gone)? {
+            return Ok(next);
         }
         self.link_new_ids(gone);
         self.take_answers();
@@ -40,19 +43,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Records of matched CRM contacts of which only the digest was at hand.
     pub(super) fn fetch(&mut self) -> Result<Stage, Stop> {
-        Ok(if self.read_queued_crm()? {
-            Stage::Fetch
-        } else {
-            Stage::Plan
-        })
+        if self.read_queued_crm()? {
+            return Ok(Stage::Fetch);
+        }
+        self.release_unrestorable();
+        Ok(Stage::Plan)
     }
 
-    /// Pairs whose mailbox half is gone, while there are mailbox contacts without link.
+    /// Pairs whose mailbox half is gone.
     fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
         let mut gone = BTreeMap::new();
-        if self.gathered.mailbox.is_empty() {
-            return gone;
-        }
         for (id, packed) in &self.gathered.pairs {
             let Some(pair) = packed.unpack() else {
                 continue;
@@ -66,8 +66,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         gone
     }
 
-    /// Looks for the keys of some contacts that are gone. Whether there were any left to look for.
-    fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<bool, Stop> {
+    /// Looks for the keys of some contacts that are gone. What is to be done next, if there were any
+    /// left to look for.
+    fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<Option<Stage>, Stop> {
         let keyed: Vec<(CrmId, SearchKey)> = gone
             .iter()
             .filter(|(id, _)| !self.gathered.found_by_key.contains_key(*id))
@@ -75,8 +76,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .take(KEYS_MAX)
             .collect();
         if keyed.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
+        let mut next = Stage::Match;
         let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
         let found = self.mailbox.find(&keys)?;
         for ((crm_id, _), contacts) in keyed.into_iter().zip(found) {
@@ -84,8 +86,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 // It may be there under a new id: nothing is made of its being gone.
                 self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
             }
-            let mut new = contacts
-                .unwrap_or_default()
+            let contacts = contacts.unwrap_or_default().into_iter();
+            let ids: Vec<MailboxId> = contacts.map(|contact| contact.id).collect();
+            let Some(link) = gone.get(&crm_id) else {
+                continue;
+            };
+            if self.queue_unnamed(&ids, &link.mailbox_id)? {
+                // Looked for again, once they have been read.
+                next = Stage::Confirm;
+                continue;
+            }
+            let mut new = ids
                 .into_iter()
                 .filter(|id| self.gathered.mailbox.contains_key(id));
             // A key met twice is a user's copy and proves nothing.
@@ -95,7 +106,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             };
             self.gathered.found_by_key.insert(crm_id, only);
         }
-        Ok(true)
+        Ok(Some(next))
     }
 
     /// The same contact under a new id (contract, section 3): a linked contact that is gone and a
@@ -110,52 +121,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.link_anew(&crm_id, &mailbox_id);
             }
         }
-        for (crm_id, mailbox_id) in self.find_by_base(&gone) {
+        for (crm_id, mailbox_id) in self.equal_to_base(&gone) {
             gone.remove(&crm_id);
             self.link_anew(&crm_id, &mailbox_id);
         }
         self.find_by_person(&gone);
-    }
-
-    fn find_by_base(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {
-        let region = &self.job.tenant.region;
-        let Some(begun) = &self.begun else {
-            return Vec::new();
-        };
-        let mut by_digest: BTreeMap<Candidate<()>, (Vec<&Link>, Vec<MailboxContact>)> =
-            BTreeMap::new();
-        for link in gone.values() {
-            let digest = Candidate::of_mailbox((), &link.base.view, region);
-            by_digest.entry(digest).or_default().0.push(link);
-        }
-        for packed in self.gathered.mailbox.values() {
-            let Some(contact) = packed.unpack() else {
-                continue;
-            };
-            let digest = Candidate::of_mailbox((), &contact.view, region);
-            if let Some((_, contacts)) = by_digest.get_mut(&digest) {
-                contacts.push(contact);
-            }
-        }
-        by_digest
-            .into_values()
-            .filter_map(
-                |(links, contacts)| match (links.as_slice(), contacts.as_slice()) {
-                    ([link], [contact]) => {
-                        let changed = mapping::changed_in_mailbox(
-                            &link.base,
-                            &contact.view,
-                            &begun.fields,
-                            region,
-                        );
-                        changed
-                            .is_empty()
-                            .then(|| (link.crm_id.clone(), contact.id.clone()))
-                    }
-                    _ => None,
-                },
-            )
-            .collect()
     }
 
     /// What is left is matched as people are: a mailbox that was migrated, then edited.
@@ -174,16 +144,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.link_anew(&crm_id, &mailbox_id);
         }
         for question in proposal.questions {
+            self.hold_gone(gone, &question);
             self.ask(&question, &crm, &mailbox);
-        }
-    }
-
-    fn link_anew(&mut self, crm_id: &CrmId, mailbox_id: &MailboxId) {
-        if let (Some(contact), Some(pair)) = (
-            self.gathered.mailbox.remove(mailbox_id),
-            self.gathered.pairs.get_mut(crm_id),
-        ) {
-            pair.mailbox = Half::Present(contact);
         }
     }
 
@@ -286,18 +248,60 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    fn propose(&mut self) -> Result<(), Failure> {
+    fn propose(&mut self) -> Result<(), Stop> {
         if self.job.policy.matching == Matching::Off {
             return Ok(());
         }
-        let mailbox = self.mailbox_candidates();
-        let crm = self.crm_candidates(&mailbox)?;
-        let proposal = matching::propose(&crm, &mailbox, self.is_first());
-        self.gathered.matched.extend(proposal.pairs);
-        for question in proposal.questions {
-            self.ask(&question, &crm, &mailbox);
+        let mut mailbox = self.mailbox_candidates();
+        let mut crm = self.crm_candidates(&mailbox)?;
+        let at_rest = self.at_rest(&self.marked_candidates())?;
+        if !at_rest.is_empty() {
+            let region = &self.job.tenant.region;
+            let found = at_rest.iter();
+            mailbox.extend(found.map(|(id, (_, contact))| {
+                Candidate::of_mailbox(id.clone(), &contact.view, region)
+            }));
+            crm = self.crm_candidates(&mailbox)?;
         }
-        self.ask_again(&proposal.unmatched_crm, &proposal.unmatched_mailbox)
+        let proposal = matching::propose(&crm, &mailbox, self.is_first());
+        self.pair_proposed(proposal.pairs)?;
+        for question in proposal.questions {
+            // A contact at rest is not new: the question is the CRM contact's alone.
+            let is_at_rest = matches!(&question.about,
+                About::Mailbox { contact, .. } if at_rest.contains_key(contact));
+            if !is_at_rest {
+                self.ask(&question, &crm, &mailbox);
+            }
+        }
+        self.wake(at_rest);
+        self.ask_again(&proposal.unmatched_crm, &proposal.unmatched_mailbox)?;
+        Ok(())
+    }
+
+    /// CRM contacts that are to be exported.
+    fn marked_candidates(&self) -> Vec<Candidate<CrmId>> {
+        let marked = self.gathered.marked.iter();
+        marked
+            .filter(|id| !self.gathered.withheld.contains(&Source::Crm((*id).clone())))
+            .filter_map(|id| self.gathered.candidates.get(id).cloned())
+            .collect()
+    }
+
+    /// A forgotten pair that is proposed anew is still known: it is taken up again.
+    fn pair_proposed(&mut self, pairs: Vec<(CrmId, MailboxId)>) -> Result<(), Failure> {
+        let ids: Vec<CrmId> = pairs.iter().map(|(crm_id, _)| crm_id.clone()).collect();
+        let links = self.memory.links(&ids)?;
+        for ((crm_id, mailbox_id), link) in pairs.into_iter().zip(links) {
+            match link {
+                Stored::Found(link) => {
+                    self.revive(link, &mailbox_id);
+                }
+                Stored::Missing | Stored::Damaged => {
+                    self.gathered.matched.push((crm_id, mailbox_id));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A contact that was asked about because of a namesake in the first pass stays a question as
@@ -337,7 +341,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// New mailbox contacts about which nobody has said anything.
-    fn mailbox_candidates(&self) -> Vec<Candidate<MailboxId>> {
+    pub(super) fn mailbox_candidates(&self) -> Vec<Candidate<MailboxId>> {
         let region = &self.job.tenant.region;
         let answered = |id: &MailboxId| {
             self.begun
@@ -392,7 +396,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// The digests of all CRM contacts, the newest ones of this pass.
-    fn all_crm_candidates(&self) -> Result<Vec<Candidate<CrmId>>, Failure> {
+    pub(super) fn all_crm_candidates(&self) -> Result<Vec<Candidate<CrmId>>, Failure> {
         let mut all: BTreeMap<CrmId, Candidate<CrmId>> = self
             .memory
             .candidates()?

@@ -40,6 +40,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for mailbox_id in &self.gathered.useless_answers {
             writes.push(self.memory.set_answer(mailbox_id, None));
         }
+        for (before, after) in &self.gathered.renewal.at_rest {
+            writes.extend(self.memory.set_link(Some(before), after));
+        }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
         let damaged = begun.damaged_rows.iter();

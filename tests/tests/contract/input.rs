@@ -375,3 +375,30 @@ fn mailbox_that_is_switched_off_deletes_nothing() {
         assert!(stage.links(ANNA).iter().all(Link::is_linked));
     }
 }
+
+/// Exchange may want a given name, and nothing is invented: the contact waits, and says for what.
+#[test]
+fn person_with_a_surname_alone_waits_for_a_first_name() {
+    let mut stage = Scenario::new().stage(Variant::AccountField);
+    stage.edit(&Edit::CrmNew(
+        "erika",
+        &[ANNA],
+        json!({"lastName": ["Muster"]}),
+    ));
+    stage.world.advance_ms(60_000);
+    let played = stage.pass(ANNA);
+    let told = played.findings.first().expect("it is told");
+    assert_eq!(told.code, "refused", "{played:#?}");
+    assert!(told.message.contains("given name"), "{}", told.message);
+    let remedy = told.remedy.as_deref();
+    assert!(
+        remedy.is_some_and(|remedy| remedy.contains("first name")),
+        "{remedy:?}"
+    );
+    stage.edit(&Edit::Crm("erika", json!({"firstName": ["Erika"]})));
+    stage.world.advance_ms(60_000);
+    stage.pass(ANNA);
+    let expected = json!({"givenName": "Erika", "surname": "Muster"});
+    stage.check("named", &State::Outlook(ANNA, "erika", expected));
+    stage.check_quiet("named");
+}

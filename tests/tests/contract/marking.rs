@@ -426,3 +426,78 @@ fn native_sync_must_be_known_to_be_off() {
         );
     }
 }
+
+// ---- at rest, and marked again under another CRM contact ----------------------------------------
+
+/// Detached, then deleted in the CRM: the mailbox contact stays where it is, and becomes the other
+/// half of the same person's new CRM contact instead of being doubled.
+#[test]
+fn contact_at_rest_without_crm_contact_is_a_candidate_for_an_export() {
+    for variant in [Variant::AccountField, Variant::Tag, Variant::SyncEntry] {
+        let person = || json!({"firstName": ["Ute"], "lastName": ["Stark"], "emails": ["ute@stark.example"]});
+        let mut stage = Scenario::new()
+            .before([crm("ute", &[ANNA], person())])
+            .stage(variant);
+        let context = format!("{variant:?}");
+        stage.edit(&Edit::Unmark("ute", ANNA));
+        stage.world.advance_ms(60_000);
+        stage.pass(ANNA);
+        stage.edit(&Edit::CrmDelete("ute"));
+        stage.world.advance_ms(60_000);
+        let played = stage.pass(ANNA);
+        assert!(writes(&played.counters).is_empty(), "{played:#?}");
+        stage.check(&context, &State::CrmCount(0));
+        let mut again = person();
+        again["position"] = json!(["Leitung"]);
+        stage.edit(&Edit::CrmNew("neu", &[ANNA], again));
+        stage.world.advance_ms(60_000);
+        let played = stage.pass(ANNA);
+        assert_eq!(
+            played.counters.of(Kind::GraphCreate),
+            0,
+            "{context}: {played:#?}"
+        );
+        stage.check(&context, &State::OutlookCount(ANNA, 1));
+        stage.check(
+            &context,
+            &State::Standing(ANNA, "neu", Some(Stands::Linked)),
+        );
+        stage.check(&context, &State::Standing(ANNA, "ute", None));
+        let expected = json!({"jobTitle": "Leitung"});
+        stage.check(&context, &State::Outlook(ANNA, "ute", expected));
+        stage.check_quiet(&context);
+    }
+}
+
+/// Somebody else is exported as ever, and the one at rest stays at rest.
+#[test]
+fn contact_at_rest_is_nobody_elses_export() {
+    let mut stage = Scenario::new()
+        .before([crm(
+            "ute",
+            &[ANNA],
+            json!({"firstName": ["Ute"], "lastName": ["Stark"], "emails": ["ute@stark.example"]}),
+        )])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::Unmark("ute", ANNA));
+    stage.world.advance_ms(60_000);
+    stage.pass(ANNA);
+    stage.edit(&Edit::CrmNew(
+        "rolf",
+        &[ANNA],
+        json!({"firstName": ["Rolf"], "lastName": ["Stark"], "emails": ["ute@stark.example"]}),
+    ));
+    // As long as Ute is in the CRM, and after.
+    stage.world.advance_ms(60_000);
+    let played = stage.pass(ANNA);
+    assert_eq!(played.counters.of(Kind::GraphCreate), 1, "{played:#?}");
+    stage.edit(&Edit::CrmDelete("ute"));
+    stage.world.advance_ms(60_000);
+    stage.pass(ANNA);
+    stage.check(
+        "else",
+        &State::Standing(ANNA, "ute", Some(Stands::Detached)),
+    );
+    stage.check("else", &State::OutlookCount(ANNA, 2));
+    stage.check_quiet("else");
+}

@@ -100,150 +100,151 @@ fn holds(stage: &Stage, context: &str, text: &str) {
     }
 }
 
-/// Minutes count from midnight: 600 is ten o'clock.
+/// What happened, when, and whose value stays. Minutes count from midnight: 600 is ten o'clock.
+const DAYS: [(&str, &[Moment], &str); 13] = [
+    (
+        "Anna at ten, Bernd at half past; Anna's pass first",
+        &[
+            Outlook(600, ANNA, "A"),
+            Outlook(630, BERND, "B"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "B",
+    ),
+    (
+        "the same, Bernd's pass first",
+        &[
+            Outlook(600, ANNA, "A"),
+            Outlook(630, BERND, "B"),
+            Pass(640, BERND),
+            Pass(650, ANNA),
+        ],
+        "B",
+    ),
+    (
+        "Anna's pass long after her edit, Bernd's edit in between",
+        &[
+            Outlook(600, ANNA, "A"),
+            Outlook(630, BERND, "B"),
+            Pass(900, ANNA),
+            Pass(910, BERND),
+        ],
+        "B",
+    ),
+    (
+        "Bernd at ten, Anna at half past; Bernd's pass a day late",
+        &[
+            Outlook(600, BERND, "B"),
+            Outlook(630, ANNA, "A"),
+            Pass(640, ANNA),
+            Pass(2_100, BERND),
+        ],
+        "A",
+    ),
+    (
+        "the CRM between them",
+        &[
+            Outlook(600, ANNA, "A"),
+            Crm(615, "C"),
+            Outlook(630, BERND, "B"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "B",
+    ),
+    (
+        "the CRM after both",
+        &[
+            Outlook(600, ANNA, "A"),
+            Outlook(610, BERND, "B"),
+            Crm(630, "C"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "C",
+    ),
+    (
+        "the CRM after Anna's pass",
+        &[
+            Outlook(600, ANNA, "A"),
+            Pass(610, ANNA),
+            Outlook(620, BERND, "B"),
+            Crm(630, "C"),
+            Pass(640, BERND),
+        ],
+        "C",
+    ),
+    (
+        "the CRM before Bernd, and Anna's pass brought something else later",
+        &[
+            Crm(600, "C"),
+            Outlook(620, BERND, "B"),
+            OutlookOther(630, ANNA, "Verkauf"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "B",
+    ),
+    (
+        "the CRM after Bernd, and Anna's pass brought something else later",
+        &[
+            Outlook(600, BERND, "B"),
+            Crm(620, "C"),
+            OutlookOther(630, ANNA, "Verkauf"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "C",
+    ),
+    (
+        "Anna's value is old, although somebody edits another field in the CRM later",
+        &[
+            Outlook(600, ANNA, "A"),
+            Pass(610, ANNA),
+            Outlook(630, BERND, "B"),
+            CrmOther(700, "Einkauf"),
+            Pass(710, BERND),
+        ],
+        "B",
+    ),
+    (
+        "under two minutes apart: the CRM's",
+        &[
+            Outlook(600, ANNA, "A"),
+            Outlook(601, BERND, "B"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "A",
+    ),
+    (
+        "cleared by Anna at ten, edited by Bernd at half past",
+        &[
+            Outlook(600, ANNA, ""),
+            Outlook(630, BERND, "B"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "B",
+    ),
+    (
+        "three edits of one value, passes late",
+        &[
+            Outlook(600, ANNA, "A1"),
+            Pass(610, ANNA),
+            Outlook(620, BERND, "B"),
+            Outlook(630, ANNA, "A2"),
+            Pass(640, ANNA),
+            Pass(650, BERND),
+        ],
+        "A2",
+    ),
+];
+
 #[test]
 fn last_edit_wins_whichever_pass_comes_first() {
-    let days: [(&str, &[Moment], &str); 13] = [
-        (
-            "Anna at ten, Bernd at half past; Anna's pass first",
-            &[
-                Outlook(600, ANNA, "A"),
-                Outlook(630, BERND, "B"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "B",
-        ),
-        (
-            "the same, Bernd's pass first",
-            &[
-                Outlook(600, ANNA, "A"),
-                Outlook(630, BERND, "B"),
-                Pass(640, BERND),
-                Pass(650, ANNA),
-            ],
-            "B",
-        ),
-        (
-            "Anna's pass long after her edit, Bernd's edit in between",
-            &[
-                Outlook(600, ANNA, "A"),
-                Outlook(630, BERND, "B"),
-                Pass(900, ANNA),
-                Pass(910, BERND),
-            ],
-            "B",
-        ),
-        (
-            "Bernd at ten, Anna at half past; Bernd's pass a day late",
-            &[
-                Outlook(600, BERND, "B"),
-                Outlook(630, ANNA, "A"),
-                Pass(640, ANNA),
-                Pass(2_100, BERND),
-            ],
-            "A",
-        ),
-        (
-            "the CRM between them",
-            &[
-                Outlook(600, ANNA, "A"),
-                Crm(615, "C"),
-                Outlook(630, BERND, "B"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "B",
-        ),
-        (
-            "the CRM after both",
-            &[
-                Outlook(600, ANNA, "A"),
-                Outlook(610, BERND, "B"),
-                Crm(630, "C"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "C",
-        ),
-        (
-            "the CRM after Anna's pass",
-            &[
-                Outlook(600, ANNA, "A"),
-                Pass(610, ANNA),
-                Outlook(620, BERND, "B"),
-                Crm(630, "C"),
-                Pass(640, BERND),
-            ],
-            "C",
-        ),
-        (
-            "the CRM before Bernd, and Anna's pass brought something else later",
-            &[
-                Crm(600, "C"),
-                Outlook(620, BERND, "B"),
-                OutlookOther(630, ANNA, "Verkauf"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "B",
-        ),
-        (
-            "the CRM after Bernd, and Anna's pass brought something else later",
-            &[
-                Outlook(600, BERND, "B"),
-                Crm(620, "C"),
-                OutlookOther(630, ANNA, "Verkauf"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "C",
-        ),
-        (
-            "Anna's value is old, although somebody edits another field in the CRM later",
-            &[
-                Outlook(600, ANNA, "A"),
-                Pass(610, ANNA),
-                Outlook(630, BERND, "B"),
-                CrmOther(700, "Einkauf"),
-                Pass(710, BERND),
-            ],
-            "B",
-        ),
-        (
-            "under two minutes apart: the CRM's",
-            &[
-                Outlook(600, ANNA, "A"),
-                Outlook(601, BERND, "B"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "A",
-        ),
-        (
-            "cleared by Anna at ten, edited by Bernd at half past",
-            &[
-                Outlook(600, ANNA, ""),
-                Outlook(630, BERND, "B"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "B",
-        ),
-        (
-            "three edits of one value, passes late",
-            &[
-                Outlook(600, ANNA, "A1"),
-                Pass(610, ANNA),
-                Outlook(620, BERND, "B"),
-                Outlook(630, ANNA, "A2"),
-                Pass(640, ANNA),
-                Pass(650, BERND),
-            ],
-            "A2",
-        ),
-    ];
-    for (name, day, expected) in days {
+    for (name, day, expected) in DAYS {
         let mut stage = stage();
         play(&mut stage, day);
         come_to_rest(&mut stage);

@@ -198,6 +198,47 @@ fn check_says_that_sync_entries_are_seen_late() {
     );
 }
 
+/// In an empty CRM nobody can be asked for an entry: that is no mistake in the configuration.
+#[test]
+fn check_of_an_empty_crm_does_not_miss_its_sync_entries() {
+    let stage = Scenario::new().ballast(0).stage(Variant::SyncEntry);
+    let late = || vec!["marker-seen-late".to_owned()];
+    assert_eq!(checked(&stage, |_| {}), (true, late()));
+    let (ready, codes) = checked(&stage, |job| {
+        let CrmAccess::Flowfact(access) = &mut job.crm;
+        access.marker = Marker::SyncEntry("nobody's".to_owned());
+    });
+    assert!(
+        !ready && codes.contains(&"marker-not-found".to_owned()),
+        "{codes:?}"
+    );
+}
+
+/// Where the folder has no well-known name, a contact in it tells its id; an empty one has none.
+#[test]
+fn check_finds_the_contacts_folder_without_its_well_known_name() {
+    let stage = Scenario::new()
+        .ballast(0)
+        .world(|builder| builder.graph(|quirks| quirks.contacts_alias = false))
+        .stage(Variant::AccountField);
+    let (ready, codes) = checked(&stage, |_| {});
+    assert!(!ready && codes == ["mailbox-unreachable"], "{codes:?}");
+    let checkup = setup::check(&stage.job(ANNA), &stage.outside()).expect("the job is sound");
+    let told = checkup
+        .findings
+        .iter()
+        .find(|found| found.code == "mailbox-unreachable");
+    let remedy = told.and_then(|found| found.remedy.as_deref());
+    assert!(
+        remedy.is_some_and(|remedy| remedy.contains("create a contact")),
+        "{told:?}"
+    );
+    stage
+        .world
+        .mailbox_create(ANNA, &json!({"givenName": "Max", "surname": "Kraft"}));
+    assert_eq!(checked(&stage, |_| {}), (true, Vec::new()));
+}
+
 #[test]
 fn check_names_a_marker_that_is_not_there_and_the_other_engine() {
     let stage = Scenario::new().ballast(0).stage(Variant::AccountField);

@@ -2,12 +2,13 @@
 //! (<https://learn.microsoft.com/graph/api/contactfolder-post-contacts>), each with our key in the
 //! same request. Nothing about a create can be repeated safely.
 
-use crate::contact::MailboxContact;
+use crate::contact::{Field, MailboxContact};
 use crate::http::{Answer, CallError, RemoteError, Repeat, WriteError, escaped};
 use crate::mailbox::MailboxDraft;
 use crate::mailbox::graph::batch::{self, Item};
 use crate::mailbox::graph::{Client, errors, read, record};
 use crate::outside::Method;
+use crate::report::Problem;
 
 /// Creates each contact.
 pub(super) fn create(
@@ -29,8 +30,32 @@ pub(super) fn create(
         .collect();
     batch::send(client, &items)
         .into_iter()
-        .map(|answer| created(client, answer))
+        .zip(drafts)
+        .map(|(answer, draft)| match answer {
+            Ok(answer) if wants_given_name(&answer, draft) => {
+                Err(WriteError::Refused(no_given_name()))
+            }
+            answer => created(client, answer),
+        })
         .collect()
+}
+
+/// Exchange may want a given name of every new contact
+/// (<https://github.com/microsoftgraph/msgraph-sdk-dotnet/issues/247>). A company has a stand-in; a
+/// person with a surname alone has none, because whatever stood in would be shown as their name.
+fn wants_given_name(answer: &Answer, draft: &MailboxDraft) -> bool {
+    answer.status == 400
+        && answer.has_code(&["ErrorInvalidProperty"])
+        && !draft.view.texts.contains_key(&Field::FirstName)
+}
+
+fn no_given_name() -> Problem {
+    Problem {
+        message: "Exchange wants a given name of every new contact, and this one has a surname \
+                  alone"
+            .to_owned(),
+        remedy: Some("enter a first name in the CRM; the next pass tries again".to_owned()),
+    }
 }
 
 fn created(

@@ -1,0 +1,274 @@
+//! The same contact under a new id (contract, section 3), where the feeds alone do not show it.
+//!
+//! A contact that was moved by an old client, re-created by a de-duplicator or imported again has
+//! another id, and its feed may say "new" and "gone" in any order, or in two passes. So before a
+//! new mailbox contact is called new, three more things are looked at: whether the contact that it
+//! equals is still there; whether it is one that a pass has deleted since; and whether a contact
+//! that carries the key of a missing one is there although no feed has named it yet.
+
+use super::{Pass, PutOff, Stop};
+use crate::contact::{CrmId, MailboxContact, MailboxId};
+use crate::crm::Crm;
+use crate::links::{Link, Packed, Source, Standing, Stored};
+use crate::mailbox::Mailbox;
+use crate::mapping;
+use crate::plan::Half;
+use crate::plan::matching::{self, About, Candidate, Question};
+use crate::report::Failure;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a pass knows of contacts under new ids.
+#[derive(Default)]
+pub(super) struct Renewal {
+    /// New contacts have been compared with what may be their former selves.
+    are_former_selves_sought: bool,
+    /// Forgotten pairs, and the new contacts that are taken for their mailbox halves.
+    revived: BTreeMap<CrmId, MailboxId>,
+    /// Pairs at rest whose mailbox half has a new id: as they were, and as they are.
+    pub(super) at_rest: Vec<(Link, Link)>,
+}
+
+impl<C: Crm, M: Mailbox> Pass<C, M> {
+    /// Whether something must be read by id before anybody is called new. Asked for once a pass.
+    pub(super) fn look_for_former_selves(&mut self) -> Result<bool, Stop> {
+        if self.gathered.renewal.are_former_selves_sought {
+            self.release_unrestorable();
+            return Ok(false);
+        }
+        if self.gathered.mailbox.is_empty() || self.is_first() {
+            return Ok(false);
+        }
+        self.gathered.renewal.are_former_selves_sought = true;
+        let new = self.mailbox_candidates();
+        let relevant = matching::relevant(self.all_crm_candidates()?, &new);
+        let ids: Vec<CrmId> = relevant.iter().map(|known| known.id.clone()).collect();
+        let links = self.memory.links(&ids)?;
+        let mut strangers = Vec::new();
+        let mut must_read = false;
+        for (known, link) in relevant.into_iter().zip(links) {
+            match link.found() {
+                Some(link) if !link.is_tombstone() => {
+                    must_read |= self.queue_original(&known, link, &new);
+                }
+                _ => strangers.push(known),
+            }
+        }
+        let is_stranger = |contact: &Candidate<MailboxId>| {
+            let mut strangers = strangers.iter();
+            strangers.any(|known| known.resembles(contact))
+        };
+        let unknown: BTreeSet<&MailboxId> = new
+            .iter()
+            .filter(|contact| !is_stranger(contact))
+            .map(|contact| &contact.id)
+            .collect();
+        must_read |= self.revive_equals(&unknown)?;
+        Ok(must_read)
+    }
+
+    /// A copy may have been named before its original is named as gone.
+    fn queue_original(
+        &mut self,
+        known: &Candidate<CrmId>,
+        link: Link,
+        new: &[Candidate<MailboxId>],
+    ) -> bool {
+        let gathered = &mut self.gathered;
+        let half = gathered.pairs.get(&link.crm_id).map(|pair| &pair.mailbox);
+        let is_known = half.is_some_and(|half| !matches!(half, Half::Unread))
+            || gathered.mailbox_asked.contains(&link.mailbox_id)
+            || gathered.mailbox_seen.contains(&link.mailbox_id);
+        let must_read = !is_known && new.iter().any(|contact| known.is_copy(contact));
+        if must_read {
+            gathered.mailbox_queue.insert(link.mailbox_id);
+        }
+        must_read
+    }
+
+    /// A new contact that equals, in all fields, the base of one that was deleted before, and is
+    /// the only one to do so: the pair comes back with what only the CRM held.
+    fn revive_equals(&mut self, unknown: &BTreeSet<&MailboxId>) -> Result<bool, Failure> {
+        if unknown.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<CrmId> = self
+            .memory
+            .tombstones()?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        let links = self
+            .memory
+            .links(&ids)?
+            .into_iter()
+            .filter_map(Stored::found);
+        let tombstones: BTreeMap<CrmId, Link> = links
+            .filter(Link::is_tombstone)
+            .map(|link| (link.crm_id.clone(), link))
+            .collect();
+        let mut is_any = false;
+        for (crm_id, mailbox_id) in self.equal_to_base(&tombstones) {
+            if let (Some(link), true) = (tombstones.get(&crm_id), unknown.contains(&mailbox_id)) {
+                is_any |= self.revive(link.clone(), &mailbox_id);
+            }
+        }
+        Ok(is_any)
+    }
+
+    /// Gives a forgotten pair this new contact as its mailbox half.
+    pub(super) fn revive(&mut self, link: Link, mailbox_id: &MailboxId) -> bool {
+        let gathered = &mut self.gathered;
+        let contact = gathered.mailbox.remove(mailbox_id);
+        let Some(contact) = contact.as_ref().and_then(Packed::unpack) else {
+            return false;
+        };
+        let crm_id = link.crm_id.clone();
+        gathered.put_mailbox(link, Half::Present(contact));
+        if !gathered.crm_asked.contains(&crm_id) {
+            gathered.crm_queue.insert(crm_id.clone());
+        }
+        gathered.renewal.revived.insert(crm_id, mailbox_id.clone());
+        true
+    }
+
+    /// What cannot be brought back in the CRM does not keep its new self from being new.
+    pub(super) fn release_unrestorable(&mut self) {
+        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.renewal.revived) {
+            let Some(pair) = self.gathered.pairs.get_mut(&crm_id) else {
+                continue;
+            };
+            let is_back = matches!(
+                pair.crm,
+                Half::Present(_) | Half::Deleted | Half::Unreadable(_)
+            );
+            if is_back {
+                continue;
+            }
+            if let Half::Present(contact) = std::mem::replace(&mut pair.mailbox, Half::Unread) {
+                self.gathered.mailbox.insert(mailbox_id, contact);
+            }
+        }
+    }
+
+    /// New mailbox contacts that equal the base of one of these pairs in all fields, where both are
+    /// the only ones.
+    pub(super) fn equal_to_base(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {
+        let region = &self.job.tenant.region;
+        let Some(begun) = &self.begun else {
+            return Vec::new();
+        };
+        let mut by_digest: BTreeMap<Candidate<()>, (Vec<&Link>, Vec<MailboxContact>)> =
+            BTreeMap::new();
+        for link in gone.values() {
+            let digest = Candidate::of_mailbox((), &link.base.view, region);
+            by_digest.entry(digest).or_default().0.push(link);
+        }
+        for packed in self.gathered.mailbox.values() {
+            let Some(contact) = packed.unpack() else {
+                continue;
+            };
+            let digest = Candidate::of_mailbox((), &contact.view, region);
+            if let Some((_, contacts)) = by_digest.get_mut(&digest) {
+                contacts.push(contact);
+            }
+        }
+        let pairs = by_digest.into_values().filter_map(|(links, contacts)| {
+            let ([link], [contact]) = (links.as_slice(), contacts.as_slice()) else {
+                return None;
+            };
+            let changed =
+                mapping::changed_in_mailbox(&link.base, &contact.view, &begun.fields, region);
+            changed
+                .is_empty()
+                .then(|| (link.crm_id.clone(), contact.id.clone()))
+        });
+        pairs.collect()
+    }
+
+    /// Contacts that carry the key of a missing one, and that no feed has named yet: they are read
+    /// first, to see whether they are in the folder.
+    pub(super) fn queue_unnamed(
+        &mut self,
+        found: &[MailboxId],
+        own: &MailboxId,
+    ) -> Result<bool, Failure> {
+        let unnamed: Vec<MailboxId> = found
+            .iter()
+            .filter(|id| {
+                *id != own
+                    && !self.gathered.mailbox.contains_key(id)
+                    && !self.gathered.mailbox_asked.contains(id)
+            })
+            .cloned()
+            .collect();
+        let paired = self.memory.paired_with(&unnamed)?;
+        let free: Vec<MailboxId> = unnamed
+            .into_iter()
+            .zip(paired)
+            .filter(|(_, crm_id)| crm_id.is_none())
+            .map(|(id, _)| id)
+            .collect();
+        let is_any = !free.is_empty();
+        self.gathered.mailbox_queue.extend(free);
+        Ok(is_any)
+    }
+
+    /// Gives a pair its mailbox half under the new id.
+    pub(super) fn link_anew(&mut self, crm_id: &CrmId, mailbox_id: &MailboxId) {
+        let Some(contact) = self.gathered.mailbox.remove(mailbox_id) else {
+            return;
+        };
+        let Some(pair) = self.gathered.pairs.get_mut(crm_id) else {
+            return;
+        };
+        pair.mailbox = Half::Present(contact);
+        let Some(unpacked) = pair.unpack() else {
+            return;
+        };
+        let is_marked = matches!(&unpacked.crm, Half::Present(crm) if crm.marked == Some(true));
+        if let (Some(link), Half::Present(contact), false) =
+            (unpacked.link, &unpacked.mailbox, is_marked)
+            && link.standing == Standing::Detached
+        {
+            // At rest, so nothing else would remember the new id, and its next edit would be
+            // imported.
+            let renewed = Link {
+                mailbox_id: contact.id.clone(),
+                change_key: contact.change_key.clone(),
+                ..link.clone()
+            };
+            self.gathered.renewal.at_rest.push((link, renewed));
+        }
+    }
+
+    /// Nothing is deleted of a pair whose missing half may be one of several new contacts.
+    pub(super) fn hold_gone(
+        &mut self,
+        gone: &BTreeMap<CrmId, Link>,
+        question: &Question<CrmId, MailboxId>,
+    ) {
+        let concerned: Vec<&CrmId> = match &question.about {
+            About::Crm { contact, .. } => vec![contact],
+            About::Mailbox { candidates, .. } => candidates.iter().collect(),
+        };
+        for crm_id in concerned.into_iter().filter(|id| gone.contains_key(*id)) {
+            let source = Source::Crm(crm_id.clone());
+            self.gathered.withheld.insert(source.clone());
+            self.put_off.entry(source).or_insert(PutOff {
+                reason: question.reason.code(),
+                problem: None,
+                name: None,
+            });
+        }
+    }
+
+    /// Old ids mean nothing in another user's mailbox: none of them is asked for.
+    pub(super) fn is_in_another_mailbox(&self) -> bool {
+        let Some(begun) = &self.begun else {
+            return false;
+        };
+        begun.former_identity.as_ref().is_some_and(|former| {
+            former.service != begun.state.mailbox.service || former.user != begun.state.mailbox.user
+        })
+    }
+}
