@@ -69,7 +69,7 @@ pub use plugin::wit::contact_sync::plugin::types;
 pub use plugin::wit::exports::contact_sync::plugin::archive::{Cause, JournalEntry, JournalPage};
 pub use plugin::wit::exports::contact_sync::plugin::contacts::{CsvPart, Pairing, TwoIds};
 pub use plugin::wit::exports::contact_sync::plugin::setup::{Checkup, Proposal};
-pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview};
+pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview, Target};
 pub use plugin::{Limits, PluginError};
 
 use config::{MailboxSettings, TenantSettings};
