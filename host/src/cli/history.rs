@@ -125,21 +125,16 @@ async fn read(mailbox: &Mailbox, mut take: impl FnMut(JournalEntry) -> bool) -> 
     }
 }
 
-/// Something in a journal that a person may mean. The surest meanings are the smallest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Meaning {
-    /// An id. Of a contact, the mailbox whose pass deleted it in the CRM is meant before one that
-    /// only followed.
-    Id { is_follower: bool, id: Id },
-    /// A piece of a name or address: the contact's id, and what it is called.
-    Piece { id: String, label: String },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Id {
-    Entry(String),
-    Pass(String),
-    Contact(String),
+/// Something in a journal that a person may mean.
+#[derive(Clone, Debug, PartialEq)]
+struct Meaning {
+    target: Target,
+    /// A contact of which only a piece of its name or address was given.
+    is_piece: bool,
+    /// Nothing of it was lost in the CRM here: another mailbox's pass may have begun it.
+    is_follower: bool,
+    /// What people call it.
+    label: String,
 }
 
 /// What one mailbox's journal holds under a name.
@@ -152,41 +147,26 @@ impl Meanings {
     fn take(&mut self, entry: &JournalEntry, what: &str) {
         let ids = [&entry.contact.crm_id, &entry.contact.mailbox_id];
         let is_id = ids.into_iter().flatten().any(|id| id == what);
-        let id = if entry.id == what {
-            Some(Id::Entry(what.to_owned()))
+        let (target, is_piece) = if entry.id == what {
+            (Target::Entry(what.to_owned()), false)
         } else if entry.pass == what {
-            Some(Id::Pass(what.to_owned()))
+            (Target::Pass(what.to_owned()), false)
         } else if is_id {
-            Some(Id::Contact(what.to_owned()))
+            (Target::Contact(what.to_owned()), false)
+        } else if let (true, Some(id)) = (is_about(entry, what), contact_id(entry)) {
+            (Target::Contact(id), true)
         } else {
-            None
+            return;
         };
-        match (id, contact_id(entry)) {
-            (Some(id), _) => self.add_id(id, entry.side == Side::Mailbox),
-            (None, Some(id)) if is_about(entry, what) => {
-                let label = human::label(&entry.contact);
-                let is_known = self.found.iter().any(
-                    |meaning| matches!(meaning, Meaning::Piece { id: known, .. } if *known == id),
-                );
-                if !is_known {
-                    self.found.push(Meaning::Piece { id, label });
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn add_id(&mut self, id: Id, is_follower: bool) {
-        let same = self.found.iter_mut().find_map(|meaning| match meaning {
-            Meaning::Id {
+        let is_follower = entry.side == Side::Mailbox;
+        match self.found.iter_mut().find(|known| known.target == target) {
+            Some(known) => known.is_follower = known.is_follower && is_follower,
+            None => self.found.push(Meaning {
+                target,
+                is_piece,
                 is_follower,
-                id: known,
-            } if *known == id => Some(is_follower),
-            _ => None,
-        });
-        match same {
-            Some(known) => *known = *known && is_follower,
-            None => self.found.push(Meaning::Id { is_follower, id }),
+                label: human::label(&entry.contact),
+            }),
         }
     }
 }
@@ -197,63 +177,47 @@ fn chosen(
     mut found: Vec<(usize, Meaning)>,
     what: &str,
 ) -> Result<(usize, Target), Stop> {
-    found.sort_by(|(_, left), (_, right)| left.cmp(right));
-    let has_ids = matches!(found.first(), Some((_, Meaning::Id { .. })));
-    if has_ids {
-        found.retain(|(_, meaning)| matches!(meaning, Meaning::Id { .. }));
-        let is_leader = |(_, meaning): &(usize, Meaning)| {
-            matches!(
-                meaning,
-                Meaning::Id {
-                    is_follower: false,
-                    ..
-                }
-            )
-        };
-        if found.iter().any(is_leader) {
-            found.retain(is_leader);
-        }
+    if found.iter().any(|(_, meaning)| !meaning.is_piece) {
+        found.retain(|(_, meaning)| !meaning.is_piece);
     }
-    let stop = |message, hint| Err(Stop::Message(End::Internal, message, Some(hint)));
+    // Of one contact in several mailboxes, the pass is meant that deleted it in the CRM.
+    let first = found.first().map(|(_, meaning)| meaning.target.clone());
+    let is_one = found
+        .iter()
+        .all(|(_, meaning)| Some(&meaning.target) == first.as_ref());
+    if is_one && found.iter().any(|(_, meaning)| !meaning.is_follower) {
+        found.retain(|(_, meaning)| !meaning.is_follower);
+    }
+    let stop = |message, hint: &str| Err(Stop::Message(End::Internal, message, Some(hint.into())));
     match found.as_slice() {
         [] => stop(
             format!("the history holds nothing of `{what}`"),
-            "`contact-sync history` lists what can be brought back".to_owned(),
+            "`contact-sync history` lists what can be brought back",
         ),
-        [(index, Meaning::Id { id, .. })] => Ok((
-            *index,
-            match id {
-                Id::Entry(id) => Target::Entry(id.clone()),
-                Id::Pass(id) => Target::Pass(id.clone()),
-                Id::Contact(id) => Target::Contact(id.clone()),
-            },
-        )),
-        [(index, Meaning::Piece { id, .. })] => Ok((*index, Target::Contact(id.clone()))),
-        several => {
-            let told = several
-                .iter()
-                .take(CANDIDATES_TOLD_MAX)
-                .map(|(index, meaning)| {
-                    let mailboxes = tenant.mailboxes();
-                    let mailbox = mailboxes.get(*index).map_or("", Mailbox::id);
-                    match meaning {
-                        Meaning::Id { .. } => format!("  --mailbox {mailbox}"),
-                        Meaning::Piece { label, .. } => format!("  {label} --mailbox {mailbox}"),
-                    }
-                });
-            let told: Vec<String> = told.collect();
-            let more = several.len().saturating_sub(told.len());
-            let more = if more > 0 {
-                format!("\n  and {more} more")
-            } else {
-                String::new()
-            };
-            stop(
-                format!("`{what}` may mean several:\n{}{more}", told.join("\n")),
-                "name one by its id, and its mailbox by `--mailbox`".to_owned(),
-            )
-        }
+        [(index, meaning)] => Ok((*index, meaning.target.clone())),
+        several => stop(
+            format!(
+                "`{what}` may mean several:\n{}",
+                candidates(tenant, several)
+            ),
+            "name one by its id, and its mailbox by `--mailbox`",
+        ),
     }
+}
+
+fn candidates(tenant: &Tenant, several: &[(usize, Meaning)]) -> String {
+    let told = several.iter().take(CANDIDATES_TOLD_MAX);
+    let mut lines: Vec<String> = told
+        .map(|(index, meaning)| {
+            let mailbox = tenant.mailboxes().get(*index).map_or("", Mailbox::id);
+            format!("  {} --mailbox {mailbox}", meaning.label)
+        })
+        .collect();
+    let more = several.len().saturating_sub(lines.len());
+    if more > 0 {
+        lines.push(format!("  and {more} more"));
+    }
+    lines.join("\n")
 }
 
 impl Filter {
@@ -349,19 +313,19 @@ mod tests {
 
     #[test]
     fn ids_are_surer_than_pieces_and_pieces_name_a_contact_once() {
-        let contact = |is_follower, id: &str| Meaning::Id {
-            is_follower,
-            id: Id::Contact(id.into()),
+        let only = |what: &str| {
+            let found = meanings(what);
+            assert_eq!(found.len(), 1, "{what}: {found:?}");
+            let found = found.into_iter().next().unwrap();
+            (found.target, found.is_piece, found.is_follower)
         };
-        assert_eq!(meanings("c-1"), [contact(false, "c-1")]);
-        assert_eq!(meanings("m-c-2"), [contact(true, "m-c-2")]);
-        assert!(matches!(meanings("pass-1")[..], [Meaning::Id { .. }]));
-        assert!(matches!(meanings("entry-3")[..], [Meaning::Id { .. }]));
-        assert!(matches!(meanings("ERIKA")[..], [Meaning::Piece { .. }]));
-        assert!(matches!(
-            meanings("c-2@muster")[..],
-            [Meaning::Piece { .. }]
-        ));
+        let contact = |id: &str| Target::Contact(id.into());
+        assert_eq!(only("c-1"), (contact("c-1"), false, false));
+        assert_eq!(only("m-c-2"), (contact("m-c-2"), false, true));
+        assert_eq!(only("pass-1").0, Target::Pass("pass-1".into()));
+        assert_eq!(only("entry-3").0, Target::Entry("entry-3".into()));
+        assert_eq!(only("ERIKA"), (contact("c-1"), true, false));
+        assert_eq!(only("c-2@muster"), (contact("c-2"), true, true));
         assert_eq!(meanings("mustermann").len(), 2);
         assert!(meanings("nobody").is_empty() && meanings(" ").is_empty());
     }

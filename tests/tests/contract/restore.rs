@@ -297,6 +297,26 @@ fn contact_deleted_by_unmarking_comes_back_with_its_marker() {
     stage.check_quiet("");
 }
 
+/// An earlier deletion that was made good says nothing about the newest one.
+#[test]
+fn contact_that_is_deleted_again_comes_back_again() {
+    for is_purged in [false, true] {
+        let mut stage = linked().stage(Variant::AccountField);
+        sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
+        let target = contact(&stage, "erika");
+        restore(&mut stage, ANNA, target.clone());
+        sync(&mut stage, &[Edit::CrmDelete("erika")], ANNA);
+        if is_purged {
+            stage.edit(&Edit::CrmPurge("erika"));
+        }
+        let played = restore(&mut stage, ANNA, target);
+        assert_eq!(played.operations.len(), 2, "{played:#?}");
+        stage.check("", &State::CrmCount(1));
+        stage.check("", &State::OutlookCount(ANNA, 1));
+        stage.check_quiet(&format!("{is_purged}"));
+    }
+}
+
 // ---- purged -------------------------------------------------------------------------------------
 
 #[test]
