@@ -77,8 +77,8 @@ impl Mailbox {
         .await
     }
 
-    /// Begins a pass that brings back what the journal holds. It takes the tenant's lease; a dry run
-    /// only looks, and can write neither outside nor into the store, whatever the plugin tries.
+    /// Begins a pass that brings back what the journal holds. It takes the tenant's lease; a dry
+    /// run only looks, and can write neither outside nor into the store, whatever the plugin tries.
     pub async fn restore(&self, target: &Target, is_dry: bool) -> Result<Pass, Error> {
         let session = if is_dry {
             self.core.looking().await?

@@ -303,8 +303,8 @@ fn the_component_imports_wasi_and_its_store_and_nothing_else() {
     }
 }
 
-/// Deleted in Outlook, gone from FLOWFACT, and back on both sides: through the journal of the store,
-/// the host's rules for what a dry run may send, and a lease.
+/// Deleted in Outlook, gone from FLOWFACT, and back on both sides: through the journal of the
+/// store, the host's rules for what a dry run may send, and a lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_deleted_comes_back() {
     let office = Office::open(5, &[ANNA]).await.expect("an office");

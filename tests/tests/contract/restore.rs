@@ -256,17 +256,13 @@ fn contact_whose_link_is_forgotten_or_damaged_comes_back() {
         sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
         let mut rows = stage.world.stored();
         let id = stage.crm_id("erika");
-        match &row {
-            Some(damaged) => {
-                let key = format!("m/anna-makler-example/pair/{id}");
-                assert!(rows.insert(key, damaged.clone()).is_some());
-            }
-            None => {
-                let mailbox_id = stage.mailbox_id(ANNA, "erika");
-                rows.remove(&format!("m/anna-makler-example/pair/{id}"));
-                rows.remove(&format!("m/anna-makler-example/tombstone/{id}"));
-                rows.remove(&format!("m/anna-makler-example/at/{mailbox_id}"));
-            }
+        let of = |folder: &str, id: &str| format!("m/anna-makler-example/{folder}/{id}");
+        if let Some(damaged) = &row {
+            assert!(rows.insert(of("pair", &id), damaged.clone()).is_some());
+        } else {
+            rows.remove(&of("pair", &id));
+            rows.remove(&of("tombstone", &id));
+            rows.remove(&of("at", &stage.mailbox_id(ANNA, "erika")));
         }
         stage.world.set_stored(rows);
         let target = contact(&stage, "erika");
