@@ -104,6 +104,19 @@ impl sync::GuestPass for Pass {
         Ok(sync::Pass::new(Self(RefCell::new(pass))))
     }
 
+    fn restore(
+        job: wit::Job,
+        target: sync::Target,
+        dry_run: bool,
+    ) -> Result<sync::Pass, wit::Failure> {
+        let mode = Mode::Restore {
+            target: convert::target(target),
+            is_dry: dry_run,
+        };
+        let pass = pass::open(convert::job(job), mode, outside()).map_err(failure)?;
+        Ok(sync::Pass::new(Self(RefCell::new(pass))))
+    }
+
     fn advance(&self) -> sync::Step {
         let mut pass = self.0.borrow_mut();
         match pass.advance() {

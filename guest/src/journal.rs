@@ -51,7 +51,8 @@ pub struct JournalEntry {
     pub lost: Vec<Change>,
     /// The whole record, where one was deleted. `None` too where it is larger than an entry may be.
     pub record: Option<Record>,
-    /// The values before and after, where values were replaced; `None` too where they are too large.
+    /// The values before and after, where values were replaced; `None` too where they are too
+    /// large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
     /// When it was brought back, if it was.

@@ -4,6 +4,7 @@
 //! code tells the gravest end of all.
 
 mod explain;
+mod history;
 mod human;
 mod json;
 mod progress;
@@ -36,6 +37,8 @@ Examples:
   contact-sync sync --json                          one JSON object per mailbox and line
   contact-sync explain \"Erika Mustermann\"          why she is, or is not, in the mailbox
   contact-sync export-csv > contacts.csv            all contacts of the CRM
+  contact-sync history --since 2d                   what was deleted or replaced since
+  contact-sync restore mustermann --dry-run         what would it take to get it back?
 
 Exit codes:
   0    everything is done
@@ -120,6 +123,18 @@ enum Command {
     /// Switches mailboxes off: everything is remembered, and nothing is deleted.
     #[command(after_help = switch::SUSPEND_HELP)]
     Suspend,
+    /// Lists what was deleted or replaced, newest first, from the journal alone.
+    History(history::Filter),
+    /// Brings back a contact, one entry of the history, or all that one pass deleted or replaced.
+    #[command(after_help = history::RESTORE_EXAMPLES)]
+    Restore {
+        /// Id of a contact (CRM or mailbox), of an entry or of a pass; or a piece of a name or of
+        /// an e-mail address, if only one contact of the history has it.
+        what: String,
+        /// Only says what would be done, and what cannot come back. Writes nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Writes all contacts of the CRM as CSV.
     ExportCsv {
         /// Where to, instead of standard output.
@@ -311,6 +326,10 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             switch::rebind(cli, tenant).await
         }
         Command::Suspend => switch::suspend(cli, tenant).await,
+        Command::Restore { what, dry_run } => {
+            only_one_tenant("`restore`", tenant_count)?;
+            history::restore(cli, tenant, what, *dry_run).await
+        }
         Command::ExportCsv { out } => {
             only_one_tenant("`export-csv`", tenant_count)?;
             export_csv(tenant, first, out.as_deref()).await
@@ -375,27 +394,55 @@ async fn run_mailbox(cli: &Cli, tenant: &Tenant, mailbox: &Mailbox) -> Result<En
             }
             Ok(end)
         }
-        Command::Preview => pass(cli, &place, mailbox, Mode::Preview).await,
-        _ => pass(cli, &place, mailbox, Mode::Sync).await,
+        Command::History(filter) => history::show(cli, &place, mailbox, filter).await,
+        Command::Preview => {
+            let opened = mailbox.open(Mode::Preview).await;
+            pass(cli, &place, opened, Purpose::Preview).await
+        }
+        _ => {
+            let opened = mailbox.open(Mode::Sync).await;
+            pass(cli, &place, opened, Purpose::Sync).await
+        }
+    }
+}
+
+/// What a pass was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Preview,
+    Sync,
+    Restore,
+    DryRestore,
+}
+
+impl Purpose {
+    /// Whether it only says what would be done.
+    fn is_dry(self) -> bool {
+        matches!(self, Self::Preview | Self::DryRestore)
     }
 }
 
 /// What a pass came to, as it is shown.
 struct Shown {
-    mode: Mode,
+    purpose: Purpose,
     report: Report,
-    /// All of them for a preview; of a sync those that were not carried out.
+    /// Of a sync only those that were not carried out; of any other pass all.
     operations: Vec<Operation>,
     denials: Vec<String>,
     sign_in: Option<SignInError>,
 }
 
-async fn pass(cli: &Cli, place: &Place, mailbox: &Mailbox, mode: Mode) -> Result<End, Stop> {
-    let mut pass = match mailbox.open(mode).await {
+async fn pass(
+    cli: &Cli,
+    place: &Place,
+    opened: Result<Pass, Error>,
+    purpose: Purpose,
+) -> Result<End, Stop> {
+    let mut pass = match opened {
         Ok(pass) => pass,
         Err(error) => return show_error(cli, place, &error),
     };
-    let shown = drive(cli, place, &mut pass, mode).await;
+    let shown = drive(cli, place, &mut pass, purpose).await;
     pass.close().await;
     let end = match &shown {
         Ok(shown) => match shown.report.outcome {
@@ -408,7 +455,12 @@ async fn pass(cli: &Cli, place: &Place, mailbox: &Mailbox, mode: Mode) -> Result
     show(cli, place, shown, end, human::pass, json::pass)
 }
 
-async fn drive(cli: &Cli, place: &Place, pass: &mut Pass, mode: Mode) -> Result<Shown, Error> {
+async fn drive(
+    cli: &Cli,
+    place: &Place,
+    pass: &mut Pass,
+    purpose: Purpose,
+) -> Result<Shown, Error> {
     let mut display = Display::new(&place.to_string(), !cli.options.json);
     let report = pass.run(|progress| display.show(progress)).await;
     display.finish();
@@ -419,7 +471,7 @@ async fn drive(cli: &Cli, place: &Place, pass: &mut Pass, mode: Mode) -> Result<
         let page = pass.operations(first).await?;
         let Some(last) = page.last() else { break };
         first = last.number + 1;
-        let wanted = |operation: &Operation| mode == Mode::Preview || !human::is_done(operation);
+        let wanted = |operation: &Operation| purpose != Purpose::Sync || !human::is_done(operation);
         operations.extend(page.into_iter().filter(wanted));
     }
     while count(&report.findings) < report.findings_total {
@@ -430,7 +482,7 @@ async fn drive(cli: &Cli, place: &Place, pass: &mut Pass, mode: Mode) -> Result<
         report.findings.extend(page);
     }
     Ok(Shown {
-        mode,
+        purpose,
         report,
         operations,
         denials: pass.denials(),

@@ -71,7 +71,7 @@ pub use plugin::wit::exports::contact_sync::plugin::contacts::{
     CsvPart, Explained, Explanation, Pairing, Place, PlacedValue, Several, Standing, TwoIds,
 };
 pub use plugin::wit::exports::contact_sync::plugin::setup::{Checkup, Proposal};
-pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview};
+pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview, Target};
 pub use plugin::{Limits, PluginError};
 
 use config::{MailboxSettings, TenantSettings};

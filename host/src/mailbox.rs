@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use wasmtime::component::ResourceAny;
+
 use crate::credentials::SignInError;
 use crate::egress::rules::{Networks, Rules, Writing};
 use crate::egress::{Connections, Egress, Noted};
@@ -10,7 +12,7 @@ use crate::plugin::{Sandbox, wit};
 use crate::store::{Access, Acquired, Crash, KeptLease, LEASE_TTL_MS, Namespace};
 use crate::types::{Failure, Job, Operation};
 use crate::{
-    Checkup, CsvPart, Error, Explained, JournalPage, Mode, Overview, Pairing, Pass, Shared,
+    Checkup, CsvPart, Error, Explained, JournalPage, Mode, Overview, Pairing, Pass, Shared, Target,
 };
 
 /// One mailbox of a tenant, with its own connections.
@@ -65,26 +67,32 @@ impl Mailbox {
     /// Begins a pass. [`Mode::Sync`] takes the tenant's lease; a preview only looks, may run beside
     /// a sync, and can write neither outside nor into the store, whatever the plugin tries.
     pub async fn open(&self, mode: Mode) -> Result<Pass, Error> {
-        let mut session = match mode {
+        let session = match mode {
             Mode::Sync => self.core.leased(Writing::Allowed).await?,
             Mode::Preview => self.core.looking().await?,
         };
         let job = self.core.job.clone();
-        let opened = session
-            .call(async |face, store| {
-                face.contact_sync_plugin_sync()
-                    .pass()
-                    .call_open(store, &job, mode)
-                    .await
-            })
-            .await;
-        match opened.and_then(|opened| opened.map_err(|failure| session.failed(failure))) {
-            Ok(handle) => Ok(Pass::new(session, handle)),
-            Err(error) => {
-                session.end().await;
-                Err(error)
-            }
-        }
+        opened(session, async |face, store| {
+            let pass = face.contact_sync_plugin_sync().pass();
+            pass.call_open(store, &job, mode).await
+        })
+        .await
+    }
+
+    /// Begins a pass that brings back what the journal holds. It takes the tenant's lease; a dry
+    /// run only looks, and can write neither outside nor into the store, whatever the plugin tries.
+    pub async fn restore(&self, target: &Target, is_dry: bool) -> Result<Pass, Error> {
+        let session = if is_dry {
+            self.core.looking().await?
+        } else {
+            self.core.leased(Writing::Allowed).await?
+        };
+        let job = self.core.job.clone();
+        opened(session, async |face, store| {
+            let pass = face.contact_sync_plugin_sync().pass();
+            pass.call_restore(store, &job, target, is_dry).await
+        })
+        .await
     }
 
     /// Signs in to both sides, and says what is missing for a sync.
@@ -236,6 +244,24 @@ impl Mailbox {
         let result = noted.and_then(|noted| noted.map_err(|failure| session.failed(failure)));
         session.end().await;
         result
+    }
+}
+
+/// The pass that a call opens in this session.
+async fn opened(
+    mut session: Session,
+    open: impl AsyncFnOnce(
+        &wit::Plugin,
+        &mut wasmtime::Store<Sandbox>,
+    ) -> wasmtime::Result<Result<ResourceAny, Failure>>,
+) -> Result<Pass, Error> {
+    let opened = session.call(open).await;
+    match opened.and_then(|opened| opened.map_err(|failure| session.failed(failure))) {
+        Ok(handle) => Ok(Pass::new(session, handle)),
+        Err(error) => {
+            session.end().await;
+            Err(error)
+        }
     }
 }
 

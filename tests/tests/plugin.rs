@@ -4,8 +4,8 @@
 //! sign-in, egress, store and sandbox around them. Method: an `Office`, people who work in it, and
 //! counts of the requests that reach the services.
 
-use contact_sync_host::Mode;
 use contact_sync_host::types::{Action, Outcome, Side};
+use contact_sync_host::{Mode, Target};
 use contact_sync_tests::office::{Office, now};
 use contact_sync_tests::people::{Sizes, population};
 use contact_sync_tests::simulator::faults::{Fault, Matcher};
@@ -301,4 +301,68 @@ fn the_component_imports_wasi_and_its_store_and_nothing_else() {
         let is_wasi = wasi.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.");
         assert!(is_ours.contains(&name.as_str()) || is_wasi, "{name}");
     }
+}
+
+/// Deleted in Outlook, gone from FLOWFACT, and back on both sides: through the journal of the
+/// store, the host's rules for what a dry run may send, and a lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_comes_back() {
+    let office = Office::open(5, &[ANNA]).await.expect("an office");
+    let ids: Vec<String> = ["Erika", "Hans", "Ute"]
+        .iter()
+        .map(|name| {
+            let mut services = office.services();
+            let fields = json!({"firstName": [name], "lastName": ["Muster"],
+                "emails": [format!("{}@muster.example", name.to_lowercase())]});
+            let id = services.flowfact.create(object(&fields), now());
+            services.flowfact.set_marker(&id, ANNA, now());
+            id
+        })
+        .collect();
+    for _ in 0..2 {
+        office.run("anna", Mode::Sync).await.expect("a pass");
+    }
+    {
+        let mut services = office.services();
+        let erika = services.graph.find(ANNA, "givenName", "Erika");
+        let erika = erika.expect("Erika is in Anna's mailbox");
+        services.graph.delete(ANNA, &erika, now());
+    }
+    office.run("anna", Mode::Sync).await.expect("a pass");
+    assert_eq!(office.services().flowfact.contact_count(), 2);
+
+    let mailbox = office.mailbox("anna").expect("Anna");
+    let page = mailbox.journal(None, 10).await.expect("the journal");
+    let [entry] = page.entries.as_slice() else {
+        panic!("one deletion: {:?}", page.entries);
+    };
+    assert_eq!(entry.contact.crm_id.as_ref(), ids.first());
+    let target = Target::Contact(ids[0].clone());
+    office.services().take_counters();
+    for is_dry in [true, false] {
+        let mut pass = mailbox.restore(&target, is_dry).await.expect("a pass");
+        let report = pass.run(|_| {}).await.expect("a report");
+        let operations = pass.operations(0).await.expect("operations");
+        pass.close().await;
+        assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.findings);
+        assert_eq!(operations.len(), 2, "{operations:?}");
+        let writes = office.services().take_counters().writes();
+        assert_eq!(writes, if is_dry { 0 } else { 2 });
+    }
+    assert_eq!(office.services().flowfact.contact_count(), 3);
+    assert!(
+        office
+            .services()
+            .graph
+            .find(ANNA, "givenName", "Erika")
+            .is_some()
+    );
+    let page = mailbox.journal(None, 10).await.expect("the journal");
+    assert!(page.entries.iter().all(|entry| entry.restored.is_some()));
+
+    let unknown = Target::Pass("nobody".to_owned());
+    let mut pass = mailbox.restore(&unknown, true).await.expect("a pass");
+    let report = pass.run(|_| {}).await.expect("a report");
+    pass.close().await;
+    assert!(matches!(report.outcome, Outcome::Stopped(_)), "{report:?}");
 }

@@ -9,7 +9,7 @@ use crate::approval::RequestPage;
 use crate::contact::{Field, text};
 use crate::job;
 use crate::journal::{Cause, Named};
-use crate::pass::Advance;
+use crate::pass::{Advance, Target};
 use crate::plan::approval::{Entry, Verdict};
 use crate::report::{self, Failure, Outcome, Problem, Severity, Side};
 use crate::setup::{Checkup, Overview};
@@ -321,11 +321,21 @@ pub(super) fn journal_entry(named: Named) -> archive::JournalEntry {
         side: side(entry.side),
         cause: match entry.cause {
             Cause::Deleted => archive::Cause::Deleted,
+            Cause::Unmarked => archive::Cause::Unmarked,
             Cause::Overwritten => archive::Cause::Overwritten,
+            Cause::Changed => archive::Cause::Changed,
         },
         contact: contact(&entry.contact),
         lost: entry.lost.iter().map(change).collect(),
-        restored: None,
+        restored: entry.restored.map(|at| u64::try_from(at.0).unwrap_or(0)),
+    }
+}
+
+pub(super) fn target(target: sync::Target) -> Target {
+    match target {
+        sync::Target::Entry(id) => Target::Entry(id),
+        sync::Target::Contact(id) => Target::Contact(id),
+        sync::Target::Pass(id) => Target::Pass(id),
     }
 }
 

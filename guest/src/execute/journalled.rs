@@ -51,9 +51,9 @@ impl Work {
     }
 
     fn created(&self) -> Vec<(Side, ContactName)> {
-        let created = self.written.iter().filter_map(|(side, action)| {
-            (*action == Action::Create).then(|| (*side, self.name_now()))
-        });
+        let created = self.written.iter();
+        let created = created.filter(|(_, action)| *action == Action::Create);
+        let created = created.map(|(side, _)| (*side, self.name_now()));
         created.collect()
     }
 

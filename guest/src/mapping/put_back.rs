@@ -208,14 +208,15 @@ fn change_of_list(current: &Idents, before: &Idents, after: &Idents) -> Change {
             })
             .map(|index| came.remove(index));
         let to = match replaced {
-            None => None,
-            Some((_, ident)) => match take_equal(current, &mut free, &ident) {
-                Some(to) => Some(to),
-                None => {
+            Some((_, ident)) => {
+                let place = take_equal(current, &mut free, &ident);
+                if place.is_none() {
                     is_missing = true;
                     continue;
                 }
-            },
+                place
+            }
+            None => None,
         };
         moves.push(Move { from, to });
     }
@@ -378,6 +379,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::contact::{CrmEmail, CrmKind, CrmPhone, Members};
+    use Slot::{BusinessPhone1 as B1, BusinessPhone2 as B2, HomePhone1 as H1};
 
     const GRAPH: Shape = Shape {
         other_phone: false,
@@ -501,7 +503,6 @@ mod tests {
                 .collect(),
             ..View::default()
         };
-        use Slot::{BusinessPhone1 as B1, BusinessPhone2 as B2, HomePhone1 as H1};
         let fields = FieldSet::from([Field::Phones]);
         let back = |current: &[_], before: &[_], after: &[_]| {
             let (current, before, after) = (view(current), view(before), view(after));

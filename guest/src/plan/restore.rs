@@ -64,8 +64,10 @@ impl Wish {
         use crate::journal::Cause;
         match (entry.cause, &entry.edit) {
             (Cause::Deleted | Cause::Unmarked, _) => {
+                if !self.brings_back {
+                    self.is_used = entry.restored.is_some();
+                }
                 self.brings_back = true;
-                self.is_used |= entry.restored.is_some();
                 self.entries.push(id.to_owned());
                 match &entry.record {
                     Some(Record::Crm(contact)) => {
@@ -87,11 +89,16 @@ impl Wish {
 
 /// What is to be done about one pair that was read wholly: no half is `Unread`.
 pub fn plan(pair: &Pair, wish: &Wish, rules: &Rules) -> Restoring {
-    if wish.brings_back {
-        bring_back(pair, wish, rules)
-    } else {
-        put_back(pair, wish, rules)
+    if !wish.brings_back {
+        return put_back(pair, wish, rules);
     }
+    let back = bring_back(pair, wish, rules);
+    let is_there = matches!(back.decision.deed, Deed::Rest);
+    if is_there && !wish.edits.is_empty() {
+        // It is there; what may be missing are values that it lost before or since.
+        return put_back(pair, wish, rules);
+    }
+    back
 }
 
 /// The decision alone.
@@ -400,7 +407,7 @@ impl Draft {
             self.keep(pair, *field, message, "enter it by hand if it is wanted");
         }
         for field in &back.already {
-            let message = "holds again what it held, or it was lost to nobody".to_owned();
+            let message = "the value is there again: nothing to do".to_owned();
             let mut finding = note(pair, "already-back", message);
             finding.field = Some(*field);
             self.findings.push(finding);

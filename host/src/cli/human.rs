@@ -7,19 +7,23 @@ use contact_sync_host::types::{
     Action, ApprovalRequest, Change, ContactName, Counts, Field, Finding, Marker, Operation,
     OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
 };
-use contact_sync_host::{Checked, Mode, Overview, problem};
+use contact_sync_host::{Cause, Checked, JournalEntry, Overview, problem};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Place, Shown};
+use super::{Place, Purpose, Shown};
 
 /// How a pass ended, what it counted, and whatever a person should look at.
 pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Result<()> {
     let report = &shown.report;
     match (&report.outcome, &shown.sign_in) {
-        (Outcome::Complete, _) if shown.mode == Mode::Preview => {
+        (Outcome::Complete, _) if shown.purpose.is_dry() => {
             let operations = plural(report.operations_total, "operation");
-            writeln!(out, "{place}: a sync would carry out {operations}")?;
+            let what = match shown.purpose {
+                Purpose::DryRestore => "restoring",
+                _ => "a sync",
+            };
+            writeln!(out, "{place}: {what} would carry out {operations}")?;
         }
         (Outcome::Complete, _) => {
             let elapsed = seconds(report.counts.elapsed_ms);
@@ -43,16 +47,11 @@ pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Res
     }
     denied(out, &shown.denials)?;
     if !shown.operations.is_empty() {
-        let preview = shown.mode == Mode::Preview;
-        writeln!(
-            out,
-            "\n{}",
-            if preview {
-                "Operations"
-            } else {
-                "Not carried out"
-            }
-        )?;
+        let title = match shown.purpose {
+            Purpose::Sync => "Not carried out",
+            Purpose::Preview | Purpose::Restore | Purpose::DryRestore => "Operations",
+        };
+        writeln!(out, "\n{title}")?;
         operations(out, &shown.operations)?;
     }
     if !report.findings.is_empty() {
@@ -141,6 +140,40 @@ pub(super) fn overview(out: &mut dyn Write, place: &Place, overview: &Overview) 
     } = overview;
     writeln!(out, "  {links} linked, {detached} detached, {held} held")?;
     writeln!(out, "  {pending} pending, {held_back} waiting for approval")
+}
+
+/// Entries of the journal: when, what and whose; what was lost; and what to name for getting it
+/// back.
+pub(super) fn history(
+    out: &mut dyn Write,
+    place: &Place,
+    entries: &[JournalEntry],
+) -> io::Result<()> {
+    let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let noun = if count == 1 { "entry" } else { "entries" };
+    writeln!(out, "{place}: {count} {noun}")?;
+    for entry in entries {
+        let (at, cause, side) = (
+            local_time(entry.at),
+            cause_name(entry.cause),
+            side_name(entry.side),
+        );
+        let contact = label(&entry.contact);
+        writeln!(out, "  {at}  {cause:11} in {side:8} {contact}")?;
+        writeln!(
+            out,
+            "    entry {}, pass {}",
+            one_line(&entry.id),
+            one_line(&entry.pass)
+        )?;
+        if let Some(restored) = entry.restored {
+            writeln!(out, "    brought back {}", local_time(restored))?;
+        }
+        for change in &entry.lost {
+            one_change(out, change)?;
+        }
+    }
+    Ok(())
 }
 
 /// The last words of a pass that crashed.
@@ -367,6 +400,15 @@ pub(super) fn action_name(action: Action) -> &'static str {
     }
 }
 
+pub(super) fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Deleted => "deleted",
+        Cause::Unmarked => "unmarked",
+        Cause::Overwritten => "overwritten",
+        Cause::Changed => "changed",
+    }
+}
+
 pub(super) fn side_name(side: Side) -> &'static str {
     match side {
         Side::Crm => "crm",
@@ -451,7 +493,7 @@ mod tests {
         }
     }
 
-    fn shown(mode: Mode, outcome: Outcome) -> Shown {
+    fn shown(purpose: Purpose, outcome: Outcome) -> Shown {
         let side = SideCounts {
             read: 3,
             created: 0,
@@ -503,7 +545,7 @@ mod tests {
             one(Action::Mark, OperationState::HeldBack, Vec::new()),
         ];
         Shown {
-            mode,
+            purpose,
             report,
             operations,
             denials: Vec::new(),
@@ -526,7 +568,7 @@ mod tests {
     #[test]
     fn a_preview_is_a_readable_list() {
         assert_eq!(
-            printed(&shown(Mode::Preview, Outcome::Complete)),
+            printed(&shown(Purpose::Preview, Outcome::Complete)),
             "\
 a/m1: a sync would carry out 2 operations
   CRM      3 read, 0 created, 1 updated, 0 deleted, 2 unchanged
@@ -559,7 +601,7 @@ Findings
             remedy: None,
         };
         let mut broken = shown(
-            Mode::Sync,
+            Purpose::Sync,
             Outcome::Stopped(Failure::Internal(problem("401"))),
         );
         assert!(printed(&broken).starts_with("a/m1: broke off: 401\n"));

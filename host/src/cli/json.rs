@@ -5,14 +5,14 @@ use std::io::{self, Write};
 
 use contact_sync_host::credentials::SignInError;
 use contact_sync_host::types::{
-    ContactName, Counts, Failure, Finding, Marker, Operation, OperationState, Outcome, Problem,
-    Service, Severity, SideCounts,
+    Change, ContactName, Counts, Failure, Finding, Marker, Operation, OperationState, Outcome,
+    Problem, Service, Severity, SideCounts,
 };
-use contact_sync_host::{Checked, Error, Mode, Overview, problem};
+use contact_sync_host::{Checked, Error, JournalEntry, Overview, problem};
 use serde_json::{Map, Value, json};
 
-use super::human::{action_name, field_name, side_name};
-use super::{Place, Shown};
+use super::human::{action_name, cause_name, field_name, side_name};
+use super::{Place, Purpose, Shown};
 
 /// One object on one line.
 pub(super) fn line(out: &mut dyn Write, place: &Place, result: Value) -> io::Result<()> {
@@ -29,7 +29,12 @@ pub(super) fn line(out: &mut dyn Write, place: &Place, result: Value) -> io::Res
 pub(super) fn pass(shown: &Shown) -> Value {
     let report = &shown.report;
     json!({
-        "mode": match shown.mode { Mode::Preview => "preview", Mode::Sync => "sync" },
+        "mode": match shown.purpose {
+            Purpose::Preview => "preview",
+            Purpose::Sync => "sync",
+            Purpose::Restore => "restore",
+            Purpose::DryRestore => "dry-restore",
+        },
         "outcome": outcome(&report.outcome),
         "counts": counts(&report.counts),
         "operations": shown.operations.iter().map(one_operation).collect::<Vec<_>>(),
@@ -77,6 +82,23 @@ pub(super) fn overview(overview: &Overview) -> Value {
         "pending": overview.pending,
         "held-back": overview.held_back,
     })
+}
+
+/// Entries of the journal.
+pub(super) fn history(entries: &[JournalEntry]) -> Value {
+    let entries = entries.iter().map(|entry| {
+        json!({
+            "id": entry.id,
+            "pass": entry.pass,
+            "at": entry.at,
+            "side": side_name(entry.side),
+            "cause": cause_name(entry.cause),
+            "contact": contact(&entry.contact),
+            "lost": entry.lost.iter().map(change).collect::<Vec<_>>(),
+            "restored": entry.restored,
+        })
+    });
+    json!({ "entries": entries.collect::<Vec<_>>() })
 }
 
 /// Why nothing was done.
@@ -148,13 +170,7 @@ fn side_counts(counts: &SideCounts) -> Value {
 }
 
 pub(super) fn one_operation(operation: &Operation) -> Value {
-    let changes = operation.changes.iter().map(|change| {
-        json!({
-            "field": field_name(change.field),
-            "before": change.before,
-            "after": change.after,
-        })
-    });
+    let changes = operation.changes.iter().map(change);
     json!({
         "number": operation.number,
         "side": side_name(operation.side),
@@ -168,6 +184,14 @@ pub(super) fn one_operation(operation: &Operation) -> Value {
             OperationState::HeldBack => json!("held-back"),
             OperationState::PutOff(why) => json!({ "put-off": one_problem(why) }),
         },
+    })
+}
+
+fn change(change: &Change) -> Value {
+    json!({
+        "field": field_name(change.field),
+        "before": change.before,
+        "after": change.after,
     })
 }
 

@@ -121,6 +121,8 @@ fn help_and_usage() {
         "rebind",
         "suspend",
         "export-csv",
+        "history",
+        "restore",
         "Exit codes",
         "130",
     ] {
@@ -415,4 +417,25 @@ fn a_mailbox_is_rebound_and_suspended() {
             "{help}"
         );
     }
+}
+
+/// An empty history is no error; what it does not hold cannot be brought back.
+#[test]
+fn a_history_that_holds_nothing_is_told() {
+    let folder = Folder::new(passes(0).export("archive@0.1|entries", "i32.const 16"));
+    let history = folder.run(&["history", "--tenant", "a"]);
+    assert_eq!(history.code, Some(0), "{}", history.stderr);
+    assert_eq!(history.stdout, "a/m1: 0 entries\na/m2: 0 entries\n");
+    let json = lines(&folder.run(&["history", "--json", "--since", "2d"]).stdout);
+    assert_eq!(json.len(), 3);
+    assert_eq!(json[0]["entries"], Value::Array(Vec::new()));
+    let wrong = folder.run(&["history", "--since", "soon"]);
+    assert_eq!(wrong.code, Some(1));
+
+    let nothing = folder.run(&["restore", "mustermann", "--tenant", "a"]);
+    assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(1), ""));
+    let told = "error: the history holds nothing of `mustermann`\n\nhint: ";
+    assert!(nothing.stderr.starts_with(told), "{}", nothing.stderr);
+    let unnamed = folder.run(&["restore", "mustermann"]);
+    assert!(unnamed.stderr.contains("--tenant"), "{}", unnamed.stderr);
 }

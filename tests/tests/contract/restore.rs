@@ -256,17 +256,13 @@ fn contact_whose_link_is_forgotten_or_damaged_comes_back() {
         sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
         let mut rows = stage.world.stored();
         let id = stage.crm_id("erika");
-        match &row {
-            Some(damaged) => {
-                let key = format!("m/anna-makler-example/pair/{id}");
-                assert!(rows.insert(key, damaged.clone()).is_some());
-            }
-            None => {
-                let mailbox_id = stage.mailbox_id(ANNA, "erika");
-                rows.remove(&format!("m/anna-makler-example/pair/{id}"));
-                rows.remove(&format!("m/anna-makler-example/tombstone/{id}"));
-                rows.remove(&format!("m/anna-makler-example/at/{mailbox_id}"));
-            }
+        let of = |folder: &str, id: &str| format!("m/anna-makler-example/{folder}/{id}");
+        if let Some(damaged) = &row {
+            assert!(rows.insert(of("pair", &id), damaged.clone()).is_some());
+        } else {
+            rows.remove(&of("pair", &id));
+            rows.remove(&of("tombstone", &id));
+            rows.remove(&of("at", &stage.mailbox_id(ANNA, "erika")));
         }
         stage.world.set_stored(rows);
         let target = contact(&stage, "erika");
@@ -295,6 +291,26 @@ fn contact_deleted_by_unmarking_comes_back_with_its_marker() {
     stage.check("", &State::Markers("erika", &[ANNA]));
     stage.check("", &State::Standing(ANNA, "erika", Some(Stands::Linked)));
     stage.check_quiet("");
+}
+
+/// An earlier deletion that was made good says nothing about the newest one.
+#[test]
+fn contact_that_is_deleted_again_comes_back_again() {
+    for is_purged in [false, true] {
+        let mut stage = linked().stage(Variant::AccountField);
+        sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
+        let target = contact(&stage, "erika");
+        restore(&mut stage, ANNA, target.clone());
+        sync(&mut stage, &[Edit::CrmDelete("erika")], ANNA);
+        if is_purged {
+            stage.edit(&Edit::CrmPurge("erika"));
+        }
+        let played = restore(&mut stage, ANNA, target);
+        assert_eq!(played.operations.len(), 2, "{played:#?}");
+        stage.check("", &State::CrmCount(1));
+        stage.check("", &State::OutlookCount(ANNA, 1));
+        stage.check_quiet(&format!("{is_purged}"));
+    }
 }
 
 // ---- purged -------------------------------------------------------------------------------------
