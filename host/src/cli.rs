@@ -3,6 +3,7 @@
 //! Each mailbox is done by itself: what goes wrong with one does not stop the others, and the exit
 //! code tells the gravest end of all.
 
+mod approval;
 mod human;
 mod json;
 mod progress;
@@ -20,7 +21,7 @@ use contact_sync_host::credentials::SignInError;
 use contact_sync_host::store::{MemoryStore, OpenError, SqliteStore, Store};
 use contact_sync_host::types::{Operation, Outcome, Report};
 use contact_sync_host::{
-    Error, Host, HostSettings, Mailbox, Mode, Pairing, Pass, PluginError, Tenant, TwoIds,
+    Error, Host, HostSettings, Mailbox, Mode, Pairing, Pass, PluginError, Tenant, TwoIds, Verdict,
 };
 
 use progress::Display;
@@ -32,6 +33,7 @@ Examples:
   contact-sync preview                              what would a sync do?
   contact-sync sync --tenant muster --mailbox koeln one mailbox only
   contact-sync sync --json                          one JSON object per mailbox and line
+  contact-sync approve                              what waits for my approval?
   contact-sync export-csv > contacts.csv            all contacts of the CRM
 
 Exit codes:
@@ -101,6 +103,12 @@ enum Command {
         #[arg(long, value_name = "MAILBOX-CONTACT")]
         as_new: Option<String>,
     },
+    /// Shows what the guard holds back; with TOKEN, lets the next sync carry it out.
+    #[command(after_help = approval::APPROVE_HELP)]
+    Approve(approval::Answer),
+    /// Shows what the guard holds back; with TOKEN, lets the next sync bring it back.
+    #[command(after_help = approval::REJECT_HELP)]
+    Reject(approval::Answer),
     /// Writes all contacts of the CRM as CSV.
     ExportCsv {
         /// Where to, instead of standard output.
@@ -220,7 +228,11 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
     let tenants = chosen(&config, options)?;
     let remembers = matches!(
         cli.command,
-        Command::Sync | Command::Status | Command::Pair { .. }
+        Command::Sync
+            | Command::Status
+            | Command::Pair { .. }
+            | Command::Approve(_)
+            | Command::Reject(_)
     );
     let host = host(options, &config, remembers || config.store.exists()).await?;
     for settings in &tenants {
@@ -288,7 +300,12 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             }
             export_csv(tenant, first, out.as_deref()).await
         }
-        _ => {
+        command => {
+            if let Command::Approve(answer) | Command::Reject(answer) = command
+                && answer.token.is_some()
+            {
+                only_one("an answer")?;
+            }
             let mut end = End::Complete;
             for mailbox in tenant.mailboxes() {
                 end = end.max(run_mailbox(cli, tenant, mailbox).await?);
@@ -324,6 +341,12 @@ async fn run_mailbox(cli: &Cli, tenant: &Tenant, mailbox: &Mailbox) -> Result<En
             }
             Ok(end)
         }
+        Command::Approve(answer) => {
+            approval::run(cli, &place, mailbox, answer, Verdict::Approve).await
+        }
+        Command::Reject(answer) => {
+            approval::run(cli, &place, mailbox, answer, Verdict::Reject).await
+        }
         Command::Preview => pass(cli, &place, mailbox, Mode::Preview).await,
         _ => pass(cli, &place, mailbox, Mode::Sync).await,
     }
@@ -337,6 +360,8 @@ struct Shown {
     operations: Vec<Operation>,
     denials: Vec<String>,
     sign_in: Option<SignInError>,
+    /// The command that shows what waits for an approval.
+    approve: String,
 }
 
 async fn pass(cli: &Cli, place: &Place, mailbox: &Mailbox, mode: Mode) -> Result<End, Stop> {
@@ -384,6 +409,7 @@ async fn drive(cli: &Cli, place: &Place, pass: &mut Pass, mode: Mode) -> Result<
         operations,
         denials: pass.denials(),
         sign_in: pass.sign_in_error(),
+        approve: approval::command(cli, place, Verdict::Approve, None),
     })
 }
 

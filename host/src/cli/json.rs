@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use contact_sync_host::credentials::SignInError;
 use contact_sync_host::types::{
-    ContactName, Counts, Failure, Finding, Marker, Operation, OperationState, Outcome, Problem,
-    Service, Severity, SideCounts,
+    ApprovalRequest, Change, ContactName, Counts, Failure, Finding, Marker, Operation,
+    OperationState, Outcome, Problem, Service, Severity, SideCounts,
 };
 use contact_sync_host::{Checked, Error, Mode, Overview, problem};
 use serde_json::{Map, Value, json};
@@ -99,19 +99,22 @@ fn sign_in(error: &SignInError) -> Value {
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Complete => json!("complete"),
-        Outcome::NeedsApproval(request) => json!({
-            "needs-approval": {
-                "token": request.token,
-                "crm-deletions": request.crm_deletions,
-                "mailbox-deletions": request.mailbox_deletions,
-                "detachings": request.detachings,
-                "emptied": request.emptied,
-                "links": request.links,
-                "reason": request.reason,
-            },
-        }),
+        Outcome::NeedsApproval(asked) => json!({ "needs-approval": request(asked) }),
         Outcome::Stopped(failure) => json!({ "stopped": one_failure(failure) }),
     }
+}
+
+/// What a person is asked.
+pub(super) fn request(request: &ApprovalRequest) -> Value {
+    json!({
+        "token": request.token,
+        "crm-deletions": request.crm_deletions,
+        "mailbox-deletions": request.mailbox_deletions,
+        "detachings": request.detachings,
+        "emptied": request.emptied,
+        "links": request.links,
+        "reason": request.reason,
+    })
 }
 
 fn counts(counts: &Counts) -> Value {
@@ -148,19 +151,12 @@ fn side_counts(counts: &SideCounts) -> Value {
 }
 
 fn one_operation(operation: &Operation) -> Value {
-    let changes = operation.changes.iter().map(|change| {
-        json!({
-            "field": field_name(change.field),
-            "before": change.before,
-            "after": change.after,
-        })
-    });
     json!({
         "number": operation.number,
         "side": side_name(operation.side),
         "action": action_name(operation.action),
         "contact": contact(&operation.contact),
-        "changes": changes.collect::<Vec<_>>(),
+        "changes": changes(&operation.changes),
         "reason": operation.reason,
         "state": match &operation.state {
             OperationState::Planned => json!("planned"),
@@ -169,6 +165,18 @@ fn one_operation(operation: &Operation) -> Value {
             OperationState::PutOff(why) => json!({ "put-off": one_problem(why) }),
         },
     })
+}
+
+/// Values before and after.
+pub(super) fn changes(changes: &[Change]) -> Vec<Value> {
+    let change = |change: &Change| {
+        json!({
+            "field": field_name(change.field),
+            "before": change.before,
+            "after": change.after,
+        })
+    };
+    changes.iter().map(change).collect()
 }
 
 fn finding(finding: &Finding) -> Value {
@@ -186,7 +194,8 @@ fn finding(finding: &Finding) -> Value {
     })
 }
 
-fn contact(contact: &ContactName) -> Value {
+/// Who it is.
+pub(super) fn contact(contact: &ContactName) -> Value {
     json!({
         "crm-id": contact.crm_id,
         "mailbox-id": contact.mailbox_id,
