@@ -3,6 +3,7 @@
 //! Each mailbox is done by itself: what goes wrong with one does not stop the others, and the exit
 //! code tells the gravest end of all.
 
+mod approval;
 mod explain;
 mod history;
 mod human;
@@ -23,7 +24,7 @@ use contact_sync_host::credentials::SignInError;
 use contact_sync_host::store::{MemoryStore, OpenError, SqliteStore, Store};
 use contact_sync_host::types::{Operation, Outcome, Report};
 use contact_sync_host::{
-    Error, Host, HostSettings, Mailbox, Mode, Pairing, Pass, PluginError, Tenant, TwoIds,
+    Error, Host, HostSettings, Mailbox, Mode, Pairing, Pass, PluginError, Tenant, TwoIds, Verdict,
 };
 
 use progress::Display;
@@ -35,6 +36,7 @@ Examples:
   contact-sync preview                              what would a sync do?
   contact-sync sync --tenant muster --mailbox koeln one mailbox only
   contact-sync sync --json                          one JSON object per mailbox and line
+  contact-sync approve                              what waits for my approval?
   contact-sync explain \"Erika Mustermann\"          why she is, or is not, in the mailbox
   contact-sync export-csv > contacts.csv            all contacts of the CRM
   contact-sync history --since 2d                   what was deleted or replaced since
@@ -113,6 +115,12 @@ enum Command {
         #[arg(long, value_name = "MAILBOX-CONTACT")]
         as_new: Option<String>,
     },
+    /// Shows what the guard holds back; with TOKEN, lets the next sync carry it out.
+    #[command(after_help = approval::APPROVE_HELP)]
+    Approve(approval::Answer),
+    /// Shows what the guard holds back; with TOKEN, lets the next sync bring it back.
+    #[command(after_help = approval::REJECT_HELP)]
+    Reject(approval::Answer),
     /// Says that a mailbox has moved: the next pass finds its contacts under their new ids.
     #[command(after_help = switch::REBIND_HELP)]
     Rebind {
@@ -259,7 +267,11 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
     let tenants = chosen(&config, options)?;
     let remembers = matches!(
         cli.command,
-        Command::Sync | Command::Status | Command::Pair { .. }
+        Command::Sync
+            | Command::Status
+            | Command::Pair { .. }
+            | Command::Approve(_)
+            | Command::Reject(_)
     );
     let host = host(options, &config, remembers || config.store.exists()).await?;
     for settings in &tenants {
@@ -334,7 +346,12 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             only_one_tenant("`export-csv`", tenant_count)?;
             export_csv(tenant, first, out.as_deref()).await
         }
-        _ => {
+        command => {
+            if let Command::Approve(answer) | Command::Reject(answer) = command
+                && answer.token.is_some()
+            {
+                only_one("an answer")?;
+            }
             let mut end = End::Complete;
             for mailbox in tenant.mailboxes() {
                 end = end.max(run_mailbox(cli, tenant, mailbox).await?);
@@ -395,6 +412,12 @@ async fn run_mailbox(cli: &Cli, tenant: &Tenant, mailbox: &Mailbox) -> Result<En
             Ok(end)
         }
         Command::History(filter) => history::show(cli, &place, mailbox, filter).await,
+        Command::Approve(answer) => {
+            approval::run(cli, &place, mailbox, answer, Verdict::Approve).await
+        }
+        Command::Reject(answer) => {
+            approval::run(cli, &place, mailbox, answer, Verdict::Reject).await
+        }
         Command::Preview => {
             let opened = mailbox.open(Mode::Preview).await;
             pass(cli, &place, opened, Purpose::Preview).await
@@ -430,6 +453,8 @@ struct Shown {
     operations: Vec<Operation>,
     denials: Vec<String>,
     sign_in: Option<SignInError>,
+    /// The command that shows what waits for an approval.
+    approve: String,
 }
 
 async fn pass(
@@ -487,6 +512,7 @@ async fn drive(
         operations,
         denials: pass.denials(),
         sign_in: pass.sign_in_error(),
+        approve: approval::command(cli, place, Verdict::Approve, None),
     })
 }
 

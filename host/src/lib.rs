@@ -66,6 +66,9 @@ pub use error::{Error, problem};
 pub use mailbox::{Checked, Mailbox};
 pub use pass::{Pass, Turn};
 pub use plugin::wit::contact_sync::plugin::types;
+pub use plugin::wit::exports::contact_sync::plugin::approval::{
+    Entry as RequestEntry, RequestPage, Verdict,
+};
 pub use plugin::wit::exports::contact_sync::plugin::archive::{Cause, JournalEntry, JournalPage};
 pub use plugin::wit::exports::contact_sync::plugin::contacts::{
     CsvPart, Explained, Explanation, Pairing, Place, PlacedValue, Several, Standing, TwoIds,

@@ -10,9 +10,10 @@ use crate::egress::{Connections, Egress, Noted};
 use crate::pass::Session;
 use crate::plugin::{Sandbox, wit};
 use crate::store::{Access, Acquired, Crash, KeptLease, LEASE_TTL_MS, Namespace};
-use crate::types::{Failure, Job, Operation};
+use crate::types::{ApprovalRequest, Failure, Job, Operation};
 use crate::{
-    Checkup, CsvPart, Error, Explained, JournalPage, Mode, Overview, Pairing, Pass, Shared, Target,
+    Checkup, CsvPart, Error, Explained, JournalPage, Mode, Overview, Pairing, Pass, RequestPage,
+    Shared, Target, Verdict,
 };
 
 /// One mailbox of a tenant, with its own connections.
@@ -162,6 +163,34 @@ impl Mailbox {
             face.contact_sync_plugin_contacts()
                 .call_pair(store, job, pairing)
                 .await
+        })
+        .await
+    }
+
+    /// What this mailbox's guard asks, and a part of its list: at most 1,000 entries, from the store
+    /// alone. `None` where it asks nothing.
+    pub async fn request(
+        &self,
+        after: Option<&str>,
+        entries_max: u32,
+    ) -> Result<Option<RequestPage>, Error> {
+        let mut session = self.core.looking().await?;
+        let job = &self.core.job;
+        let page = session
+            .call(async |face, store| {
+                let approval = face.contact_sync_plugin_approval();
+                approval.call_request(store, job, after, entries_max).await
+            })
+            .await?;
+        page.map_err(|failure| session.failed(failure))
+    }
+
+    /// Answers the list of this token; the next pass acts on it.
+    pub async fn answer(&self, token: &str, verdict: Verdict) -> Result<ApprovalRequest, Error> {
+        let job = &self.core.job;
+        self.noted(async |face, store| {
+            let approval = face.contact_sync_plugin_approval();
+            approval.call_answer(store, job, token, verdict).await
         })
         .await
     }

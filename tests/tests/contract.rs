@@ -6,6 +6,7 @@
 //!
 //! | room | proves of `contract.md` |
 //! |---|---|
+//! | `approval` | section 7.1: what a person's answer makes of what the guard held back |
 //! | `budgets` | what a pass may cost |
 //! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
 //! | `crashes` | section 7.3 and 7.4: a pass that dies at any step |
@@ -26,6 +27,7 @@
 
 #[cfg(test)]
 mod contract {
+    pub(crate) mod approval;
     pub(crate) mod budgets;
     pub(crate) mod conflicts;
     pub(crate) mod crashes;

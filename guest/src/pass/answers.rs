@@ -103,22 +103,22 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         writes
     }
 
-    /// Removes lists that are asked no more. After the state that names the new one: until then the
-    /// old one stands.
-    pub(super) fn forget_old_requests(&self, before: &State) -> Result<(), Failure> {
+    /// The writes that remove lists that are asked no more, also such as a pass that broke off left
+    /// behind. After the state that names the new one: until then the old one stands.
+    pub(super) fn old_requests(
+        &self,
+        before: &State,
+        is_full: bool,
+    ) -> Result<Vec<Write>, Failure> {
         let old = before
             .approval_request
             .as_ref()
             .map(|request| &request.token);
         let new = self.approval_request.as_ref().map(|request| &request.token);
-        if old == new {
-            return Ok(());
+        if old == new && !is_full {
+            return Ok(Vec::new());
         }
-        let writes = self.memory.delete_requests_but(new.map(String::as_str))?;
-        if writes.is_empty() {
-            return Ok(());
-        }
-        self.memory.commit(writes)
+        self.memory.delete_requests_but(new.map(String::as_str))
     }
 
     /// Why the next pass trusts no deletion: as long as something waits for a person.

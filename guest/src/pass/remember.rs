@@ -56,15 +56,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if is_full || self.journal_number > MANY_ENTRIES {
             self.retain(now)?;
         }
+        let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
+        let old_requests = self.old_requests(&begun.state, is_full)?;
         let state = self.next_state(now);
         if let Some(state) = state {
-            // The last of all writes: where they do not fit into one commit, the position comes
-            // last.
+            // The last of all writes that say something: where they do not fit into one commit, the
+            // position comes last.
             writes.push(self.memory.set_state(&state));
+            writes.extend(old_requests);
             self.memory.commit(writes)?;
-        }
-        if let Some(begun) = &self.begun {
-            self.forget_old_requests(&begun.state)?;
         }
         let outcome = self.outcome();
         self.finish(outcome);

@@ -7,7 +7,7 @@ use contact_sync_host::types::{
     Action, ApprovalRequest, Change, ContactName, Counts, Field, Finding, Marker, Operation,
     OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
 };
-use contact_sync_host::{Cause, Checked, JournalEntry, Overview, problem};
+use contact_sync_host::{Cause, Checked, JournalEntry, Overview, RequestEntry, problem};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -29,7 +29,15 @@ pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Res
             let elapsed = seconds(report.counts.elapsed_ms);
             writeln!(out, "{place}: complete in {elapsed}")?;
         }
-        (Outcome::NeedsApproval(request), _) => needs_approval(out, place, request)?,
+        (Outcome::NeedsApproval(request), _) => {
+            needs_approval(out, place, request)?;
+            if shown.mode == Mode::Sync {
+                hint(
+                    out,
+                    Some(&format!("see the list and answer it: {}", shown.approve)),
+                )?;
+            }
+        }
         // The host knows why it could not sign in; the plugin only that it did not.
         (Outcome::Stopped(_), Some(sign_in)) => {
             writeln!(out, "{place}: broke off: {sign_in}")?;
@@ -185,7 +193,12 @@ pub(super) fn crash(out: &mut dyn Write, crash: &Crash) -> io::Result<()> {
     Ok(())
 }
 
-fn needs_approval(out: &mut dyn Write, place: &Place, request: &ApprovalRequest) -> io::Result<()> {
+/// What is asked, in numbers.
+pub(super) fn needs_approval(
+    out: &mut dyn Write,
+    place: &Place,
+    request: &ApprovalRequest,
+) -> io::Result<()> {
     let why = match request.reason.as_str() {
         "over-limit" => "more at once than the guard lets pass",
         "side-empty" => "one side suddenly shows nothing",
@@ -209,6 +222,21 @@ fn needs_approval(out: &mut dyn Write, place: &Place, request: &ApprovalRequest)
          {detachings}, empty {emptied} fields, of {links} linked contacts; none of it is done, \
          everything else is"
     )
+}
+
+/// One entry of what is asked.
+pub(super) fn entry(out: &mut dyn Write, entry: &RequestEntry) -> io::Result<()> {
+    let (action, side) = (action_name(entry.action), side_name(entry.side));
+    writeln!(out, "  {}", label(&entry.contact))?;
+    match entry.emptied {
+        Some(field) => write!(out, "    empty {} in {side}", field_name(field))?,
+        None => write!(out, "    {action} in {side}")?,
+    }
+    writeln!(out, " ({})", entry.reason)?;
+    for change in &entry.changes {
+        one_change(out, change)?;
+    }
+    Ok(())
 }
 
 fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
@@ -550,6 +578,7 @@ mod tests {
             operations,
             denials: Vec::new(),
             sign_in: None,
+            approve: "contact-sync approve --tenant a --mailbox m1".into(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use contact_sync_host::credentials::SignInError;
 use contact_sync_host::types::{
-    Change, ContactName, Counts, Failure, Finding, Marker, Operation, OperationState, Outcome,
-    Problem, Service, Severity, SideCounts,
+    ApprovalRequest, Change, ContactName, Counts, Failure, Finding, Marker, Operation,
+    OperationState, Outcome, Problem, Service, Severity, SideCounts,
 };
 use contact_sync_host::{Checked, Error, JournalEntry, Overview, problem};
 use serde_json::{Map, Value, json};
@@ -121,19 +121,22 @@ fn sign_in(error: &SignInError) -> Value {
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Complete => json!("complete"),
-        Outcome::NeedsApproval(request) => json!({
-            "needs-approval": {
-                "token": request.token,
-                "crm-deletions": request.crm_deletions,
-                "mailbox-deletions": request.mailbox_deletions,
-                "detachings": request.detachings,
-                "emptied": request.emptied,
-                "links": request.links,
-                "reason": request.reason,
-            },
-        }),
+        Outcome::NeedsApproval(asked) => json!({ "needs-approval": request(asked) }),
         Outcome::Stopped(failure) => json!({ "stopped": one_failure(failure) }),
     }
+}
+
+/// What a person is asked.
+pub(super) fn request(request: &ApprovalRequest) -> Value {
+    json!({
+        "token": request.token,
+        "crm-deletions": request.crm_deletions,
+        "mailbox-deletions": request.mailbox_deletions,
+        "detachings": request.detachings,
+        "emptied": request.emptied,
+        "links": request.links,
+        "reason": request.reason,
+    })
 }
 
 fn counts(counts: &Counts) -> Value {
@@ -169,14 +172,18 @@ fn side_counts(counts: &SideCounts) -> Value {
     })
 }
 
+<<<<<<< HEAD
 pub(super) fn one_operation(operation: &Operation) -> Value {
     let changes = operation.changes.iter().map(change);
+=======
+fn one_operation(operation: &Operation) -> Value {
+>>>>>>> approval
     json!({
         "number": operation.number,
         "side": side_name(operation.side),
         "action": action_name(operation.action),
         "contact": contact(&operation.contact),
-        "changes": changes.collect::<Vec<_>>(),
+        "changes": changes(&operation.changes),
         "reason": operation.reason,
         "state": match &operation.state {
             OperationState::Planned => json!("planned"),
@@ -187,6 +194,7 @@ pub(super) fn one_operation(operation: &Operation) -> Value {
     })
 }
 
+<<<<<<< HEAD
 fn change(change: &Change) -> Value {
     json!({
         "field": field_name(change.field),
@@ -196,6 +204,21 @@ fn change(change: &Change) -> Value {
 }
 
 pub(super) fn finding(finding: &Finding) -> Value {
+=======
+/// Values before and after.
+pub(super) fn changes(changes: &[Change]) -> Vec<Value> {
+    let change = |change: &Change| {
+        json!({
+            "field": field_name(change.field),
+            "before": change.before,
+            "after": change.after,
+        })
+    };
+    changes.iter().map(change).collect()
+}
+
+fn finding(finding: &Finding) -> Value {
+>>>>>>> approval
     json!({
         "severity": match finding.severity {
             Severity::Note => "note",
@@ -210,6 +233,10 @@ pub(super) fn finding(finding: &Finding) -> Value {
     })
 }
 
+<<<<<<< HEAD
+=======
+/// Who it is.
+>>>>>>> approval
 pub(super) fn contact(contact: &ContactName) -> Value {
     json!({
         "crm-id": contact.crm_id,

@@ -120,6 +120,8 @@ fn help_and_usage() {
         "explain",
         "rebind",
         "suspend",
+        "approve",
+        "reject",
         "export-csv",
         "history",
         "restore",
@@ -225,6 +227,94 @@ fn approval_is_exit_code_3() {
     );
 }
 
+/// A guest that asks about one contact, in the list `T7`, and takes any answer.
+fn asks() -> Guest {
+    passes(1)
+        .text("T7Erikaover-limitc-1deleted-in-crm")
+        .export(
+            "approval@0.1|request",
+            // request-page, its request, and one entry at 2048.
+            "(i32.store8 offset=24 (i32.const 0) (i32.const 1))
+             (i32.store offset=28 (i32.const 0) (i32.const 4096))
+             (i32.store offset=32 (i32.const 0) (i32.const 2))
+             (i32.store offset=40 (i32.const 0) (i32.const 1))
+             (i32.store offset=52 (i32.const 0) (i32.const 9))
+             (i32.store offset=56 (i32.const 0) (i32.const 4103))
+             (i32.store offset=60 (i32.const 0) (i32.const 10))
+             (i32.store offset=68 (i32.const 0) (i32.const 2048))
+             (i32.store offset=72 (i32.const 0) (i32.const 1))
+             (i32.store8 offset=2052 (i32.const 0) (i32.const 1))
+             (i32.store8 offset=2053 (i32.const 0) (i32.const 2))
+             (i32.store8 offset=2056 (i32.const 0) (i32.const 1))
+             (i32.store offset=2060 (i32.const 0) (i32.const 4113))
+             (i32.store offset=2064 (i32.const 0) (i32.const 3))
+             (i32.store offset=2080 (i32.const 0) (i32.const 4098))
+             (i32.store offset=2084 (i32.const 0) (i32.const 5))
+             (i32.store offset=2096 (i32.const 0) (i32.const 4116))
+             (i32.store offset=2100 (i32.const 0) (i32.const 14))
+             i32.const 16",
+        )
+        .export("approval@0.1|answer", "i32.const 16")
+}
+
+/// A sync names the command that shows the list; the list names who would lose what, and the
+/// commands that answer it.
+#[test]
+fn approval_is_asked_for_with_the_list_and_the_commands() {
+    let folder = Folder::new(asks());
+    let one = ["--tenant", "b", "--mailbox", "m3"];
+    let synced = folder.run(&["sync", "--tenant", "b"]);
+    let command = "contact-sync approve --tenant b --mailbox m3";
+    let hint = format!("hint: see the list and answer it: {command}\n");
+    assert!(synced.stdout.contains(&hint), "{}", synced.stdout);
+
+    let listed = folder.run(&["approve", one[0], one[1]]);
+    assert_eq!(listed.code, Some(3), "{}", listed.stderr);
+    assert_eq!(
+        listed.stdout,
+        "\
+b/m3: waits for your approval: more at once than the guard lets pass
+  would delete 0 in the CRM and 1 in the mailbox, detach 0, empty 0 fields, of 9 linked contacts; \
+none of it is done, everything else is
+
+The list T7
+  Erika [c-1]
+    delete in mailbox (deleted-in-crm)
+
+To carry it out:   contact-sync approve --tenant b --mailbox m3 T7
+To bring it back:  contact-sync reject --tenant b --mailbox m3 T7
+"
+    );
+    let json = lines(&folder.run(&["reject", "--json", one[0], one[1]]).stdout);
+    assert_eq!(json[0]["request"]["token"], "T7");
+    assert_eq!(json[0]["verdict"], Value::Null);
+    assert_eq!(json[0]["entries"][0]["contact"]["crm-id"], "c-1");
+    assert_eq!(json[0]["entries"][0]["action"], "delete");
+    assert_eq!(json[0]["entries"][0]["emptied"], Value::Null);
+
+    let approved = folder.run(&["approve", "T7", one[2], one[3]]);
+    assert_eq!(approved.code, Some(0), "{}", approved.stderr);
+    let start = "b/m3: approved; the next sync carries it out:\n";
+    assert!(approved.stdout.starts_with(start), "{}", approved.stdout);
+    let rejected = folder.run(&["reject", "T7", "--json", one[2], one[3]]);
+    assert_eq!(rejected.code, Some(0), "{}", rejected.stderr);
+    assert_eq!(lines(&rejected.stdout)[0]["verdict"], "reject");
+}
+
+/// Where nothing waits there is nothing to answer.
+#[test]
+fn nothing_waits_for_an_approval() {
+    let folder = Folder::new(passes(0).export("approval@0.1|request", "i32.const 16"));
+    let ran = folder.run(&["approve", "--mailbox", "m3"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "b/m3: nothing waits for your approval\n");
+    for (command, word) in [("approve", "carries"), ("reject", "brings")] {
+        let help = folder.run(&[command, "--help"]);
+        assert!(help.stdout.contains("Examples:"), "{}", help.stdout);
+        assert!(help.stdout.contains(word), "{}", help.stdout);
+    }
+}
+
 /// A crash, and a tenant in which another host works, stop no other mailbox; the exit code is the
 /// gravest.
 #[tokio::test]
@@ -287,6 +377,11 @@ fn names_are_checked() {
         (
             &["pair", "c", "m"],
             "`pair` is for one mailbox",
+            "name it with",
+        ),
+        (
+            &["approve", "0123"],
+            "an answer is for one mailbox",
             "name it with",
         ),
         (

@@ -277,7 +277,7 @@ fn second_configuration_is_refused_although_the_first_has_only_begun() {
         world.mailbox_create(ANNA, &json!({"givenName": "N", "surname": name}));
     }
     drop(stage);
-    world.crash_after(40);
+    world.crash_after(42);
     let crashed = world.run(|| play(&world, world.job(ANNA), Mode::Sync));
     assert!(crashed.is_err(), "the first pass is to break off");
     assert!(!world.crm_ids().is_empty(), "and only after it has written");

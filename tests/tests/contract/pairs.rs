@@ -929,7 +929,7 @@ fn emptied_address_book_is_a_question_not_a_deletion() {
                     "crm delete somebody: deleted-in-mailbox [held-back]",
                     "crm delete somebody: deleted-in-mailbox [held-back]",
                 ],
-                ending: Ending::NeedsApproval("over-limit"),
+                ending: Ending::NeedsApproval("side-empty"),
                 state: vec![State::Crm("erika", erika())],
                 ..Expect::default()
             },

@@ -836,6 +836,7 @@ pub(crate) fn ending(outcome: &Outcome) -> Ending {
             "switched-on" => "switched-on",
             "side-empty" => "side-empty",
             "rebound" => "rebound",
+            "memory-lost" => "memory-lost",
             _ => "?",
         }),
         Outcome::Stopped(failure) => Ending::Stopped(match failure {
