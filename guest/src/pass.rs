@@ -199,6 +199,10 @@ struct Gathered {
     is_damaged: bool,
     /// Contacts about which a question is open have been queued.
     are_questions_queued: bool,
+    /// What other mailboxes' passes have created lately has been queued.
+    are_created_queued: bool,
+    /// What passes have created so long ago that every index shows it.
+    created_long_ago: Vec<CrmId>,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
 }

@@ -113,6 +113,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         if work.was_created() {
             self.close_unsent_intent(&work, writes);
+            if let (Deed::CreateInCrm(_), Some(link)) = (&work.decision.deed, &after) {
+                writes.push(self.memory.set_created(&link.crm_id, Some(self.now)));
+            }
         }
         let was_restored = work.written.contains(&(Side::Crm, Action::Restore));
         let is_back = before.as_ref().is_some_and(Link::is_tombstone)
@@ -137,7 +140,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }))
     }
 
-    /// The link as it is to be remembered; `None` where there is none.
+    /// The link as it is to be remembered; `None` where there is none. A mailbox contact that was
+    /// found under a new id is remembered by that: under it, it stays or comes back.
     fn link_after(&self, work: &Work, before: Option<&Link>) -> Option<Link> {
         let gone = Standing::Tombstone { at: self.now };
         match &work.decision.deed {
@@ -148,7 +152,6 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 before.map(|link| Link {
                     standing: gone,
                     marker_seen: false,
-                    // Under its new id, if it has one: by that it may come back.
                     mailbox_id: work.pair.mailbox_id().unwrap_or(link.mailbox_id.clone()),
                     ..link.clone()
                 })
@@ -156,6 +159,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::Detach => before.map(|link| Link {
                 standing: Standing::Detached,
                 marker_seen: false,
+                mailbox_id: work.pair.mailbox_id().unwrap_or(link.mailbox_id.clone()),
                 ..link.clone()
             }),
             Deed::Rest | Deed::Hold(_) | Deed::RestoreInCrm => before.cloned(),

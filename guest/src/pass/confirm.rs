@@ -4,12 +4,14 @@
 //! hinted at, until nothing is left that must be known before the plan can be made.
 
 use super::read::is_marker_news;
+use super::settle::SETTLE_MS;
 use super::{Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
+use crate::plan::matching::Candidate;
 use crate::plan::{self, Half};
 use crate::report::{ContactName, Failure, Problem};
 
@@ -40,7 +42,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
             self.classify_not_found()?;
         }
-        if self.queue_unknown_halves() || self.queue_questions() {
+        if self.queue_unknown_halves() || self.queue_questions() || self.queue_created()? {
             return Ok(Stage::Confirm);
         }
         if self.must_begin_anew() {
@@ -164,7 +166,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     }
                     match link {
                         Some(link) => self.gathered.put_crm(link, Half::Present(contact)),
-                        None => self.gathered.put_new_crm(&contact, true),
+                        None => {
+                            let region = &self.job.tenant.region;
+                            let id = contact.id.clone();
+                            let digest = Candidate::of_crm(id.clone(), &contact.fields, region);
+                            self.gathered.candidates.insert(id, digest);
+                            self.gathered.put_new_crm(&contact, true);
+                        }
                     }
                 }
                 (CrmRead::NotFound, Some(_)) => {
@@ -361,6 +369,34 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             };
         }
         true
+    }
+
+    /// Whoever is new in this mailbox may just have been imported from another one, and the CRM's
+    /// index need not show it yet.
+    fn queue_created(&mut self) -> Result<bool, Failure> {
+        if self.gathered.are_created_queued || self.gathered.mailbox.is_empty() {
+            return Ok(false);
+        }
+        self.gathered.are_created_queued = true;
+        let now = self.outside.now();
+        let (recent, settled): (Vec<_>, Vec<_>) = self
+            .memory
+            .created()?
+            .into_iter()
+            .partition(|(_, at)| now.since_ms(*at) <= SETTLE_MS);
+        self.gathered.created_long_ago = settled.into_iter().map(|(id, _)| id).collect();
+        let unseen: Vec<CrmId> = recent
+            .into_iter()
+            .map(|(id, _)| id)
+            .filter(|id| !self.gathered.candidates.contains_key(id))
+            .collect();
+        let links = self.memory.links(&unseen)?;
+        let free = unseen
+            .into_iter()
+            .zip(links)
+            .filter(|(_, link)| *link == Stored::Missing);
+        self.gathered.crm_queue.extend(free.map(|(id, _)| id));
+        Ok(true)
     }
 
     /// Whether a pair needs its other half read before anything can be decided about it.

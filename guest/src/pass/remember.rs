@@ -33,6 +33,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for mailbox_id in &self.gathered.useless_answers {
             writes.push(self.memory.set_answer(mailbox_id, None));
         }
+        for id in &self.gathered.created_long_ago {
+            writes.push(self.memory.set_created(id, None));
+        }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
         if begun.is_full {

@@ -279,7 +279,7 @@ impl Drawing {
             let event = match self.chance.below(20) {
                 0..11 => Event::Act(self.act()),
                 11..17 => Event::Pass(self.pass()),
-                17..19 => Event::Wait(self.wait()),
+                17..19 => self.wait(),
                 _ => match self.trouble() {
                     Some(trouble) => Event::Trouble(trouble),
                     None => continue,
@@ -289,10 +289,12 @@ impl Drawing {
         }
     }
 
-    fn wait(&mut self) -> i64 {
-        let waits = [50, 1_000, 30_000, 90_000, 300_000, 700_000, 90_000_000, -2_000, -60_000];
-        let most = if self.is_calm { 7 } else { 9 };
-        *self.chance.pick(&waits[..most])
+    fn wait(&mut self) -> Event {
+        if !self.is_calm && self.chance.percent(15) {
+            return Event::ClockJump(*self.chance.pick(&[-60_000, -5_000, 90_000, 3_600_000]));
+        }
+        let waits = [50, 1_000, 30_000, 90_000, 300_000, 700_000, 90_000_000];
+        Event::Wait(*self.chance.pick(&waits))
     }
 
     fn pass(&mut self) -> Pass {

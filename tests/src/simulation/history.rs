@@ -106,8 +106,10 @@ pub enum Event {
     Act(Act),
     /// A pass, and what goes wrong in it.
     Pass(Pass),
-    /// Time goes by, in ms; a negative number sets the clock back.
+    /// Time goes by, in ms.
     Wait(i64),
+    /// The host's clock jumps by so many ms, forward or back.
+    ClockJump(i64),
     /// Something happens to a service or to what is remembered.
     Trouble(Trouble),
     /// Faults stop, passes run until everything is at rest, and everything is checked.
@@ -277,6 +279,7 @@ impl fmt::Display for Event {
                 Ok(())
             }
             Self::Wait(ms) => write!(formatter, "wait {ms} ms"),
+            Self::ClockJump(ms) => write!(formatter, "the host's clock jumps by {ms} ms"),
             Self::Trouble(trouble) => write!(formatter, "trouble: {trouble:?}"),
             Self::Rest => write!(formatter, "rest"),
         }

@@ -556,7 +556,7 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
     let (left, right) = (readable(crm), readable(mailbox));
     for (kind, number) in &right {
         let is_there = left.contains(&(*kind, number.clone()))
-            || (*kind != PhoneKind::Mobile && left.contains(&(PhoneKind::Other, number.clone())));
+            || left.contains(&(PhoneKind::Other, number.clone()));
         // A number whose new type has no room stays where it is; and text that is no number, in the
         // place of one, is no clearing.
         let has_no_room = left

@@ -328,15 +328,14 @@ impl People {
         }
     }
 
-    /// What is remembered is lost, or older than it was: whoever is hidden now cannot be recognised.
+    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on one side
+    /// since, need not be recognised.
     pub(super) fn lose_memory(&mut self, world: &World) {
         self.lost_journal.extend(Journal::new(world).texts);
-        let hidden: Vec<usize> = self
-            .hidden
-            .iter()
-            .filter_map(|id| self.owners.get(&(Book::Crm, id.clone())).copied())
-            .collect();
-        for who in hidden {
+        let hidden = self.hidden.iter();
+        let hidden = hidden.filter_map(|id| self.owners.get(&(Book::Crm, id.clone())));
+        let unsure: BTreeSet<usize> = hidden.chain(&self.touched).copied().collect();
+        for who in unsure {
             *self.copies.entry(who).or_default() += 1;
         }
     }

@@ -140,6 +140,7 @@ impl<'a> Player<'a> {
             }
             Event::Pass(pass) => self.pass(pass),
             Event::Wait(ms) => self.world.advance_ms(*ms),
+            Event::ClockJump(ms) => self.world.shift_host_clock_ms(*ms),
             Event::Trouble(trouble) => self.trouble(*trouble),
             Event::Rest => self.rest(),
         }
