@@ -499,6 +499,11 @@ fn sources(pair: &PackedPair) -> Vec<Source> {
         return Vec::new();
     };
     match (&pair.link, &pair.crm, &pair.mailbox) {
+        // Under its new id a mailbox contact is news only once.
+        (Some(link), _, Half::Present(mailbox)) if mailbox.id != link.mailbox_id => vec![
+            Source::Crm(link.crm_id.clone()),
+            Source::Mailbox(mailbox.id.clone()),
+        ],
         (Some(link), _, _) => vec![Source::Crm(link.crm_id.clone())],
         (None, Half::Present(crm), Half::Present(mailbox)) => {
             vec![

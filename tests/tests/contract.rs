@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `budgets` | what a pass may cost |
 //! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
+//! | `found` | what the simulation found |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
 //! | `hub` | several mailboxes around one CRM |
 //! | `input` | bad input: told, and nothing lost |
@@ -22,6 +23,7 @@
 mod contract {
     pub(crate) mod budgets;
     pub(crate) mod conflicts;
+    pub(crate) mod found;
     pub(crate) mod guard;
     pub(crate) mod hub;
     pub(crate) mod input;

@@ -401,7 +401,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Whether a pair needs its other half read before anything can be decided about it.
     fn queue_unknown_halves(&mut self) -> bool {
-        let Some(fields) = self.begun.as_ref().map(|begun| &begun.fields) else {
+        let Some(begun) = self.begun.as_ref() else {
             return false;
         };
         let mut is_any = false;
@@ -411,8 +411,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(pair) = packed.unpack() else {
                 continue;
             };
-            let unknown = plan::unknown(&pair, fields, &self.job.policy);
+            let mut unknown = plan::unknown(&pair, &begun.fields, &self.job.policy);
             let Some(link) = pair.link else { continue };
+            if begun.pending.contains_key(&Source::Crm(link.crm_id.clone())) {
+                // News of one half says nothing about what the pair waits for.
+                unknown.crm |= matches!(pair.crm, Half::Unread);
+                unknown.mailbox |= matches!(pair.mailbox, Half::Unread);
+            }
             if unknown.crm && !self.gathered.crm_asked.contains(&link.crm_id) {
                 crm.push(link.crm_id);
                 is_any = true;

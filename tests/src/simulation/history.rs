@@ -210,7 +210,6 @@ pub struct Pass {
 
 /// Something that happens to a service, or to what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the meaning")]
 pub enum Trouble {
     /// Delta's tokens of a mailbox become worthless.
     DeltaExpires(usize),
@@ -218,9 +217,10 @@ pub enum Trouble {
     StoreLost,
     /// The store is as it was before the last pass.
     StoreOlder,
-    /// A field is no longer in the schema, or is there again.
+    /// A field is no longer in the schema.
     FieldLost(Line),
-    FieldBack(Line),
+    /// All of them are there again.
+    FieldsBack,
     /// A mailbox is switched off, and on again.
     Suspend(usize),
 }
