@@ -19,6 +19,7 @@
 //! | `m/<mailbox>/candidate/<bucket>` | digests of CRM contacts, to recognise a person by | where a mailbox contact is new |
 //! | `crm/mailbox/<digest of the identity>` | the mailbox that has this identity | at a full read |
 //! | `crm/edited/<CRM id>` | [`Edited`]: when users edited what passes wrote | where both sides were edited, with `conflict = newest` |
+//! | `crm/created/<CRM id>` | when a pass created it: an index may not show it yet | where a mailbox contact is new |
 //! | `crm/deletion/<CRM id>` | [`Deletion`]: which mailbox's deletion took it away | where it is restored |
 //!
 //! The journal has rows of its own; see [`crate::journal`].
@@ -537,6 +538,33 @@ impl Memory {
         &self.mailbox
     }
 
+    /// CRM contacts that passes of this tenant's mailboxes have created lately, and when.
+    pub fn created(&self) -> Result<Vec<(CrmId, Timestamp)>, Failure> {
+        let mut created = Vec::new();
+        let mut after = None;
+        loop {
+            let (entries, next) = self.scan_below(CREATED, after.as_deref(), STORE_ITEMS_MAX)?;
+            for (id, value) in entries {
+                // A row that cannot be read is as old as can be, and so goes.
+                let at = decode(Some(value)).found().unwrap_or_default();
+                created.push((CrmId::new(id), at));
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(created),
+            }
+        }
+    }
+
+    /// The write that stores or removes when a pass created a CRM contact.
+    pub fn set_created(&self, id: &CrmId, at: Option<Timestamp>) -> Write {
+        let key = format!("{CREATED}{id}");
+        match at {
+            Some(at) => Write::Set(key, encode(&at)),
+            None => Write::Delete(key),
+        }
+    }
+
     /// Which mailbox's deletion took each CRM contact away.
     pub fn deletions(&self, ids: &[CrmId]) -> Result<Vec<Option<Deletion>>, Failure> {
         let keys: Vec<String> = ids.iter().map(deletion_key).collect();
@@ -661,10 +689,22 @@ impl Memory {
         after: Option<&str>,
         entries_max: usize,
     ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>), Failure> {
-        let prefix = format!("m/{}/{folder}/", self.mailbox);
+        self.scan_below(&format!("m/{}/{folder}/", self.mailbox), after, entries_max)
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "keys with values, and where to go on"
+    )]
+    fn scan_below(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        entries_max: usize,
+    ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>), Failure> {
         let entries_max = u32::try_from(entries_max.min(STORE_ITEMS_MAX)).unwrap_or(u32::MAX);
         let page = self
-            .patiently(|| self.outside.scan(&prefix, after, entries_max))
+            .patiently(|| self.outside.scan(prefix, after, entries_max))
             .map_err(|error| store_failure(&error))?;
         let found = u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
         self.reads.set(self.reads.get().saturating_add(found));
@@ -760,6 +800,9 @@ fn owner_key(identity: &MailboxIdentity) -> String {
         crate::contact::digest(text.as_bytes())
     )
 }
+
+/// What the keys of CRM contacts that passes have created begin with.
+const CREATED: &str = "crm/created/";
 
 fn deletion_key(id: &CrmId) -> String {
     format!("crm/deletion/{id}")

@@ -239,6 +239,10 @@ struct Gathered {
     are_questions_queued: bool,
     /// Pairs in step and at rest, as a full read meets them.
     counted: (u32, u32),
+    /// What other mailboxes' passes have created lately has been queued.
+    are_created_queued: bool,
+    /// What passes have created so long ago that every index shows it.
+    created_long_ago: Vec<CrmId>,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
 }
@@ -602,6 +606,11 @@ fn sources(pair: &PackedPair) -> Vec<Source> {
         return Vec::new();
     };
     match (&pair.link, &pair.crm, &pair.mailbox) {
+        // Under its new id a mailbox contact is news only once.
+        (Some(link), _, Half::Present(mailbox)) if mailbox.id != link.mailbox_id => vec![
+            Source::Crm(link.crm_id.clone()),
+            Source::Mailbox(mailbox.id.clone()),
+        ],
         (Some(link), _, _) => vec![Source::Crm(link.crm_id.clone())],
         (None, Half::Present(crm), Half::Present(mailbox)) => {
             vec![

@@ -11,6 +11,7 @@
 //! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
 //! | `crashes` | section 7.3 and 7.4: a pass that dies at any step |
 //! | `explain` | why a contact is where it is |
+//! | `found` | what the simulation found |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
 //! | `hub` | several mailboxes around one CRM |
 //! | `input` | bad input: told, and nothing lost |
@@ -32,6 +33,7 @@ mod contract {
     pub(crate) mod conflicts;
     pub(crate) mod crashes;
     pub(crate) mod explain;
+    pub(crate) mod found;
     pub(crate) mod guard;
     pub(crate) mod hub;
     pub(crate) mod input;

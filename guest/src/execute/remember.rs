@@ -120,6 +120,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         if work.was_created() {
             self.close_unsent_intent(&work, writes);
+            if let (Deed::CreateInCrm(_), Some(link)) = (&work.decision.deed, &after) {
+                writes.push(self.memory.set_created(&link.crm_id, Some(self.now)));
+            }
         }
         let is_back = before.as_ref().is_some_and(Link::is_tombstone)
             && after.as_ref().is_some_and(Link::is_linked);
@@ -151,7 +154,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }))
     }
 
-    /// The link as it is to be remembered; `None` where there is none.
+    /// The link as it is to be remembered; `None` where there is none. A mailbox contact that was
+    /// found under a new id is remembered by that: under it, it stays or comes back.
     fn link_after(&self, work: &Work, before: Option<&Link>) -> Option<Link> {
         let gone = Standing::Tombstone { at: self.now };
         match &work.decision.deed {
@@ -165,7 +169,6 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 before.map(|link| Link {
                     standing: gone,
                     marker_seen: false,
-                    // Under its new id, if it has one: by that it may come back.
                     mailbox_id: work.pair.mailbox_id().unwrap_or(link.mailbox_id.clone()),
                     ..link.clone()
                 })
@@ -173,6 +176,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::Detach => before.map(|link| Link {
                 standing: Standing::Detached,
                 marker_seen: false,
+                mailbox_id: work.pair.mailbox_id().unwrap_or(link.mailbox_id.clone()),
                 ..link.clone()
             }),
             Deed::Rest | Deed::Hold(_) | Deed::RestoreInCrm | Deed::PutBack { .. } => {

@@ -12,6 +12,7 @@ use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
+use crate::plan::matching::Candidate;
 use crate::plan::{self, Half};
 use crate::report::{ContactName, Failure, Problem};
 use crate::setup::QUESTIONS;
@@ -40,7 +41,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
             self.classify_not_found()?;
         }
-        if self.queue_unknown_halves() || self.queue_questions() {
+        if self.queue_unknown_halves() || self.queue_questions() || self.queue_created()? {
             return Ok(Stage::Confirm);
         }
         if self.must_begin_anew() {
@@ -187,7 +188,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     }
                     match link {
                         Some(link) => self.gathered.put_crm(link, Half::Present(contact)),
-                        None => self.gathered.put_new_crm(&contact, true),
+                        None => {
+                            let region = &self.job.tenant.region;
+                            let id = contact.id.clone();
+                            let digest = Candidate::of_crm(id.clone(), &contact.fields, region);
+                            self.gathered.candidates.insert(id, digest);
+                            self.gathered.put_new_crm(&contact, true);
+                        }
                     }
                 }
                 (CrmRead::NotFound, Some(_)) => {
@@ -386,9 +393,37 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         true
     }
 
+    /// Whoever is new in this mailbox may just have been imported from another one, and the CRM's
+    /// index need not show it yet.
+    fn queue_created(&mut self) -> Result<bool, Failure> {
+        if self.gathered.are_created_queued || self.gathered.mailbox.is_empty() {
+            return Ok(false);
+        }
+        self.gathered.are_created_queued = true;
+        let now = self.outside.now();
+        let (recent, settled): (Vec<_>, Vec<_>) = self
+            .memory
+            .created()?
+            .into_iter()
+            .partition(|(_, at)| now.since_ms(*at) <= SETTLE_MS);
+        self.gathered.created_long_ago = settled.into_iter().map(|(id, _)| id).collect();
+        let unseen: Vec<CrmId> = recent
+            .into_iter()
+            .map(|(id, _)| id)
+            .filter(|id| !self.gathered.candidates.contains_key(id))
+            .collect();
+        let links = self.memory.links(&unseen)?;
+        let free = unseen
+            .into_iter()
+            .zip(links)
+            .filter(|(_, link)| *link == Stored::Missing);
+        self.gathered.crm_queue.extend(free.map(|(id, _)| id));
+        Ok(true)
+    }
+
     /// Whether a pair needs its other half read before anything can be decided about it.
     fn queue_unknown_halves(&mut self) -> bool {
-        let Some(fields) = self.begun.as_ref().map(|begun| &begun.fields) else {
+        let Some(begun) = self.begun.as_ref() else {
             return false;
         };
         let mut is_any = false;
@@ -398,8 +433,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(pair) = packed.unpack() else {
                 continue;
             };
-            let unknown = plan::unknown(&pair, fields, &self.job.policy);
+            let mut unknown = plan::unknown(&pair, &begun.fields, &self.job.policy);
             let Some(link) = pair.link else { continue };
+            if begun.pending.contains_key(&Source::Crm(link.crm_id.clone())) {
+                // News of one half says nothing about what the pair waits for.
+                unknown.crm |= matches!(pair.crm, Half::Unread);
+                unknown.mailbox |= matches!(pair.mailbox, Half::Unread);
+            }
             if unknown.crm && !self.gathered.crm_asked.contains(&link.crm_id) {
                 crm.push(link.crm_id);
                 is_any = true;

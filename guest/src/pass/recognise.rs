@@ -86,8 +86,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 // It may be there under a new id: nothing is made of its being gone.
                 self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
             }
-            let contacts = contacts.unwrap_or_default().into_iter();
-            let ids: Vec<MailboxId> = contacts.map(|contact| contact.id).collect();
+            let ids = contacts.unwrap_or_default();
             let Some(link) = gone.get(&crm_id) else {
                 continue;
             };

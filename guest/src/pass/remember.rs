@@ -43,6 +43,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for (before, after) in &self.gathered.renewal.at_rest {
             writes.extend(self.memory.set_link(Some(before), after));
         }
+        for id in &self.gathered.created_long_ago {
+            writes.push(self.memory.set_created(id, None));
+        }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
         let damaged = begun.damaged_rows.iter();

@@ -31,7 +31,7 @@ pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Res
         }
         (Outcome::NeedsApproval(request), _) => {
             needs_approval(out, place, request)?;
-            if shown.mode == Mode::Sync {
+            if shown.purpose == Purpose::Sync {
                 hint(
                     out,
                     Some(&format!("see the list and answer it: {}", shown.approve)),

@@ -172,12 +172,7 @@ fn side_counts(counts: &SideCounts) -> Value {
     })
 }
 
-<<<<<<< HEAD
 pub(super) fn one_operation(operation: &Operation) -> Value {
-    let changes = operation.changes.iter().map(change);
-=======
-fn one_operation(operation: &Operation) -> Value {
->>>>>>> approval
     json!({
         "number": operation.number,
         "side": side_name(operation.side),
@@ -194,7 +189,11 @@ fn one_operation(operation: &Operation) -> Value {
     })
 }
 
-<<<<<<< HEAD
+/// Values before and after.
+pub(super) fn changes(changes: &[Change]) -> Vec<Value> {
+    changes.iter().map(change).collect()
+}
+
 fn change(change: &Change) -> Value {
     json!({
         "field": field_name(change.field),
@@ -204,21 +203,6 @@ fn change(change: &Change) -> Value {
 }
 
 pub(super) fn finding(finding: &Finding) -> Value {
-=======
-/// Values before and after.
-pub(super) fn changes(changes: &[Change]) -> Vec<Value> {
-    let change = |change: &Change| {
-        json!({
-            "field": field_name(change.field),
-            "before": change.before,
-            "after": change.after,
-        })
-    };
-    changes.iter().map(change).collect()
-}
-
-fn finding(finding: &Finding) -> Value {
->>>>>>> approval
     json!({
         "severity": match finding.severity {
             Severity::Note => "note",
@@ -233,10 +217,7 @@ fn finding(finding: &Finding) -> Value {
     })
 }
 
-<<<<<<< HEAD
-=======
 /// Who it is.
->>>>>>> approval
 pub(super) fn contact(contact: &ContactName) -> Value {
     json!({
         "crm-id": contact.crm_id,

@@ -110,7 +110,7 @@ fn setting(chance: &mut Chance) -> Setting {
 }
 
 fn oddity(chance: &mut Chance) -> Oddity {
-    match chance.below(17) {
+    match chance.below(19) {
         0 => Oddity::IndexLag(*chance.pick(&[500, 5_000, 60_000])),
         1 => Oddity::Recalculation(*chance.pick(&[1, 2_000, 90_000])),
         2 => Oddity::HiddenForbidden,
@@ -127,6 +127,8 @@ fn oddity(chance: &mut Chance) -> Oddity {
         13 => Oddity::LastDeletionUnseen,
         14 => Oddity::SpontaneousConflicts(3),
         15 => Oddity::ShortMemory,
+        16 => Oddity::NamesRewritten,
+        17 => Oddity::CutTexts(6),
         _ => Oddity::Shuffled,
     }
 }
@@ -279,7 +281,7 @@ impl Drawing {
             let event = match self.chance.below(20) {
                 0..11 => Event::Act(self.act()),
                 11..17 => Event::Pass(self.pass()),
-                17..19 => Event::Wait(self.wait()),
+                17..19 => self.wait(),
                 _ => match self.trouble() {
                     Some(trouble) => Event::Trouble(trouble),
                     None => continue,
@@ -289,12 +291,12 @@ impl Drawing {
         }
     }
 
-    fn wait(&mut self) -> i64 {
-        let waits = [
-            50, 1_000, 30_000, 90_000, 300_000, 700_000, 90_000_000, -2_000, -60_000,
-        ];
-        let most = if self.is_calm { 7 } else { 9 };
-        *self.chance.pick(&waits[..most])
+    fn wait(&mut self) -> Event {
+        if !self.is_calm && self.chance.percent(15) {
+            return Event::ClockJump(*self.chance.pick(&[-60_000, -5_000, 90_000, 3_600_000]));
+        }
+        let waits = [50, 1_000, 30_000, 90_000, 300_000, 700_000, 90_000_000];
+        Event::Wait(*self.chance.pick(&waits))
     }
 
     fn pass(&mut self) -> Pass {
@@ -333,12 +335,15 @@ impl Drawing {
 
     fn trouble(&mut self) -> Option<Trouble> {
         let mailbox = self.count(0, self.mailboxes - 1);
-        let drawn = self.chance.below(6);
-        (!self.is_calm).then(|| match drawn {
-            0..3 => Trouble::DeltaExpires(mailbox),
-            3 => Trouble::StoreLost,
-            4 => Trouble::StoreOlder,
-            _ => Trouble::Suspend(mailbox),
+        let drawn = self.chance.below(12);
+        let line = *self.chance.pick(&Line::ALL[2..]);
+        (!self.is_calm).then_some(match drawn {
+            0..4 => Trouble::DeltaExpires(mailbox),
+            4 => Trouble::StoreLost,
+            5 => Trouble::StoreOlder,
+            6 => Trouble::Suspend(mailbox),
+            7..10 => Trouble::FieldLost(line),
+            _ => Trouble::FieldsBack,
         })
     }
 }

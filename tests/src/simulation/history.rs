@@ -104,8 +104,10 @@ pub enum Event {
     Act(Act),
     /// A pass, and what goes wrong in it.
     Pass(Pass),
-    /// Time goes by, in ms; a negative number sets the clock back.
+    /// Time goes by, in ms.
     Wait(i64),
+    /// The host's clock jumps by so many ms, forward or back.
+    ClockJump(i64),
     /// Something happens to a service or to what is remembered.
     Trouble(Trouble),
     /// Faults stop, passes run until everything is at rest, and everything is checked.
@@ -206,7 +208,6 @@ pub struct Pass {
 
 /// Something that happens to a service, or to what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the meaning")]
 pub enum Trouble {
     /// Delta's tokens of a mailbox become worthless.
     DeltaExpires(usize),
@@ -214,9 +215,10 @@ pub enum Trouble {
     StoreLost,
     /// The store is as it was before the last pass.
     StoreOlder,
-    /// A field is no longer in the schema, or is there again.
+    /// A field is no longer in the schema.
     FieldLost(Line),
-    FieldBack(Line),
+    /// All of them are there again.
+    FieldsBack,
     /// A mailbox is switched off, and on again.
     Suspend(usize),
 }
@@ -279,6 +281,7 @@ impl fmt::Display for Event {
                 Ok(())
             }
             Self::Wait(ms) => write!(formatter, "wait {ms} ms"),
+            Self::ClockJump(ms) => write!(formatter, "the host's clock jumps by {ms} ms"),
             Self::Trouble(trouble) => write!(formatter, "trouble: {trouble:?}"),
             Self::Rest => write!(formatter, "rest"),
         }

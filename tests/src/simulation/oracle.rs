@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use contact_sync_guest::job::{DeleteEdit, OnUnmark};
+use contact_sync_guest::job::{DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
-use super::history::Book;
-use super::people::{self, People, Record, Room, address, card};
+use super::history::{Book, History, Oddity};
+use super::people::{self, Done, DoneKind, People, Record, Room, Written, address, card};
 use super::player::Player;
 use super::values::{Card, Line, Number, PhoneKind, number_in};
 use crate::simulator::{Place, Record as Logged, RequestKind, World};
@@ -175,12 +175,21 @@ fn edits_lost(
         .iter()
         .flat_map(|partner| card(world, partner).values())
         .collect();
+    let oddities = &player.history.setting.oddities;
+    let cuts = oddities
+        .iter()
+        .any(|oddity| matches!(oddity, Oddity::CutTexts(_)));
     let own = card(world, record).values().into_iter();
+    let own = own.filter(|value| !(cuts && CUT.iter().any(|line| value.starts_with(line))));
     own.filter(|value| {
         let written = people.written.get(value);
         written.is_some_and(|written| written.record == *record && !written.in_pass)
             && !shown.contains(value)
             && !value.starts_with("text ")
+            && !player
+                .were_lost
+                .iter()
+                .any(|line| value.starts_with(&format!("{line:?} ")))
             && !people.removed.contains(value)
     })
     .collect()
@@ -199,7 +208,10 @@ pub(super) fn check_rest(player: &mut Player) {
     let mut found = Vec::new();
     {
         let people = player.people.borrow();
-        let rest = Rest::new(&player.world, &people);
+        let rest = Rest::new(player, &people);
+        if let Some(snapshot) = player.snapshot.as_ref().filter(|_| player.is_memory_whole) {
+            rest.check_simple(snapshot, &mut found);
+        }
         rest.check_pairs(&mut found);
         rest.check_taking_part(&mut found);
         rest.check_held(&mut found);
@@ -217,12 +229,17 @@ pub(super) fn check_rest(player: &mut Player) {
 type Found = Vec<(&'static str, String)>;
 
 struct Rest<'a> {
+    history: &'a History,
     world: &'a World,
+    lost_lines: &'a BTreeSet<Line>,
     people: &'a People,
     pairs: Vec<Pair>,
     /// Why nothing is done about a contact of a mailbox.
     pending: BTreeMap<(usize, Record), String>,
 }
+
+/// Fields of which FLOWFACT may cut off texts: whoever edits the rest there writes over the whole.
+const CUT: [&str; 3] = ["Title", "Department", "Position"];
 
 /// Reasons for which a pair may stay as it is until a person does something.
 const HELD: [&str; 9] = [
@@ -238,7 +255,8 @@ const HELD: [&str; 9] = [
 ];
 
 impl<'a> Rest<'a> {
-    fn new(world: &'a World, people: &'a People) -> Self {
+    fn new(player: &'a Player<'_>, people: &'a People) -> Self {
+        let world: &World = &player.world;
         let mut pending = BTreeMap::new();
         for (mailbox, rows) in rows_by_mailbox(world, "pending") {
             for (key, row) in rows {
@@ -253,15 +271,27 @@ impl<'a> Rest<'a> {
             }
         }
         Self {
+            history: player.history,
             world,
+            lost_lines: &player.lost_lines,
             people,
             pairs: links(world),
             pending,
         }
     }
 
+    /// Whether something is held about the person of a record.
     fn is_held(&self, mailbox: usize, record: &Record) -> bool {
-        self.pending.contains_key(&(mailbox, record.clone()))
+        let who = self.people.owners.get(record);
+        self.pending.keys().any(|(at, held)| {
+            *at == mailbox
+                && (held == record || (who.is_some() && self.people.owners.get(held) == who))
+        })
+    }
+
+    fn is_person_held(&self, who: usize) -> bool {
+        let mut held = self.pending.keys();
+        held.any(|(_, record)| self.people.owners.get(record) == Some(&who))
     }
 
     fn is_pair_held(&self, pair: &Pair) -> bool {
@@ -300,12 +330,32 @@ impl<'a> Rest<'a> {
             }
             let crowd = self.people.crowded.get(&pair.crm_id);
             let (crm, mailbox) = (card(self.world, &crm), card(self.world, &mailbox));
-            let differences = differences(&crm, &mailbox, crowd.unwrap_or(&BTreeSet::new()));
+            let mut differences = differences(&crm, &mailbox, crowd.unwrap_or(&BTreeSet::new()));
+            self.lines_differ(&crm, &mailbox, &mut differences);
             if !differences.is_empty() {
                 let what = format!("{pair:?}: {differences:?}\n    {crm:?}\n    {mailbox:?}");
                 found.push(("disagreement", what));
             }
         }
+    }
+
+    fn lines_differ(&self, crm: &Card, mailbox: &Card, found: &mut Vec<String>) {
+        let cuts = self.cuts_texts();
+        for line in Line::ALL {
+            let (left, right) = (crm.lines.get(&line), mailbox.lines.get(&line));
+            let is_cut = cuts
+                && left
+                    .zip(right)
+                    .is_some_and(|(left, right)| right.starts_with(left.as_str()));
+            if left != right && !is_cut && !self.lost_lines.contains(&line) {
+                found.push(format!("{line:?}: {left:?} and {right:?}"));
+            }
+        }
+    }
+
+    fn cuts_texts(&self) -> bool {
+        let mut oddities = self.history.setting.oddities.iter();
+        oddities.any(|oddity| matches!(oddity, Oddity::CutTexts(_)))
     }
 
     /// Every mailbox contact is known, and so is every marked CRM contact.
@@ -322,7 +372,8 @@ impl<'a> Rest<'a> {
             for id in self.world.mailbox_ids(address) {
                 let record = (Book::Mailbox(mailbox), id);
                 if !known.contains_key(record.1.as_str()) && !self.is_held(mailbox, &record) {
-                    found.push(("not imported", format!("{record:?}")));
+                    let what = format!("{record:?} of {:?}", self.pairs);
+                    found.push(("not imported", what));
                 }
             }
             for id in self.world.crm_ids() {
@@ -368,6 +419,120 @@ impl<'a> Rest<'a> {
                     "held without need",
                     format!("{record:?} in {mailbox}: {reason}"),
                 ));
+            }
+        }
+    }
+
+    /// Whoever was left alone since the last rest is byte for byte as they were; whoever was edited
+    /// in one place only is there as the user left them; whoever was only deleted is gone.
+    fn check_simple(&self, snapshot: &Snapshot, found: &mut Found) {
+        for who in 0..self.history.people.len() {
+            let is_unclear = snapshot.held.contains(&who)
+                || self.is_person_held(who)
+                || self.people.copies.contains_key(&who);
+            if is_unclear {
+                continue;
+            }
+            let deeds = self.people.deeds.get(&who).map_or(&[][..], Vec::as_slice);
+            let records: BTreeSet<&Record> = deeds.iter().map(|done| &done.record).collect();
+            let edits = deeds.iter().filter_map(|done| match &done.kind {
+                DoneKind::Edited(contents, changed) => Some((&done.record, contents, changed)),
+                _ => None,
+            });
+            let edits: Vec<_> = edits.collect();
+            let is_deletion = deeds
+                .iter()
+                .all(|done| matches!(done.kind, DoneKind::Deleted));
+            if deeds.is_empty() {
+                self.check_alone(who, snapshot, &BTreeSet::new(), found);
+            } else if edits.len() == deeds.len() && records.len() == 1 {
+                self.check_edited(who, snapshot, &edits, found);
+            } else if is_deletion && !deeds.iter().any(|done| done.in_pass) {
+                self.check_deleted(who, snapshot, deeds, found);
+            }
+        }
+    }
+
+    fn check_alone(
+        &self,
+        who: usize,
+        snapshot: &Snapshot,
+        groups: &BTreeSet<Group>,
+        found: &mut Found,
+    ) {
+        for (record, then) in snapshot.contents.iter() {
+            if self.people.owners.get(record) != Some(&who) {
+                continue;
+            }
+            let now = people::contents(self.world, record).unwrap_or_default();
+            let changed = people::changed_members(then, &now);
+            let mut strange = changed
+                .iter()
+                .filter(|name| Group::of(name).is_none_or(|group| !groups.contains(&group)));
+            if let Some(name) = strange.next() {
+                let (then, now) = (then.get(name), now.get(name));
+                found.push((
+                    "change without cause",
+                    format!("person {who}, {record:?}: {name} was {then:?}, is {now:?}"),
+                ));
+            }
+        }
+    }
+
+    fn check_edited(
+        &self,
+        who: usize,
+        snapshot: &Snapshot,
+        edits: &[(&Record, &Map<String, Value>, &BTreeSet<String>)],
+        found: &mut Found,
+    ) {
+        let Some((record, left, _)) = edits.last() else {
+            return;
+        };
+        let now = people::contents(self.world, record).unwrap_or_default();
+        let mut changed = people::changed_members(left, &now);
+        changed.retain(|name| !DERIVED.contains(&name.as_str()));
+        if let Some(name) = changed.first() {
+            let (left, now) = (left.get(name), now.get(name));
+            found.push((
+                "an edit is not as the user left it",
+                format!("person {who}, {record:?}: {name} was {left:?}, is {now:?}"),
+            ));
+        }
+        let names = edits.iter().flat_map(|(_, _, changed)| changed.iter());
+        let mut groups: BTreeSet<Group> = names.filter_map(|name| Group::of(name)).collect();
+        groups.insert(Group::Derived);
+        self.check_alone(who, snapshot, &groups, found);
+    }
+
+    fn check_deleted(&self, who: usize, snapshot: &Snapshot, deeds: &[Done], found: &mut Found) {
+        let setting = &self.history.setting;
+        for done in deeds {
+            let is_followed = match done.record.0 {
+                Book::Crm => setting.on_crm_delete == OnCrmDelete::DeleteInMailbox,
+                Book::Mailbox(_) => setting.on_mailbox_delete == OnMailboxDelete::DeleteInCrm,
+            };
+            let pairs = snapshot
+                .pairs
+                .iter()
+                .filter(|pair| pair.standing == Stands::Linked);
+            let partners = pairs.filter_map(|pair| match &done.record {
+                (Book::Crm, id) if pair.crm_id == *id => {
+                    Some((Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()))
+                }
+                (Book::Mailbox(at), id) if pair.mailbox == *at && pair.mailbox_id == *id => {
+                    Some((Book::Crm, pair.crm_id.clone()))
+                }
+                _ => None,
+            });
+            let partners: Vec<Record> = partners.collect();
+            let own = std::iter::once(&done.record);
+            let gone = own.chain(partners.iter().filter(|_| is_followed));
+            for record in gone {
+                if people::is_live(self.world, record) {
+                    let what = format!("person {who}: {record:?} is there after {done:?}");
+                    found.push(("a deletion did not last", what));
+                }
             }
         }
     }
@@ -468,16 +633,102 @@ impl<'a> Rest<'a> {
             .extend(self.people.lost_journal.iter().cloned());
         let mut in_window = 0;
         for (value, written) in &self.people.written {
-            if alive.contains(value) || self.people.removed.contains(value) || journal.has(value) {
+            let is_cut = self.cuts_texts() && CUT.iter().any(|line| value.starts_with(line));
+            if alive.contains(value)
+                || self.people.removed.contains(value)
+                || journal.has(value)
+                || is_cut
+            {
                 continue;
             }
-            if written.in_pass && written.record.0 == Book::Crm {
+            if self.is_in_window(value, written) {
                 in_window += 1;
             } else {
                 found.push(("lost value", format!("{value}, written into {written:?}")));
             }
         }
         in_window
+    }
+}
+
+impl Rest<'_> {
+    /// Whether an edit landed between the read of a record and the write that rests on it: the next
+    /// request about the record after the edit is the write (contract, section 7.5).
+    fn is_in_window(&self, value: &str, written: &Written) -> bool {
+        let (book, id) = &written.record;
+        let Some(length) = self.people.log_lengths.get(value) else {
+            return false;
+        };
+        if !written.in_pass || *book != Book::Crm {
+            return false;
+        }
+        self.world.services(|services, _| {
+            let later = services.log.records().iter().skip(*length);
+            let mut about = later.filter(|record| record.target.contains(id.as_str()));
+            about
+                .next()
+                .is_some_and(|record| record.kind == RequestKind::FlowfactUpdate)
+        })
+    }
+}
+
+/// How everything stood at a rest.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    contents: BTreeMap<Record, Map<String, Value>>,
+    pairs: Vec<Pair>,
+    /// People about whom something was held.
+    held: BTreeSet<usize>,
+}
+
+impl Snapshot {
+    pub(super) fn new(player: &Player) -> Self {
+        let people = player.people.borrow();
+        let rest = Rest::new(player, &people);
+        let records = people::all_records(&player.world).into_iter();
+        let contents = records.filter_map(|record| {
+            let contents = people::contents(&player.world, &record)?;
+            Some((record, contents))
+        });
+        let hidden = people.hidden.iter().map(|id| (Book::Crm, id.clone()));
+        let hidden: Vec<Record> = hidden.collect();
+        let held = rest.pending.keys().map(|(_, record)| record).chain(&hidden);
+        let held = held.filter_map(|record| people.owners.get(record)).copied();
+        Self {
+            contents: contents.collect(),
+            held: held.collect(),
+            pairs: rest.pairs.clone(),
+        }
+    }
+}
+
+/// Members of both sides that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Line(Line),
+    Phones,
+    Emails,
+    Addresses,
+    /// Names that Exchange needs, and markers.
+    Derived,
+}
+
+/// Names that Exchange needs: they follow others.
+const DERIVED: [&str; 2] = ["displayName", "fileAs"];
+
+impl Group {
+    fn of(name: &str) -> Option<Self> {
+        let mut lines = Line::ALL.into_iter();
+        if let Some(line) = lines.find(|line| line.crm() == name || line.mailbox() == name) {
+            return Some(Self::Line(line));
+        }
+        Some(match name {
+            "phones" | "businessPhones" | "homePhones" | "mobilePhone" => Self::Phones,
+            "emails" | "emailAddresses" => Self::Emails,
+            "addresses" | "businessAddress" | "homeAddress" | "otherAddress" => Self::Addresses,
+            name if DERIVED.contains(&name) => Self::Derived,
+            _ => return None,
+        })
     }
 }
 
@@ -508,7 +759,7 @@ impl Journal {
         }
         let day = value.strip_prefix("Birthday ").unwrap_or(value);
         self.texts.iter().any(|text| {
-            let fields = serde_json::Map::from_iter([(
+            let fields = Map::from_iter([(
                 Line::Birthday.crm().to_owned(),
                 serde_json::json!([text.parse::<i64>().ok()]),
             )]);
@@ -556,12 +807,6 @@ fn rows_by_mailbox(world: &World, folder: &str) -> Vec<(usize, BTreeMap<String, 
 /// Where two halves of a pair do not hold the same, as far as both can.
 fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String> {
     let mut found = Vec::new();
-    for line in Line::ALL {
-        let (left, right) = (crm.lines.get(&line), mailbox.lines.get(&line));
-        if left != right {
-            found.push(format!("{line:?}: {left:?} and {right:?}"));
-        }
-    }
     phones_differ(crm, mailbox, crowd, &mut found);
     let left: BTreeSet<&String> = crm.emails.iter().collect();
     let right: BTreeSet<&String> = mailbox.emails.iter().collect();
@@ -605,7 +850,7 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
     let (left, right) = (readable(crm), readable(mailbox));
     for (kind, number) in &right {
         let is_there = left.contains(&(*kind, number.clone()))
-            || (*kind != PhoneKind::Mobile && left.contains(&(PhoneKind::Other, number.clone())));
+            || left.contains(&(PhoneKind::Other, number.clone()));
         // A number whose new type has no room stays where it is; and text that is no number, in the
         // place of one, is no clearing.
         let has_no_room = left

@@ -34,8 +34,8 @@ pub(super) struct People {
     pub(super) crowded: BTreeMap<String, BTreeSet<Room>>,
     /// How many records of a person people made beyond what a sync makes one of.
     pub(super) copies: BTreeMap<usize, usize>,
-    /// Whom people have done something with since the last rest.
-    pub(super) touched: BTreeSet<usize>,
+    /// What people have done with whom since the last rest.
+    pub(super) deeds: BTreeMap<usize, Vec<Done>>,
     /// Hidden from the sync's user.
     pub(super) hidden: BTreeSet<String>,
     /// What was written between a read and a write of a pass (contract, section 7.5).
@@ -52,6 +52,23 @@ pub(super) struct Written {
     pub(super) record: Record,
     /// During a pass.
     pub(super) in_pass: bool,
+}
+
+/// Something that was done to a record.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    pub(super) record: Record,
+    pub(super) kind: DoneKind,
+    /// During a pass.
+    pub(super) in_pass: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum DoneKind {
+    /// What it held afterwards, and which members of it had changed.
+    Edited(Map<String, Value>, BTreeSet<String>),
+    Deleted,
+    Other,
 }
 
 /// Where values may have to wait for room.
@@ -115,9 +132,10 @@ impl People {
                 };
                 let edits = [&person.common[..], edits].concat();
                 self.copied(world, act.who);
-                self.touched.insert(act.who);
                 let id = self.enter(world, act.book, act.who, &edits);
-                self.written_in(&(act.book, id), in_pass);
+                let record = (act.book, id);
+                self.written_in(&record, in_pass);
+                self.did(act.who, &record, DoneKind::Other, in_pass);
             }
             Deed::BringBack => self.bring_back(world, act),
             Deed::Purge => self.purge(world, act),
@@ -125,10 +143,34 @@ impl People {
                 let Some(record) = self.pick(world, act) else {
                     return;
                 };
-                self.touched.insert(act.who);
+                let kind = match deed {
+                    Deed::Delete => DoneKind::Deleted,
+                    Deed::Touch | Deed::Edit(_) => DoneKind::Edited(Map::new(), BTreeSet::new()),
+                    _ => DoneKind::Other,
+                };
+                let before = contents(world, &record).unwrap_or_default();
                 self.act_on(world, &record, act.who, deed, in_pass);
+                let kind = match kind {
+                    DoneKind::Edited(..) => {
+                        let after = contents(world, &record).unwrap_or_default();
+                        let changed = changed_members(&before, &after);
+                        DoneKind::Edited(after, changed)
+                    }
+                    kind => kind,
+                };
+                self.did(act.who, &record, kind, in_pass);
             }
         }
+    }
+
+    fn did(&mut self, who: usize, record: &Record, kind: DoneKind, in_pass: bool) {
+        let record = record.clone();
+        let done = Done {
+            record,
+            kind,
+            in_pass,
+        };
+        self.deeds.entry(who).or_default().push(done);
     }
 
     fn act_on(&mut self, world: &World, record: &Record, who: usize, deed: &Deed, in_pass: bool) {
@@ -186,6 +228,10 @@ impl People {
                     self.copied(world, who);
                     world.mailbox_copy(address, id)
                 } else {
+                    if self.deeds.contains_key(&who) {
+                        // Nothing need be left to recognise it by.
+                        self.copied(world, who);
+                    }
                     self.deleted.insert(record.clone());
                     world.mailbox_recreate(address, id)
                 };
@@ -297,9 +343,10 @@ impl People {
         let Some(record) = act.pick.checked_rem(gone.len()).and_then(|at| gone.get(at)) else {
             return;
         };
-        self.touched.insert(act.who);
+        let record = record.clone();
+        self.did(act.who, &record, DoneKind::Other, false);
         self.copied(world, act.who);
-        match record {
+        match &record {
             (Book::Crm, id) => world.crm_restore(id),
             (Book::Mailbox(mailbox), id) => {
                 world.mailbox_move_back(address(world, *mailbox), id);
@@ -327,14 +374,15 @@ impl People {
         else {
             return;
         };
-        self.touched.insert(act.who);
+        let record = record.clone();
+        self.did(act.who, &record, DoneKind::Other, false);
         self.deleted.insert(record.clone());
-        for value in card(world, record).values() {
-            if !self.is_elsewhere(world, &value, record) {
+        for value in card(world, &record).values() {
+            if !self.is_elsewhere(world, &value, &record) {
                 self.removed.insert(value);
             }
         }
-        match record {
+        match &record {
             (Book::Crm, id) => world.crm_purge(id),
             (Book::Mailbox(mailbox), id) => {
                 world.mailbox_purge(address(world, *mailbox), id);
@@ -342,15 +390,20 @@ impl People {
         }
     }
 
-    /// What is remembered is lost, or older than it was: whoever is hidden now cannot be recognised.
+    /// What is remembered is older than what was done: a clearing by the sync itself then looks like
+    /// one by a user, and nothing tells them apart.
+    pub(super) fn forgive_all(&mut self) {
+        self.removed.extend(self.written.keys().cloned());
+    }
+
+    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on one side
+    /// since, need not be recognised.
     pub(super) fn lose_memory(&mut self, world: &World) {
         self.lost_journal.extend(Journal::new(world).texts);
-        let hidden: Vec<usize> = self
-            .hidden
-            .iter()
-            .filter_map(|id| self.owners.get(&(Book::Crm, id.clone())).copied())
-            .collect();
-        for who in hidden {
+        let hidden = self.hidden.iter();
+        let hidden = hidden.filter_map(|id| self.owners.get(&(Book::Crm, id.clone())));
+        let unsure: BTreeSet<usize> = hidden.chain(self.deeds.keys()).copied().collect();
+        for who in unsure {
             *self.copies.entry(who).or_default() += 1;
         }
     }
@@ -491,6 +544,16 @@ pub(super) fn contents(world: &World, (book, id): &Record) -> Option<Map<String,
         }
         Book::Mailbox(mailbox) => services.graph.contact(address(world, *mailbox), id),
     })
+}
+
+/// The members that differ.
+pub(super) fn changed_members(
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> BTreeSet<String> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = |name: &&String| before.get(*name) != after.get(*name);
+    names.into_iter().filter(differ).cloned().collect()
 }
 
 /// Whether a record is where it takes part in a sync.

@@ -94,6 +94,15 @@ pub(super) struct Player<'a> {
     stored_before: std::collections::BTreeMap<String, Vec<u8>>,
     /// How much of the log has been checked.
     pub(super) log_checked: usize,
+    /// Nothing of what is remembered was lost since the last rest.
+    pub(super) is_memory_whole: bool,
+    /// How everything stood at the last rest.
+    pub(super) snapshot: Option<oracle::Snapshot>,
+    /// Fields that are not in the schema at the moment, and the schema with them.
+    pub(super) lost_lines: std::collections::BTreeSet<super::values::Line>,
+    /// Fields that were not in the schema at some time: what was written meanwhile took no part.
+    pub(super) were_lost: std::collections::BTreeSet<super::values::Line>,
+    schema: Option<crate::simulator::flowfact::schema::Schema>,
     /// What the engine deleted, and was right to.
     pub(super) deleted_rightly: std::collections::BTreeSet<super::people::Record>,
 }
@@ -115,6 +124,11 @@ impl<'a> Player<'a> {
             verdict: Verdict::default(),
             stored_before: std::collections::BTreeMap::new(),
             log_checked: 0,
+            is_memory_whole: true,
+            snapshot: None,
+            lost_lines: std::collections::BTreeSet::new(),
+            were_lost: std::collections::BTreeSet::new(),
+            schema: None,
             deleted_rightly: std::collections::BTreeSet::new(),
         }
     }
@@ -140,6 +154,7 @@ impl<'a> Player<'a> {
             }
             Event::Pass(pass) => self.pass(pass),
             Event::Wait(ms) => self.world.advance_ms(*ms),
+            Event::ClockJump(ms) => self.world.shift_host_clock_ms(*ms),
             Event::Trouble(trouble) => self.trouble(*trouble),
             Event::Rest => self.rest(),
         }
@@ -158,9 +173,28 @@ impl<'a> Player<'a> {
                     Trouble::StoreLost => std::collections::BTreeMap::new(),
                     _ => self.stored_before.clone(),
                 };
+                if trouble == Trouble::StoreOlder {
+                    self.people.borrow_mut().forgive_all();
+                }
+                self.is_memory_whole = false;
                 world.set_stored(rows);
             }
-            Trouble::FieldLost(_) | Trouble::FieldBack(_) => {}
+            Trouble::FieldLost(line) => {
+                let lost = world.services(|services, _| {
+                    let known = services.flowfact.schema.clone();
+                    services.flowfact.schema.remove(line.crm());
+                    known
+                });
+                self.schema.get_or_insert(lost);
+                self.lost_lines.insert(line);
+                self.were_lost.insert(line);
+            }
+            Trouble::FieldsBack => {
+                if let Some(schema) = self.schema.take() {
+                    world.services(|services, _| services.flowfact.schema = schema);
+                }
+                self.lost_lines.clear();
+            }
             Trouble::Suspend(mailbox) => {
                 let suspended = setup::suspend(&self.job(mailbox), &self.outside);
                 if let Err(failure) = suspended {
@@ -268,7 +302,9 @@ impl<'a> Player<'a> {
             silent_rounds = if writes == 0 { silent_rounds + 1 } else { 0 };
             if silent_rounds == 3 {
                 oracle::check_rest(self);
-                self.people.borrow_mut().touched.clear();
+                self.people.borrow_mut().deeds.clear();
+                self.is_memory_whole = true;
+                self.snapshot = Some(oracle::Snapshot::new(self));
                 return;
             }
         }

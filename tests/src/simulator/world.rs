@@ -50,6 +50,7 @@ pub struct World {
     simulator: RefCell<Simulator>,
     store: RefCell<MemoryStore>,
     now: Cell<Timestamp>,
+    host_ahead_ms: Cell<i64>,
     chance: RefCell<Chance>,
     latency_ms: u32,
     steps: Cell<u64>,
@@ -154,6 +155,7 @@ impl WorldBuilder {
             simulator: RefCell::new(simulator),
             store: RefCell::new(MemoryStore::default()),
             now: Cell::new(self.start),
+            host_ahead_ms: Cell::new(0),
             chance: RefCell::new(Chance::new(self.seed ^ 0x0072_616E_646F_6D21)),
             latency_ms: self.latency_ms,
             steps: Cell::new(0),
@@ -206,6 +208,12 @@ impl World {
     /// Lets time go by; a negative number sets the clock back.
     pub fn advance_ms(&self, ms: i64) {
         self.now.set(self.now.get().plus_ms(ms));
+    }
+
+    /// Sets the clock of the host, and so of passes, ahead of the services' clocks, or back where
+    /// the number is negative.
+    pub fn shift_host_clock_ms(&self, ms: i64) {
+        self.host_ahead_ms.set(self.host_ahead_ms.get() + ms);
     }
 
     /// Requests that are under way together are from now on served in any order.
@@ -376,7 +384,7 @@ impl Outside for World {
     }
 
     fn now(&self) -> Timestamp {
-        self.now.get()
+        self.now.get().plus_ms(self.host_ahead_ms.get())
     }
 
     fn sleep(&self, wait_ms: u32) {
