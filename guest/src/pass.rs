@@ -213,6 +213,8 @@ struct Gathered {
     trash: TrashSeen,
     crm_position: Option<CrmPosition>,
     mailbox_position: Option<MailboxPosition>,
+    /// When the mailbox's changes were asked for.
+    mailbox_read: Option<Timestamp>,
     /// Pairs found by matching, by a person or by a settled intent.
     matched: Vec<(CrmId, MailboxId)>,
     /// Contacts that wait for an answer or for an intent: nothing is created for them.
@@ -237,6 +239,8 @@ struct Gathered {
     is_damaged: bool,
     /// Contacts about which a question is open have been queued.
     are_questions_queued: bool,
+    /// Keys of intents that were looked for in the mailbox.
+    sought: BTreeSet<SearchKey>,
     /// Pairs in step and at rest, as a full read meets them.
     counted: (u32, u32),
     /// What other mailboxes' passes have created lately has been queued.

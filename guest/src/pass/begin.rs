@@ -254,6 +254,7 @@ fn first_state(
         mailbox_position: None,
         trash: None,
         trash_read: None,
+        mailbox_read: None,
         last_full: None,
         last_complete: None,
         links: 0,

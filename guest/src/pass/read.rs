@@ -210,7 +210,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         &mut self,
         position: Option<&MailboxPosition>,
     ) -> Result<Stage, Stop> {
+        let asked = self.outside.now();
         let page = self.mailbox.changes(position)?;
+        self.gathered.mailbox_read.get_or_insert(asked);
         let next = match page.next {
             MailboxNext::Expired => return self.begin_mailbox_anew(),
             MailboxNext::Page(position) => Stage::ReadMailbox(Some(position)),
@@ -323,27 +325,29 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 }
                 gathered.mailbox_queue.remove(&contact.id);
                 self.put_off.remove(&Source::Mailbox(contact.id.clone()));
-                match links.get(&contact.id) {
-                    Some(link) => {
-                        let link = begun.refreshed(link.clone());
-                        if link.is_tombstone() && !begun.is_full {
-                            // Delta entries are delayed and replayed: only a read says that it is
-                            // back.
-                            gathered.mailbox_queue.insert(contact.id);
-                        } else if begun.has_new_field(&link) || is_news_in_mailbox(&contact, &link)
-                        {
-                            gathered.put_mailbox(link, Half::Present(contact));
-                        } else {
-                            gathered.mailbox_is_as_base(&link);
-                            self.counts.mailbox.unchanged =
-                                self.counts.mailbox.unchanged.saturating_add(1);
-                        }
+                let link = links.get(&contact.id).cloned();
+                let is_late = begun.is_late(&contact);
+                if let Some(link) = link.map(|link| begun.refreshed(link)) {
+                    let is_news = begun.has_new_field(&link) || is_news_in_mailbox(&contact, &link);
+                    let is_known = gathered.pairs.contains_key(&link.crm_id);
+                    // Delta entries are delayed and replayed: only a read says that a contact is
+                    // back, or what it holds now.
+                    let is_doubtful = link.is_tombstone() && !begun.is_full;
+                    if is_doubtful || (is_late && (is_news || is_known)) {
+                        gathered.mailbox_queue.insert(contact.id);
+                    } else if is_news {
+                        gathered.put_mailbox(link, Half::Present(contact));
+                    } else {
+                        gathered.mailbox_is_as_base(&link);
+                        self.counts.mailbox.unchanged =
+                            self.counts.mailbox.unchanged.saturating_add(1);
                     }
-                    None => {
-                        gathered
-                            .mailbox
-                            .insert(contact.id.clone(), Packed::new(&contact));
-                    }
+                } else if is_late {
+                    gathered.mailbox_queue.insert(contact.id);
+                } else {
+                    gathered
+                        .mailbox
+                        .insert(contact.id.clone(), Packed::new(&contact));
                 }
             }
             MailboxEntry::Removed(id) => {
@@ -445,6 +449,15 @@ impl Begun {
     /// Whether a field takes part that did not when the pair last agreed.
     fn has_new_field(&self, link: &Link) -> bool {
         link.is_linked() && !self.fields.is_subset(&link.base.fields)
+    }
+
+    /// Whether an entry tells of a change that the last reading should have brought: it may show
+    /// what the contact held before later ones. A full read shows what is there now.
+    fn is_late(&self, contact: &MailboxContact) -> bool {
+        let known = self.state.mailbox_read.filter(|_| !self.is_full);
+        known
+            .zip(contact.modified)
+            .is_some_and(|(read, modified)| modified < read)
     }
 
     /// A link as this pass takes it: a marker that was seen in another place has not been seen in

@@ -89,6 +89,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let gathered = &self.gathered;
         state.crm_position = gathered.crm_position.clone().or(state.crm_position);
         state.mailbox_position = gathered.mailbox_position.clone().or(state.mailbox_position);
+        state.mailbox_read = gathered.mailbox_read.or(state.mailbox_read);
         state.trash = gathered.trash.mark.clone().or(state.trash);
         state.trash_read = gathered.trash.read.or(state.trash_read);
         state.marker_slice = gathered.next_slice.unwrap_or(state.marker_slice);

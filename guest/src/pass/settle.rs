@@ -17,6 +17,9 @@ use crate::report::{Failure, Finding, Problem, Severity};
 /// How long a create may take to show: longer than any timeout and index lag.
 pub(super) const SETTLE_MS: i64 = 600_000;
 
+/// Keys that one step looks for: each is sought in every contact folder.
+const KEYS_MAX: usize = 8;
+
 /// Clocks differ: a contact may seem to be created a little before its intent.
 const CLOCK_SKEW_MS: i64 = 300_000;
 
@@ -36,8 +39,20 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             Some(begun) if !begun.intents.is_empty() => begun.intents.clone(),
             _ => return Ok(self.after_settling()),
         };
-        let mut settled = self.settle_in_mailbox(&intents)?;
-        settled.extend(self.settle_in_crm(&intents)?);
+        let exports: Vec<Intent> = intents
+            .iter()
+            .filter(|intent| matches!(intent.source, Source::Crm(_)))
+            .filter(|intent| !self.gathered.sought.contains(&intent.key))
+            .take(KEYS_MAX)
+            .cloned()
+            .collect();
+        let (settled, next) = if exports.is_empty() {
+            (self.settle_in_crm(&intents)?, self.after_settling())
+        } else {
+            (self.settle_in_mailbox(&exports)?, Stage::Settle)
+        };
+        let sought = exports.into_iter().map(|intent| intent.key);
+        self.gathered.sought.extend(sought);
         let mut writes = Vec::new();
         for (intent, outcome) in settled {
             if matches!(outcome, Settled::Adopted(..)) && !intent.restores.is_empty() {
@@ -48,7 +63,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if !writes.is_empty() && !self.is_dry() {
             self.memory.commit(writes)?;
         }
-        Ok(self.after_settling())
+        Ok(next)
     }
 
     /// The answer of a restore was lost, but it did happen: its entries are brought back, and a

@@ -1,6 +1,6 @@
 //! Faults that a review of the engine's lower floors found: each a scenario that was red before.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use contact_sync_guest::contact::CrmId;
@@ -563,6 +563,62 @@ fn edit_that_is_reversed_while_it_is_read_is_not_written() {
     let written = writes(&stage.world.take_counters());
     assert!(written.is_empty(), "written and taken back: {written:?}");
     stage.check_quiet("reversed");
+}
+
+/// A late entry shows what a contact held before later edits: it is no edit back to that.
+#[test]
+fn replayed_entry_with_old_content_is_no_edit() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    let old: Rc<RefCell<Vec<Value>>> = Rc::default();
+    let entries = |response: &Response| -> Value {
+        serde_json::from_slice(&response.body).expect("delta is JSON")
+    };
+    stage.edit(&Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Alt"})));
+    stage.world.advance_ms(PAUSE_MS);
+    let kept = Rc::clone(&old);
+    pass_with(&mut stage, move |request, response| {
+        if request.url.contains("/delta") {
+            let page = entries(&response);
+            let page = page["value"].as_array().expect("a list").iter().cloned();
+            kept.borrow_mut().extend(page);
+        }
+        Ok(response)
+    });
+    assert_eq!(old.borrow().len(), 1, "the edit and nothing else");
+    stage.world.advance_ms(PAUSE_MS);
+    stage.edit(&Edit::Outlook(
+        ANNA,
+        "erika",
+        json!({"jobTitle": "Leitung"}),
+    ));
+    stage.pass(ANNA);
+    stage.world.advance_ms(PAUSE_MS);
+    // Once behind the echo, once behind an edit that is news.
+    for title in [None, Some("Vertrieb")] {
+        if let Some(title) = title {
+            stage.edit(&Edit::Outlook(ANNA, "erika", json!({ "jobTitle": title })));
+        }
+        stage.world.advance_ms(PAUSE_MS);
+        let late = Rc::clone(&old);
+        pass_with(&mut stage, move |request, mut response| {
+            if request.url.contains("/delta") {
+                let mut page = entries(&response);
+                let values = page["value"].as_array_mut().expect("a list");
+                values.extend(late.borrow().iter().cloned());
+                response.body = page.to_string().into_bytes();
+            }
+            Ok(response)
+        });
+        let title = title.unwrap_or("Leitung");
+        stage.check("late", &State::Crm("erika", json!({"position": [title]})));
+        stage.check(
+            "late",
+            &State::Outlook(ANNA, "erika", json!({"jobTitle": title})),
+        );
+    }
+    stage.check_quiet("late");
 }
 
 /// A new contact that cannot be read is told of once, and tried again before the daily full read.

@@ -44,18 +44,21 @@ pub(super) fn find(
         return Ok(found);
     }
     let folders = folders::live(client, default_folder, remembered)?;
+    let mut places = Vec::new();
+    let mut sought = Vec::new();
+    let mut items = Vec::new();
     for folder in &folders {
         let path = format!("/contactFolders/{}/contacts", escaped(folder));
-        let sought: Vec<SearchKey> = missing
-            .iter()
-            .filter_map(|at| keys.get(*at).cloned())
-            .collect();
-        let items: Vec<Item> = sought.iter().map(|key| item(&path, key)).collect();
-        let hits = search(client, default_folder, &items, &sought)?;
-        for (at, hits) in missing.iter().zip(hits) {
-            if let Some(known) = found.get_mut(*at) {
-                add(known, hits);
-            }
+        for (at, key) in missing.iter().filter_map(|at| Some((*at, keys.get(*at)?))) {
+            places.push(at);
+            items.push(item(&path, key));
+            sought.push(key.clone());
+        }
+    }
+    let hits = search(client, default_folder, &items, &sought)?;
+    for (at, hits) in places.into_iter().zip(hits) {
+        if let Some(known) = found.get_mut(at) {
+            add(known, hits);
         }
     }
     Ok(found)
