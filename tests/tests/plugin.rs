@@ -5,7 +5,7 @@
 //! counts of the requests that reach the services.
 
 use contact_sync_host::types::{Action, Outcome, Side};
-use contact_sync_host::{Mode, Target};
+use contact_sync_host::{Explained, Mode, Place, Standing, Target};
 use contact_sync_tests::office::{Office, now};
 use contact_sync_tests::people::{Sizes, population};
 use contact_sync_tests::simulator::faults::{Fault, Matcher};
@@ -86,6 +86,52 @@ async fn a_preview_writes_nothing_and_names_what_a_sync_does() {
     };
     assert!(!preview.operations.is_empty());
     assert_eq!(told(&preview), told(&sync));
+}
+
+/// The same through the component: a contact and its values explained, and nothing written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_is_explained_by_what_people_know() {
+    let office = Office::open(5, &[ANNA]).await.expect("an office");
+    let phone = |number: &str| json!({"type": "office", "number": number});
+    let fields = json!({"firstName": ["Erika"], "lastName": ["Muster"],
+        "emails": ["erika@muster.example"],
+        "phones": [phone("0221 889901"), phone("0221 889902"), phone("0221 889903")]});
+    let id = {
+        let mut services = office.services();
+        let id = services.flowfact.create(object(&fields), now());
+        services.flowfact.set_marker(&id, ANNA, now());
+        id
+    };
+    office.run("anna", Mode::Sync).await.expect("a pass");
+    office.services().take_counters();
+    let mailbox = office.mailbox("anna").expect("Anna has one");
+    for question in [
+        id.as_str(),
+        "erika muster",
+        "erika@muster.example",
+        "+49 221 889901",
+    ] {
+        let Ok(Explained::One(explanation)) = mailbox.explain(question).await else {
+            panic!("`{question}` is Erika");
+        };
+        assert_eq!(explanation.standing, Standing::Linked, "{question}");
+        assert_eq!(explanation.contact.crm_id.as_deref(), Some(id.as_str()));
+        let place = |text: &str| {
+            let mut values = explanation.values.iter();
+            let holds = |crm: &Option<String>| crm.as_ref().is_some_and(|crm| crm.contains(text));
+            let found = values.find(|value| holds(&value.crm)).expect("it is there");
+            (found.place, found.slots.clone())
+        };
+        assert_eq!(
+            place("889901"),
+            (Place::Both, vec!["BusinessPhone1".to_owned()])
+        );
+        assert_eq!(place("889903"), (Place::NoRoom, Vec::new()));
+        assert_eq!(explanation.findings[0].code, "in-step");
+    }
+    assert_eq!(office.services().take_counters().writes(), 0);
+    let nobody = mailbox.explain("nobody@nowhere.example").await;
+    assert!(nobody.is_err_and(|error| error.remedy().is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
