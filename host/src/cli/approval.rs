@@ -68,7 +68,9 @@ pub(super) async fn run(
             Some(asked) => print_list(out, cli, place, asked),
             None => writeln!(out, "{place}: nothing waits for your approval"),
         };
-        return show(cli, place, Ok(asked), end, print, list_json);
+        return show(cli, place, Ok(asked), end, print, |asked| {
+            list_json(asked.as_ref())
+        });
     };
     let answered = mailbox.answer(token, verdict).await;
     let print = |out: &mut dyn Write, place: &Place, request: &ApprovalRequest| {
@@ -164,7 +166,7 @@ fn print_answer(
     }
 }
 
-fn list_json(asked: &Option<Asked>) -> Value {
+fn list_json(asked: Option<&Asked>) -> Value {
     let Some(asked) = asked else {
         return json!({ "request": null, "verdict": null, "entries": [] });
     };

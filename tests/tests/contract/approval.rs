@@ -165,7 +165,7 @@ fn list_can_be_read_page_by_page_without_asking_anybody() {
             let name = &entry.contact;
             assert!(name.label.starts_with("Bo Ballast"), "{name:?}");
             let shown = format!("{:?}", entry.changes);
-            assert!(action == Action::Detach || shown.contains("@"), "{shown}");
+            assert!(action == Action::Detach || shown.contains('@'), "{shown}");
             let id = |id: Option<String>| id.expect("both halves are known");
             ids.push((
                 id(name.crm_id.as_ref().map(ToString::to_string)),
@@ -495,7 +495,7 @@ fn all_are_there(stage: &mut Stage, context: &str) {
 #[test]
 fn rejected_deletion_in_the_mailbox_creates_the_contacts_there_again() {
     for policy in [(|_| {}) as fn(&mut Policy), |policy| {
-        policy.on_mailbox_delete = OnMailboxDelete::Unmark
+        policy.on_mailbox_delete = OnMailboxDelete::Unmark;
     }] {
         let (mut stage, pairs, played) = reject(policy, delete_in_mailbox);
         assert_eq!(written(&played), [(Kind::GraphCreate, LIST as u64)]);
@@ -509,7 +509,7 @@ fn rejected_deletion_in_the_mailbox_creates_the_contacts_there_again() {
 #[test]
 fn rejected_deletion_in_the_crm_restores_the_contacts_under_their_own_ids() {
     for policy in [(|_| {}) as fn(&mut Policy), |policy| {
-        policy.on_crm_delete = OnCrmDelete::KeepInMailbox
+        policy.on_crm_delete = OnCrmDelete::KeepInMailbox;
     }] {
         let (mut stage, pairs, played) = reject(policy, delete_in_crm);
         assert_eq!(written(&played), [(Kind::FlowfactRestore, LIST as u64)]);
@@ -524,7 +524,7 @@ fn rejected_deletion_in_the_crm_restores_the_contacts_under_their_own_ids() {
 #[test]
 fn rejected_unmarking_sets_the_marker_again() {
     for policy in [(|_| {}) as fn(&mut Policy), |policy| {
-        policy.on_unmark = OnUnmark::DeleteFromMailbox
+        policy.on_unmark = OnUnmark::DeleteFromMailbox;
     }] {
         let (mut stage, _, played) = reject(policy, unmark);
         assert_eq!(writes(&played.counters).get(&Kind::GraphDelete), None);
@@ -806,7 +806,7 @@ fn what_a_merge_empties_after_a_restoring_is_held_back_too() {
     stage.world.advance_ms(60_000);
     let played = act(&mut stage);
     let asked = asked(&played);
-    assert_eq!((asked.emptied, asked.entries()), (LIST as u32, LIST));
+    assert_eq!((asked.emptied as usize, asked.entries()), (LIST, LIST));
     for ids in &pairs[..LIST] {
         assert_ne!(emails(&stage, ids), Value::Null);
         let fields = stage.world.crm_fields(&ids.0).expect("it is in the CRM");
@@ -814,7 +814,7 @@ fn what_a_merge_empties_after_a_restoring_is_held_back_too() {
     }
     let again = act(&mut stage);
     let asked = self::asked(&again);
-    assert_eq!(asked.emptied, LIST as u32);
+    assert_eq!(asked.emptied as usize, LIST);
     assert!(written(&again).is_empty(), "{again:#?}");
     answer(&stage, ANNA, &asked.token, Verdict::Approve);
     complete(&mut stage, "approved");
