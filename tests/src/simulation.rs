@@ -47,7 +47,11 @@ pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Verdict {
 fn guarded(play: impl FnOnce() -> Verdict) -> Verdict {
     catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = text.or_else(|| {
+            payload
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+        });
         Verdict {
             violations: vec![Violation {
                 rule: "panic",

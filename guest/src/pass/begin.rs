@@ -18,6 +18,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let now = self.outside.now();
         let due = stored.as_ref().is_none_or(|state| is_full_due(state, now));
         let remembered = stored.as_ref().filter(|_| !due);
+        let is_schema_new = remembered.is_none();
         let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
         let identity = self
             .mailbox
@@ -76,6 +77,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             is_full,
             is_marker_moved,
             fields,
+            is_schema_new,
             pending: self.memory.pending()?,
             answers: self.memory.answers()?,
             intents: self.memory.intents()?,

@@ -40,11 +40,36 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// Records of matched CRM contacts of which only the digest was at hand.
     pub(super) fn fetch(&mut self) -> Result<Stage, Stop> {
-        Ok(if self.read_queued_crm()? {
-            Stage::Fetch
-        } else {
-            Stage::Plan
-        })
+        if self.read_queued_crm()? {
+            return Ok(Stage::Fetch);
+        }
+        self.check_fields()?;
+        Ok(Stage::Plan)
+    }
+
+    /// A field that a contact no longer holds was cleared, or is no longer in the schema: before
+    /// anything is emptied, the schema is asked again (contract, section 4: absent is not empty).
+    fn check_fields(&mut self) -> Result<(), Stop> {
+        let Some(begun) = &mut self.begun else {
+            return Ok(());
+        };
+        let has_emptied = |packed: &PackedPair| {
+            let pair = packed.unpack();
+            pair.is_some_and(|pair| match (&pair.link, &pair.crm) {
+                (Some(link), Half::Present(crm)) => {
+                    !mapping::emptied(&link.base.crm, &crm.fields).is_empty()
+                }
+                _ => false,
+            })
+        };
+        if begun.is_schema_new || !self.gathered.pairs.values().any(has_emptied) {
+            return Ok(());
+        }
+        begun.state.crm = self.crm.connect(None)?;
+        begun.is_schema_new = true;
+        let there = self.crm.fields();
+        begun.fields.retain(|field| there.contains(field));
+        Ok(())
     }
 
     /// Pairs whose mailbox half is gone, while there are mailbox contacts without link.

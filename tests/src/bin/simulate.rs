@@ -40,7 +40,9 @@ struct Arguments {
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
-    let (from, to) = text.split_once("..").ok_or("write A..B, for example 0..1000")?;
+    let (from, to) = text
+        .split_once("..")
+        .ok_or("write A..B, for example 0..1000")?;
     let number = |text: &str| text.parse().map_err(|_| format!("no number: `{text}`"));
     let (from, to): (u64, u64) = (number(from)?, number(to)?);
     if from < to {
@@ -88,7 +90,9 @@ fn main() -> ExitCode {
                         return;
                     }
                     let verdict = run(seed, None);
-                    let Ok(mut totals) = totals.lock() else { return };
+                    let Ok(mut totals) = totals.lock() else {
+                        return;
+                    };
                     totals.worlds += 1;
                     totals.passes += verdict.passes;
                     totals.requests += verdict.requests;
@@ -113,7 +117,9 @@ fn main() -> ExitCode {
             });
         }
     });
-    let Ok(totals) = totals.into_inner() else { return ExitCode::FAILURE };
+    let Ok(totals) = totals.into_inner() else {
+        return ExitCode::FAILURE;
+    };
     println!(
         "{} worlds, {} passes, {} requests; {} values fell into the window of section 7.5; {} \
          worlds failed",
@@ -123,7 +129,11 @@ fn main() -> ExitCode {
         totals.in_window,
         totals.failed.len()
     );
-    if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if totals.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
@@ -131,10 +141,18 @@ fn tell(seed: u64, verdict: &Verdict, arguments: &Arguments) {
     let whole = arguments.whole;
     let history = generate(seed);
     let rule = verdict.violations.first().map_or("", |found| found.rule);
-    let short = if whole { history } else { shrink(&history, rule, None) };
+    let short = if whole {
+        history
+    } else {
+        shrink(&history, rule, None)
+    };
     println!("seed {seed} fails: {rule}");
     println!("the shortest history that still does:\n{short}");
-    let replayed = if whole { verdict.clone() } else { play(&short, None) };
+    let replayed = if whole {
+        verdict.clone()
+    } else {
+        play(&short, None)
+    };
     for found in &replayed.violations {
         println!("{}: {}", found.rule, found.what);
     }

@@ -1,10 +1,10 @@
 //! A history from a seed.
 
-use contact_sync_guest::job::{
-    ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark,
-};
+use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
-use super::history::{Act, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble};
+use super::history::{
+    Act, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble,
+};
 use super::values::{FIRST_NUMBER, Line, PhoneKind, Token};
 use crate::simulator::chance::Chance;
 use crate::simulator::{MarkerKind, StoreFault};

@@ -98,10 +98,14 @@ pub(super) fn in_mailbox(properties: &Map<String, Value>, edit: &Edit) -> Map<St
         | Edit::RemoveEmail(_)
         | Edit::SwapEmails => {
             let held = list(properties, "emailAddresses");
-            let texts = held.iter().filter_map(|email| email.get("address")?.as_str());
+            let texts = held
+                .iter()
+                .filter_map(|email| email.get("address")?.as_str());
             let texts = texts.map(str::to_owned).collect();
             if let Some(emails) = emails(texts, edit, EMAILS_MAX) {
-                let emails = emails.iter().map(|email| json!({"address": email, "name": email}));
+                let emails = emails
+                    .iter()
+                    .map(|email| json!({"address": email, "name": email}));
                 put(&mut changed, "emailAddresses", emails.collect());
             }
         }
@@ -171,7 +175,10 @@ fn is_number(text: &str) -> bool {
 
 fn mailbox_numbers(properties: &Map<String, Value>) -> Vec<(PhoneKind, String)> {
     let mut numbers = Vec::new();
-    let rooms = [("businessPhones", PhoneKind::Office), ("homePhones", PhoneKind::Private)];
+    let rooms = [
+        ("businessPhones", PhoneKind::Office),
+        ("homePhones", PhoneKind::Private),
+    ];
     for (name, kind) in rooms {
         let held = list(properties, name);
         let held = held.iter().filter_map(Value::as_str);
@@ -202,7 +209,11 @@ fn mailbox_phones(
     };
     let at = |index: usize, phones: &Vec<(PhoneKind, String)>| index.checked_rem(phones.len());
     let has_room = |phones: &Vec<(PhoneKind, String)>, kind: PhoneKind| {
-        let most = if kind == PhoneKind::Mobile { 1 } else { PHONES_MAX };
+        let most = if kind == PhoneKind::Mobile {
+            1
+        } else {
+            PHONES_MAX
+        };
         phones.iter().filter(|(held, _)| *held == kind).count() < most
     };
     match edit {

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use contact_sync_guest::job::{
-    ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark,
-};
+use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
 use super::values::{Line, PhoneKind, Token, Writing};
 use crate::simulator::{MarkerKind, StoreFault};
@@ -243,7 +241,11 @@ impl fmt::Display for History {
         for (number, person) in self.people.iter().enumerate() {
             writeln!(formatter, "person {number}: {:?}", person.common)?;
             if let Some(own) = &person.crm {
-                writeln!(formatter, "    in the CRM, marked for {:?}: {own:?}", person.marks)?;
+                writeln!(
+                    formatter,
+                    "    in the CRM, marked for {:?}: {own:?}",
+                    person.marks
+                )?;
             }
             for (mailbox, own) in person.mailboxes.iter().enumerate() {
                 if let Some(own) = own {
@@ -288,7 +290,12 @@ impl fmt::Display for Event {
 
 impl fmt::Display for Act {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { book, who, pick, deed } = self;
+        let Self {
+            book,
+            who,
+            pick,
+            deed,
+        } = self;
         match book {
             Book::Crm => write!(formatter, "CRM, ")?,
             Book::Mailbox(number) => write!(formatter, "mailbox {number}, ")?,

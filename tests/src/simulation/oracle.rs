@@ -65,7 +65,10 @@ pub(super) fn links(world: &World) -> Vec<Pair> {
 /// A request in one line.
 pub(super) fn told(record: &Logged) -> String {
     let body = String::from_utf8_lossy(&record.body);
-    format!("{} {:?} {} {} {body}", record.at.0, record.kind, record.status, record.target)
+    format!(
+        "{} {:?} {} {} {body}",
+        record.at.0, record.kind, record.status, record.target
+    )
 }
 
 // ---- after every pass ---------------------------------------------------------------------------
@@ -101,7 +104,11 @@ pub(super) fn check_pass(player: &mut Player, mailbox: usize, links_before: &[Pa
 
 fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion: &Logged) {
     let is_in_crm = deletion.kind == RequestKind::FlowfactDelete;
-    let book = if is_in_crm { Book::Crm } else { Book::Mailbox(mailbox) };
+    let book = if is_in_crm {
+        Book::Crm
+    } else {
+        Book::Mailbox(mailbox)
+    };
     let people = player.people.borrow();
     let named = people.owners.keys().find(|(at, id)| {
         *at == book && (deletion.target.contains(id) || unescaped(&deletion.target).contains(id))
@@ -115,7 +122,10 @@ fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion:
         .iter()
         .filter_map(|pair| {
             let (own, other) = if is_in_crm {
-                (&pair.crm_id, (Book::Mailbox(mailbox), pair.mailbox_id.clone()))
+                (
+                    &pair.crm_id,
+                    (Book::Mailbox(mailbox), pair.mailbox_id.clone()),
+                )
             } else {
                 (&pair.mailbox_id, (Book::Crm, pair.crm_id.clone()))
             };
@@ -152,8 +162,12 @@ fn edits_lost(
     let world = &player.world;
     if player.history.setting.delete_edit == DeleteEdit::Delete
         || people.crowded.contains_key(&record.1)
-        || partners.iter().any(|partner| people.crowded.contains_key(&partner.1))
-        || partners.iter().any(|partner| people::contents(world, partner).is_none())
+        || partners
+            .iter()
+            .any(|partner| people.crowded.contains_key(&partner.1))
+        || partners
+            .iter()
+            .any(|partner| people::contents(world, partner).is_none())
     {
         return Vec::new();
     }
@@ -161,20 +175,30 @@ fn edits_lost(
         .iter()
         .flat_map(|partner| card(world, partner).values())
         .collect();
+    let oddities = &player.history.setting.oddities;
+    let cuts = oddities
+        .iter()
+        .any(|oddity| matches!(oddity, Oddity::CutTexts(_)));
     let own = card(world, record).values().into_iter();
+    let own = own.filter(|value| !(cuts && CUT.iter().any(|line| value.starts_with(line))));
     own.filter(|value| {
         let written = people.written.get(value);
         written.is_some_and(|written| written.record == *record && !written.in_pass)
             && !shown.contains(value)
             && !value.starts_with("text ")
-            && !player.were_lost.iter().any(|line| value.starts_with(&format!("{line:?} ")))
+            && !player
+                .were_lost
+                .iter()
+                .any(|line| value.starts_with(&format!("{line:?} ")))
             && !people.removed.contains(value)
     })
     .collect()
 }
 
 fn unescaped(target: &str) -> String {
-    percent_encoding::percent_decode_str(target).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(target)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 // ---- at rest ------------------------------------------------------------------------------------
@@ -237,7 +261,11 @@ impl<'a> Rest<'a> {
         for (mailbox, rows) in rows_by_mailbox(world, "pending") {
             for (key, row) in rows {
                 let (side, id) = key.split_once('/').unwrap_or_default();
-                let book = if side == "crm" { Book::Crm } else { Book::Mailbox(mailbox) };
+                let book = if side == "crm" {
+                    Book::Crm
+                } else {
+                    Book::Mailbox(mailbox)
+                };
                 let reason = row["reason"].as_str().unwrap_or_default().to_owned();
                 pending.insert((mailbox, (book, id.to_owned())), reason);
             }
@@ -268,7 +296,10 @@ impl<'a> Rest<'a> {
 
     fn is_pair_held(&self, pair: &Pair) -> bool {
         self.is_held(pair.mailbox, &(Book::Crm, pair.crm_id.clone()))
-            || self.is_held(pair.mailbox, &(Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()))
+            || self.is_held(
+                pair.mailbox,
+                &(Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()),
+            )
     }
 
     /// Both halves of a pair are there, marked, and agree.
@@ -286,7 +317,12 @@ impl<'a> Rest<'a> {
                 }
             }
             let address = address(self.world, pair.mailbox);
-            if !self.world.crm_markers(&pair.crm_id).iter().any(|held| held == address) {
+            if !self
+                .world
+                .crm_markers(&pair.crm_id)
+                .iter()
+                .any(|held| held == address)
+            {
                 found.push(("link without marker", format!("{pair:?}")));
             }
             if self.people.hidden.contains(&pair.crm_id) {
@@ -308,7 +344,9 @@ impl<'a> Rest<'a> {
         for line in Line::ALL {
             let (left, right) = (crm.lines.get(&line), mailbox.lines.get(&line));
             let is_cut = cuts
-                && left.zip(right).is_some_and(|(left, right)| right.starts_with(left.as_str()));
+                && left
+                    .zip(right)
+                    .is_some_and(|(left, right)| right.starts_with(left.as_str()));
             if left != right && !is_cut && !self.lost_lines.contains(&line) {
                 found.push(format!("{line:?}: {left:?} and {right:?}"));
             }
@@ -341,7 +379,8 @@ impl<'a> Rest<'a> {
             for id in self.world.crm_ids() {
                 let is_marked = self.world.crm_markers(&id).contains(address);
                 let record = (Book::Crm, id);
-                let is_out = self.people.hidden.contains(&record.1) || self.is_held(mailbox, &record);
+                let is_out =
+                    self.people.hidden.contains(&record.1) || self.is_held(mailbox, &record);
                 let is_linked = known.get(record.1.as_str()) == Some(&Stands::Linked);
                 if is_marked && !is_linked && !is_out {
                     found.push(("not exported", format!("{record:?} to {address}")));
@@ -376,7 +415,10 @@ impl<'a> Rest<'a> {
                 _ => HELD.contains(&reason.as_str()),
             };
             if !is_right {
-                found.push(("held without need", format!("{record:?} in {mailbox}: {reason}")));
+                found.push((
+                    "held without need",
+                    format!("{record:?} in {mailbox}: {reason}"),
+                ));
             }
         }
     }
@@ -398,7 +440,9 @@ impl<'a> Rest<'a> {
                 _ => None,
             });
             let edits: Vec<_> = edits.collect();
-            let is_deletion = deeds.iter().all(|done| matches!(done.kind, DoneKind::Deleted));
+            let is_deletion = deeds
+                .iter()
+                .all(|done| matches!(done.kind, DoneKind::Deleted));
             if deeds.is_empty() {
                 self.check_alone(who, snapshot, &BTreeSet::new(), found);
             } else if edits.len() == deeds.len() && records.len() == 1 {
@@ -422,9 +466,9 @@ impl<'a> Rest<'a> {
             }
             let now = people::contents(self.world, record).unwrap_or_default();
             let changed = people::changed_members(then, &now);
-            let mut strange = changed.iter().filter(|name| {
-                Group::of(name).is_none_or(|group| !groups.contains(&group))
-            });
+            let mut strange = changed
+                .iter()
+                .filter(|name| Group::of(name).is_none_or(|group| !groups.contains(&group)));
             if let Some(name) = strange.next() {
                 let (then, now) = (then.get(name), now.get(name));
                 found.push((
@@ -442,7 +486,9 @@ impl<'a> Rest<'a> {
         edits: &[(&Record, &Map<String, Value>, &BTreeSet<String>)],
         found: &mut Found,
     ) {
-        let Some((record, left, _)) = edits.last() else { return };
+        let Some((record, left, _)) = edits.last() else {
+            return;
+        };
         let now = people::contents(self.world, record).unwrap_or_default();
         let mut changed = people::changed_members(left, &now);
         changed.retain(|name| !DERIVED.contains(&name.as_str()));
@@ -466,7 +512,10 @@ impl<'a> Rest<'a> {
                 Book::Crm => setting.on_crm_delete == OnCrmDelete::DeleteInMailbox,
                 Book::Mailbox(_) => setting.on_mailbox_delete == OnMailboxDelete::DeleteInCrm,
             };
-            let pairs = snapshot.pairs.iter().filter(|pair| pair.standing == Stands::Linked);
+            let pairs = snapshot
+                .pairs
+                .iter()
+                .filter(|pair| pair.standing == Stands::Linked);
             let partners = pairs.filter_map(|pair| match &done.record {
                 (Book::Crm, id) if pair.crm_id == *id => {
                     Some((Book::Mailbox(pair.mailbox), pair.mailbox_id.clone()))
@@ -510,11 +559,16 @@ impl<'a> Rest<'a> {
             let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
             let expected = own.map(|pair| (pair.mailbox_id.clone(), pair.crm_id.clone()));
             if at != expected.collect() {
-                found.push(("rows that contradict each other", format!("mailbox {mailbox}: {at:?}")));
+                found.push((
+                    "rows that contradict each other",
+                    format!("mailbox {mailbox}: {at:?}"),
+                ));
             }
         }
         for (mailbox, rows) in rows_by_mailbox(self.world, "state") {
-            let Some(state) = rows.values().next() else { continue };
+            let Some(state) = rows.values().next() else {
+                continue;
+            };
             for (name, standing) in [("links", Stands::Linked), ("detached", Stands::Detached)] {
                 let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
                 let count = own.filter(|pair| pair.standing == standing).count();
@@ -541,7 +595,10 @@ impl<'a> Rest<'a> {
         for record in people::all_records(self.world) {
             let owners = self.people.owners_of(&card(self.world, &record));
             if owners.len() > 1 {
-                found.push(("two people in one record", format!("{record:?}: {owners:?}")));
+                found.push((
+                    "two people in one record",
+                    format!("{record:?}: {owners:?}"),
+                ));
             }
         }
     }
@@ -571,7 +628,9 @@ impl<'a> Rest<'a> {
             alive.extend(card(self.world, &record).values());
         }
         let mut journal = Journal::new(self.world);
-        journal.texts.extend(self.people.lost_journal.iter().cloned());
+        journal
+            .texts
+            .extend(self.people.lost_journal.iter().cloned());
         let mut in_window = 0;
         for (value, written) in &self.people.written {
             let is_cut = self.cuts_texts() && CUT.iter().any(|line| value.starts_with(line));
@@ -597,14 +656,18 @@ impl Rest<'_> {
     /// request about the record after the edit is the write (contract, section 7.5).
     fn is_in_window(&self, value: &str, written: &Written) -> bool {
         let (book, id) = &written.record;
-        let Some(length) = self.people.log_lengths.get(value) else { return false };
+        let Some(length) = self.people.log_lengths.get(value) else {
+            return false;
+        };
         if !written.in_pass || *book != Book::Crm {
             return false;
         }
         self.world.services(|services, _| {
             let later = services.log.records().iter().skip(*length);
             let mut about = later.filter(|record| record.target.contains(id.as_str()));
-            about.next().is_some_and(|record| record.kind == RequestKind::FlowfactUpdate)
+            about
+                .next()
+                .is_some_and(|record| record.kind == RequestKind::FlowfactUpdate)
         })
     }
 }
@@ -701,7 +764,11 @@ impl Journal {
                 serde_json::json!([text.parse::<i64>().ok()]),
             )]);
             let card = Card::of_crm(&fields);
-            text.contains(day) || card.lines.get(&Line::Birthday).is_some_and(|held| held == day)
+            text.contains(day)
+                || card
+                    .lines
+                    .get(&Line::Birthday)
+                    .is_some_and(|held| held == day)
         })
     }
 }
@@ -767,10 +834,13 @@ fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String
 
 fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut Vec<String>) {
     let readable = |card: &Card| -> BTreeSet<(PhoneKind, String)> {
-        let numbers = card.phones.iter().filter_map(|(kind, number)| match number {
-            Number::Read(digits) => Some((*kind, digits.clone())),
-            Number::Opaque(_) => None,
-        });
+        let numbers = card
+            .phones
+            .iter()
+            .filter_map(|(kind, number)| match number {
+                Number::Read(digits) => Some((*kind, digits.clone())),
+                Number::Opaque(_) => None,
+            });
         numbers.collect()
     };
     let is_opaque = |card: &Card| {

@@ -127,7 +127,9 @@ impl People {
         self.meet(world);
         match &act.deed {
             Deed::Enter(edits) => {
-                let Some(person) = history.people.get(act.who) else { return };
+                let Some(person) = history.people.get(act.who) else {
+                    return;
+                };
                 let edits = [&person.common[..], edits].concat();
                 self.copied(world, act.who);
                 let id = self.enter(world, act.book, act.who, &edits);
@@ -138,7 +140,9 @@ impl People {
             Deed::BringBack => self.bring_back(world, act),
             Deed::Purge => self.purge(world, act),
             deed => {
-                let Some(record) = self.pick(world, act) else { return };
+                let Some(record) = self.pick(world, act) else {
+                    return;
+                };
                 let kind = match deed {
                     Deed::Delete => DoneKind::Deleted,
                     Deed::Touch | Deed::Edit(_) => DoneKind::Edited(Map::new(), BTreeSet::new()),
@@ -161,7 +165,11 @@ impl People {
 
     fn did(&mut self, who: usize, record: &Record, kind: DoneKind, in_pass: bool) {
         let record = record.clone();
-        let done = Done { record, kind, in_pass };
+        let done = Done {
+            record,
+            kind,
+            in_pass,
+        };
         self.deeds.entry(who).or_default().push(done);
     }
 
@@ -197,7 +205,11 @@ impl People {
                 } else {
                     self.hidden.remove(id);
                 }
-                let access = if is_hidden { Access::Hidden } else { Access::Full };
+                let access = if is_hidden {
+                    Access::Hidden
+                } else {
+                    Access::Full
+                };
                 world.services(|services, now| services.flowfact.grant(id, access, now));
             }
             (Deed::Touch, Book::Crm) => {
@@ -216,6 +228,10 @@ impl People {
                     self.copied(world, who);
                     world.mailbox_copy(address, id)
                 } else {
+                    if self.deeds.contains_key(&who) {
+                        // Nothing need be left to recognise it by.
+                        self.copied(world, who);
+                    }
                     self.deleted.insert(record.clone());
                     world.mailbox_recreate(address, id)
                 };
@@ -270,7 +286,9 @@ impl People {
         }
         let before = card(world, record).values();
         for edit in edits {
-            let Some(fields) = contents(world, record) else { return };
+            let Some(fields) = contents(world, record) else {
+                return;
+            };
             match book {
                 Book::Crm => {
                     world.crm_edit(id, &Value::Object(hands::in_crm(&fields, edit)));
@@ -349,7 +367,11 @@ impl People {
                 found.push(record.clone());
             }
         }
-        let Some(record) = act.pick.checked_rem(found.len()).and_then(|at| found.get(at)) else {
+        let Some(record) = act
+            .pick
+            .checked_rem(found.len())
+            .and_then(|at| found.get(at))
+        else {
             return;
         };
         let record = record.clone();
@@ -520,9 +542,7 @@ pub(super) fn contents(world: &World, (book, id): &Record) -> Option<Map<String,
             let live = services.flowfact.fields(id).cloned();
             live.or_else(|| services.flowfact.trash().get(id).cloned())
         }
-        Book::Mailbox(mailbox) => {
-            services.graph.contact(address(world, *mailbox), id)
-        }
+        Book::Mailbox(mailbox) => services.graph.contact(address(world, *mailbox), id),
     })
 }
 

@@ -50,7 +50,10 @@ impl Shrinking {
         }
         self.tries += 1;
         let verdict = super::guarded(|| play(&candidate, self.sabotage));
-        let fails = verdict.violations.iter().any(|found| found.rule == self.rule);
+        let fails = verdict
+            .violations
+            .iter()
+            .any(|found| found.rule == self.rule);
         if fails {
             self.best = candidate;
         }
@@ -144,7 +147,9 @@ impl Shrinking {
         for at in 0..self.best.events.len() {
             for number in (0..3).rev() {
                 let mut candidate = self.best.clone();
-                let Some(Event::Act(act)) = candidate.events.get_mut(at) else { continue };
+                let Some(Event::Act(act)) = candidate.events.get_mut(at) else {
+                    continue;
+                };
                 let (super::history::Deed::Edit(edits) | super::history::Deed::Enter(edits)) =
                     &mut act.deed
                 else {

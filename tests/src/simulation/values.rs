@@ -181,7 +181,11 @@ impl Token {
 
     /// A phone number. A third of them are mobile.
     pub fn phone(self) -> String {
-        let area = if self.number.is_multiple_of(3) { "171" } else { "221" };
+        let area = if self.number.is_multiple_of(3) {
+            "171"
+        } else {
+            "221"
+        };
         let tail = format!("2{}", self.number);
         let (head, end) = tail.split_at(3);
         match self.writing {
@@ -217,7 +221,12 @@ impl Token {
             2 => "Germany",
             _ => "DE",
         };
-        [format!("Weg {number}"), "50667".to_owned(), self.city(), country.to_owned()]
+        [
+            format!("Weg {number}"),
+            "50667".to_owned(),
+            self.city(),
+            country.to_owned(),
+        ]
     }
 
     /// A city.
@@ -254,7 +263,9 @@ impl Number {
             return Self::Opaque(text.to_owned());
         }
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        let rest = digits.strip_prefix("0049").or_else(|| digits.strip_prefix("49"));
+        let rest = digits
+            .strip_prefix("0049")
+            .or_else(|| digits.strip_prefix("49"));
         let rest = rest.or_else(|| digits.strip_prefix('0'));
         Self::Read(rest.unwrap_or(&digits).to_owned())
     }
@@ -275,7 +286,8 @@ impl Card {
         }
         for phone in values("phones") {
             let number = Number::of(text(&phone, "number"));
-            card.phones.push((PhoneKind::of_crm(text(&phone, "type")), number));
+            card.phones
+                .push((PhoneKind::of_crm(text(&phone, "type")), number));
         }
         for email in values("emails") {
             let email = email.as_str().unwrap_or_else(|| text(&email, "email"));
@@ -310,7 +322,8 @@ impl Card {
         for (name, kind) in rooms {
             let numbers = properties.get(name).and_then(Value::as_array);
             let numbers = numbers.into_iter().flatten().filter_map(Value::as_str);
-            card.phones.extend(numbers.map(|number| (kind, Number::of(number))));
+            card.phones
+                .extend(numbers.map(|number| (kind, Number::of(number))));
         }
         if let Some(mobile) = properties.get("mobilePhone").and_then(Value::as_str) {
             card.phones.push((PhoneKind::Mobile, Number::of(mobile)));
@@ -348,7 +361,10 @@ impl Card {
 
     /// Every value on its own, with what it is: what can be lost.
     pub fn values(&self) -> BTreeSet<String> {
-        let lines = self.lines.iter().map(|(line, text)| format!("{line:?} {text}"));
+        let lines = self
+            .lines
+            .iter()
+            .map(|(line, text)| format!("{line:?} {text}"));
         let phones = self.phones.iter().map(|(_, number)| match number {
             Number::Read(digits) => format!("phone {digits}"),
             Number::Opaque(text) => format!("text {text}"),
@@ -359,7 +375,9 @@ impl Card {
             [format!("street {street}"), format!("city {city}")]
         });
         let values = lines.chain(phones).chain(emails).chain(parts);
-        values.filter(|value| number_in(value).is_some() || value.starts_with("Birthday")).collect()
+        values
+            .filter(|value| number_in(value).is_some() || value.starts_with("Birthday"))
+            .collect()
     }
 }
 
@@ -396,7 +414,9 @@ fn mailbox_line(line: Line, value: &Value) -> String {
     }
     let instant = text.parse::<Timestamp>();
     let instant = instant.and_then(|instant| instant.checked_add(HALF_DAY));
-    instant.map_or(String::new(), |at| at.to_zoned(TimeZone::UTC).date().to_string())
+    instant.map_or(String::new(), |at| {
+        at.to_zoned(TimeZone::UTC).date().to_string()
+    })
 }
 
 const HALF_DAY: SignedDuration = SignedDuration::from_hours(12);
@@ -407,5 +427,8 @@ fn canonical_text(text: &str) -> String {
 }
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {
-    value.get(member).and_then(Value::as_str).unwrap_or_default()
+    value
+        .get(member)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }

@@ -248,7 +248,9 @@ impl World {
 
     fn next_interruption(&self, step: u64) -> Option<Interruption> {
         let mut orders = self.interruptions.borrow_mut();
-        let is_due = orders.front().is_some_and(|Interruption(at, _)| *at <= step);
+        let is_due = orders
+            .front()
+            .is_some_and(|Interruption(at, _)| *at <= step);
         is_due.then(|| orders.pop_front()).flatten()
     }
 

@@ -115,7 +115,9 @@ fn list(client: &Client, account: &str, ids: &[CrmId]) -> Result<Vec<Entries>, R
                     }
                     *seen += page.count;
                     // A page may be shorter than was asked for, and yet not be the last.
-                    let is_last = page.total.map_or(page.count < PAGE_SIZE, |total| *seen >= total);
+                    let is_last = page
+                        .total
+                        .map_or(page.count < PAGE_SIZE, |total| *seen >= total);
                     if !(is_last || page.count == 0) {
                         unfinished.push(*index);
                     }
