@@ -173,6 +173,8 @@ struct Begun {
     is_marker_moved: bool,
     /// Fields that take part.
     fields: FieldSet,
+    /// That they do was read in this pass.
+    is_schema_new: bool,
     pending: BTreeMap<Source, Pending>,
     answers: BTreeMap<MailboxId, Answer>,
     intents: Vec<Intent>,

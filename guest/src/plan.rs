@@ -217,6 +217,8 @@ pub fn destructions(pair: &Pair, decision: &Decision, rules: &Rules) -> Vec<Dest
         Deed::RestoreInCrm => destructions_once_restored(pair, rules),
         Deed::DeleteInCrm => vec![Destruction::Deletion(Side::Crm)],
         Deed::DeleteInMailbox => vec![Destruction::Deletion(Side::Mailbox)],
+        // A pair at rest that is found under a new id loses nothing.
+        Deed::Detach if !pair.link.as_ref().is_some_and(Link::is_linked) => Vec::new(),
         Deed::Detach | Deed::Unmark => vec![Destruction::Detaching],
         Deed::Agree { merged, .. } => {
             let (crm, view) = (pair.crm_fields(), pair.view());
@@ -452,6 +454,9 @@ fn detached(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
             Half::Absent | Half::Unread => REST,
         },
         (_, Half::Deleted) => decision(Deed::Forget, "deleted-in-mailbox"),
+        (_, Half::Present(mailbox)) if mailbox.id != link.mailbox_id => {
+            decision(Deed::Detach, "found-under-new-id")
+        }
         _ => REST,
     }
 }

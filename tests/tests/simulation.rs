@@ -13,7 +13,10 @@ use contact_sync_tests::simulation::{Sabotage, Verdict, generate, play, run, shr
 const WORLDS: u64 = 2_000;
 
 /// Plays worlds on all cores until one fails.
-fn first_failing(seeds: std::ops::Range<u64>, sabotage: Option<Sabotage>) -> Option<(u64, Verdict)> {
+fn first_failing(
+    seeds: std::ops::Range<u64>,
+    sabotage: Option<Sabotage>,
+) -> Option<(u64, Verdict)> {
     let next = AtomicU64::new(seeds.start);
     let failing = Mutex::new(None);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -91,5 +94,8 @@ fn failing_history_is_made_shorter_and_still_fails() {
     let short = shrink(&history, rule, sabotage);
     assert!(short.size() < history.size(), "{short}");
     let again = play(&short, sabotage);
-    assert!(again.violations.iter().any(|found| found.rule == rule), "{short}");
+    assert!(
+        again.violations.iter().any(|found| found.rule == rule),
+        "{short}"
+    );
 }

@@ -29,6 +29,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .as_ref()
                 .is_none_or(|state| is_full_due(state, now) || points_elsewhere(state, endpoint));
         let remembered = stored.as_ref().filter(|_| !due);
+        let is_schema_new = remembered.is_none();
         let connection = self.crm.connect(remembered.map(|state| &state.crm))?;
         let identity = self
             .mailbox
@@ -80,6 +81,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             is_full,
             is_marker_moved,
             fields,
+            is_schema_new,
             pending,
             answers,
             intents,

@@ -435,7 +435,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             };
             let mut unknown = plan::unknown(&pair, &begun.fields, &self.job.policy);
             let Some(link) = pair.link else { continue };
-            if begun.pending.contains_key(&Source::Crm(link.crm_id.clone())) {
+            if begun
+                .pending
+                .contains_key(&Source::Crm(link.crm_id.clone()))
+            {
                 // News of one half says nothing about what the pair waits for.
                 unknown.crm |= matches!(pair.crm, Half::Unread);
                 unknown.mailbox |= matches!(pair.mailbox, Half::Unread);

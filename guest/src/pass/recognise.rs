@@ -6,7 +6,7 @@ use crate::crm::Crm;
 use crate::job::Matching;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::Mailbox;
-use crate::mapping::Base;
+use crate::mapping::{self, Base};
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -47,7 +47,33 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(Stage::Fetch);
         }
         self.release_unrestorable();
+        self.check_fields()?;
         Ok(Stage::Plan)
+    }
+
+    /// A field that a contact no longer holds was cleared, or is no longer in the schema: before
+    /// anything is emptied, the schema is asked again (contract, section 4: absent is not empty).
+    fn check_fields(&mut self) -> Result<(), Stop> {
+        let Some(begun) = &mut self.begun else {
+            return Ok(());
+        };
+        let has_emptied = |packed: &PackedPair| {
+            let pair = packed.unpack();
+            pair.is_some_and(|pair| match (&pair.link, &pair.crm) {
+                (Some(link), Half::Present(crm)) => {
+                    !mapping::emptied(&link.base.crm, &crm.fields).is_empty()
+                }
+                _ => false,
+            })
+        };
+        if begun.is_schema_new || !self.gathered.pairs.values().any(has_emptied) {
+            return Ok(());
+        }
+        begun.state.crm = self.crm.connect(None)?;
+        begun.is_schema_new = true;
+        let there = self.crm.fields();
+        begun.fields.retain(|field| there.contains(field));
+        Ok(())
     }
 
     /// Pairs whose mailbox half is gone.

@@ -29,15 +29,22 @@ fn linked() -> Scenario {
 fn edit_after_a_clock_was_set_back_arrives() {
     for wait_ms in [PAUSE_MS, DAY_MS] {
         let mut stage = linked().stage(Variant::AccountField);
-        stage.world.crm_edit(&stage.crm_id("erika"), &json!({"title": ["Dr."]}));
+        stage
+            .world
+            .crm_edit(&stage.crm_id("erika"), &json!({"title": ["Dr."]}));
         stage.pass(ANNA);
         stage.world.advance_ms(-3_600_000);
-        stage.world.crm_edit(&stage.crm_id("erika"), &json!({"title": ["Prof."]}));
+        stage
+            .world
+            .crm_edit(&stage.crm_id("erika"), &json!({"title": ["Prof."]}));
         stage.world.advance_ms(3_600_000 + DAY_MS);
         stage.pass(ANNA);
         stage.world.advance_ms(wait_ms);
         stage.pass(ANNA);
-        stage.check("after the edit", &State::Outlook(ANNA, "erika", json!({"title": "Prof."})));
+        stage.check(
+            "after the edit",
+            &State::Outlook(ANNA, "erika", json!({"title": "Prof."})),
+        );
         stage.check_quiet("a clock set back");
     }
 }
@@ -52,7 +59,10 @@ fn marker_on_a_second_page_is_seen() {
         .before([crm("erika", &[ANNA, BERND], erika())])
         .stage(Variant::SyncEntry);
     for mailbox in [ANNA, BERND] {
-        stage.check(mailbox, &State::Standing(mailbox, "erika", Some(Stands::Linked)));
+        stage.check(
+            mailbox,
+            &State::Standing(mailbox, "erika", Some(Stands::Linked)),
+        );
     }
     stage.check_quiet("short pages");
 }
@@ -62,19 +72,30 @@ fn marker_on_a_second_page_is_seen() {
 #[test]
 fn pair_forgotten_under_a_new_id_comes_back_by_that_id() {
     let mut stage = linked().stage(Variant::AccountField);
-    let new_id = stage.world.mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+    let new_id = stage
+        .world
+        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
     stage.world.crm_delete(&stage.crm_id("erika"));
     stage.world.advance_ms(PAUSE_MS);
     stage.pass(ANNA);
-    assert_eq!(stage.world.mailbox_place(ANNA, &new_id), Place::DeletedItems);
+    assert_eq!(
+        stage.world.mailbox_place(ANNA, &new_id),
+        Place::DeletedItems
+    );
     stage.world.advance_ms(PAUSE_MS);
     stage.pass(ANNA);
     stage.world.mailbox_move_back(ANNA, &new_id);
     stage.world.advance_ms(PAUSE_MS);
     stage.pass(ANNA);
     stage.check("back", &State::CrmCount(1));
-    stage.check("back", &State::Crm("erika", json!({"lastName": ["Mustermann"]})));
-    stage.check("back", &State::Standing(ANNA, "erika", Some(Stands::Linked)));
+    stage.check(
+        "back",
+        &State::Crm("erika", json!({"lastName": ["Mustermann"]})),
+    );
+    stage.check(
+        "back",
+        &State::Standing(ANNA, "erika", Some(Stands::Linked)),
+    );
 }
 
 /// As before, where a deletion in the CRM leaves the mailbox contact at rest: it is known by its
@@ -83,13 +104,18 @@ fn pair_forgotten_under_a_new_id_comes_back_by_that_id() {
 fn pair_detached_under_a_new_id_stays_detached() {
     let scenario = linked().policy(|policy| policy.on_crm_delete = OnCrmDelete::KeepInMailbox);
     let mut stage = scenario.stage(Variant::AccountField);
-    let new_id = stage.world.mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+    let new_id = stage
+        .world
+        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
     stage.world.crm_delete(&stage.crm_id("erika"));
     for wait_ms in [PAUSE_MS, DAY_MS] {
         stage.world.advance_ms(wait_ms);
         stage.pass(ANNA);
         stage.check("at rest", &State::CrmCount(0));
-        stage.check("at rest", &State::Standing(ANNA, "erika", Some(Stands::Detached)));
+        stage.check(
+            "at rest",
+            &State::Standing(ANNA, "erika", Some(Stands::Detached)),
+        );
         assert_eq!(stage.world.mailbox_place(ANNA, &new_id), Place::Contacts);
     }
 }
@@ -98,7 +124,11 @@ fn pair_detached_under_a_new_id_stays_detached() {
 /// FLOWFACT's index shows what the first one has imported.
 #[test]
 fn customer_of_two_colleagues_is_imported_once_although_the_index_lags() {
-    for kind in [MarkerKind::AccountField, MarkerKind::Tag, MarkerKind::SyncEntry] {
+    for kind in [
+        MarkerKind::AccountField,
+        MarkerKind::Tag,
+        MarkerKind::SyncEntry,
+    ] {
         let mut stage = two_colleagues(kind);
         for mailbox in [ANNA, BERND] {
             stage.pass(mailbox);
@@ -107,12 +137,152 @@ fn customer_of_two_colleagues_is_imported_once_although_the_index_lags() {
         stage.learn();
         stage.check("once", &State::CrmCount(1));
         for mailbox in [ANNA, BERND] {
-            stage.check(mailbox, &State::Standing(mailbox, "erika", Some(Stands::Linked)));
+            stage.check(
+                mailbox,
+                &State::Standing(mailbox, "erika", Some(Stands::Linked)),
+            );
         }
         stage.check_quiet(&format!("{kind:?}"));
         let left = stage.rows("crm/created/");
-        assert!(left.len() <= 1, "what was created long ago is forgotten: {left:?}");
+        assert!(
+            left.len() <= 1,
+            "what was created long ago is forgotten: {left:?}"
+        );
     }
+}
+
+/// A field disappears from FLOWFACT's schema in the middle of the day, and then somebody edits
+/// another one: what the mailbox holds in the lost field is not cleared.
+#[test]
+fn field_that_leaves_the_schema_between_two_full_reads_clears_nothing() {
+    let position = json!({"position": ["Hausverwalterin"]});
+    let mut stage = linked().stage(Variant::AccountField);
+    stage.world.crm_edit(&stage.crm_id("erika"), &position);
+    stage.world.advance_ms(PAUSE_MS);
+    stage.pass(ANNA);
+    let schema = stage.world.services(|services, _| {
+        let known = services.flowfact.schema.clone();
+        services.flowfact.schema.remove("position");
+        known
+    });
+    let title = |title: &str| json!({"title": [title]});
+    stage.world.crm_edit(&stage.crm_id("erika"), &title("Dr."));
+    stage.world.advance_ms(PAUSE_MS);
+    stage.pass(ANNA);
+    let expected = json!({"title": "Dr.", "jobTitle": "Hausverwalterin"});
+    stage.check(
+        "field lost",
+        &State::Outlook(ANNA, "erika", expected.clone()),
+    );
+    // The same where the day's full read is not due, and the mailbox's position is lost.
+    stage
+        .world
+        .services(|services, _| services.graph.expire_delta_tokens(ANNA));
+    stage.world.advance_ms(PAUSE_MS);
+    stage.pass(ANNA);
+    stage.check("position lost", &State::Outlook(ANNA, "erika", expected));
+    stage.check_quiet("field lost");
+    stage
+        .world
+        .services(|services, _| services.flowfact.schema = schema);
+    stage.check_quiet("field back");
+    stage.check("field back", &State::Crm("erika", position));
+}
+
+/// A pair is held because its mailbox contact was moved; then the CRM contact is edited. However
+/// the news comes in, the moved contact is not written.
+#[test]
+fn moved_contact_stays_held_when_the_other_half_has_news() {
+    for variant in Variant::FEEDS {
+        let mut stage = linked().stage(variant);
+        stage.edit(&Edit::OutlookMove(ANNA, "erika"));
+        for edit in [json!({"title": ["Dr."]}), json!({"title": ["Prof."]})] {
+            stage.world.advance_ms(PAUSE_MS);
+            stage.pass(ANNA);
+            stage.world.crm_edit(&stage.crm_id("erika"), &edit);
+            for _ in 0..3 {
+                stage.world.advance_ms(PAUSE_MS);
+                stage.pass(ANNA);
+                stage.check("held", &State::Pending(ANNA, &["moved-in-mailbox"]));
+            }
+        }
+        stage.edit(&Edit::OutlookMoveBack(ANNA, "erika"));
+        stage.world.advance_ms(DAY_MS);
+        stage.pass(ANNA);
+        stage.check(
+            "back",
+            &State::Outlook(ANNA, "erika", json!({"title": "Prof."})),
+        );
+        stage.check_quiet("moved and back");
+    }
+}
+
+/// A contact that is imported in the same pass in which its marker is kept beside it is held by
+/// being moved at once: its marker, first seen then, is no reason to let go.
+#[test]
+fn pair_moved_before_its_marker_was_seen_stays_held() {
+    let mut stage = Scenario::new().ballast(4).stage(Variant::SyncEntry);
+    stage.add(&outlook(ANNA, "erika", erika_in_outlook()));
+    stage.pass(ANNA);
+    stage.edit(&Edit::OutlookMove(ANNA, "erika"));
+    for _ in 0..4 {
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA);
+        stage.check("held", &State::Pending(ANNA, &["moved-in-mailbox"]));
+    }
+}
+
+/// A deletion that waits for a person is about a contact that was entered anew: the next pass knows
+/// it still by its new id.
+#[test]
+fn pair_that_waits_for_approval_keeps_its_new_id() {
+    let scenario = Scenario::new()
+        .ballast(0)
+        .before([crm("erika", &[ANNA], erika())]);
+    let mut stage = scenario.stage(Variant::AccountField);
+    let new_id = stage
+        .world
+        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+    stage.world.crm_delete(&stage.crm_id("erika"));
+    for _ in 0..3 {
+        stage.world.advance_ms(PAUSE_MS);
+        let played = stage.pass(ANNA);
+        assert_eq!(played.operations.len(), 1, "{played:#?}");
+        assert!(
+            stage
+                .pending(ANNA)
+                .contains(&"awaiting-approval".to_owned())
+        );
+        assert_eq!(stage.world.mailbox_place(ANNA, &new_id), Place::Contacts);
+    }
+}
+
+/// A pair at rest whose mailbox contact is entered anew is at rest under its new id.
+#[test]
+fn detached_contact_that_is_entered_anew_stays_detached() {
+    let mut stage = linked().stage(Variant::AccountField);
+    stage.edit(&Edit::Unmark("erika", ANNA));
+    stage.world.advance_ms(PAUSE_MS);
+    stage.pass(ANNA);
+    let new_id = stage
+        .world
+        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+    for wait_ms in [PAUSE_MS, DAY_MS] {
+        stage.world.advance_ms(wait_ms);
+        stage.pass(ANNA);
+        let links = stage.links(ANNA);
+        let crm_id = stage.crm_id("erika");
+        let link = links.iter().find(|link| link.crm_id.as_str() == crm_id);
+        let at = link.map(|link| link.mailbox_id.to_string());
+        assert_eq!(at.as_ref(), Some(&new_id));
+        stage.check(
+            "at rest",
+            &State::Standing(ANNA, "erika", Some(Stands::Detached)),
+        );
+        stage.check("at rest", &State::Markers("erika", &[]));
+        stage.check("at rest", &State::CrmCount(1));
+    }
+    stage.check_quiet("at rest under a new id");
 }
 
 fn two_colleagues(kind: MarkerKind) -> Stage {
