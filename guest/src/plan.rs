@@ -258,8 +258,12 @@ fn held(pair: &Pair, policy: &Policy) -> Option<Decision> {
         })
     };
     match (&pair.crm, &pair.mailbox) {
+        // Neither side has anything left that could be lost.
+        (Half::Astray, Half::Deleted) => None,
         (Half::Unreadable(problem), _) => hold(Some(problem), "crm-unreadable"),
         (_, Half::Unreadable(problem)) => hold(Some(problem), "mailbox-unreadable"),
+        // Without link it was there when it was planned: the next pass looks again.
+        (Half::Astray, _) if pair.link.is_none() => None,
         (Half::Astray, _) if policy.crm_not_found == CrmNotFound::Hold => {
             hold(None, "vanished-in-crm")
         }
@@ -295,6 +299,9 @@ fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
         } else {
             deleted_in_crm(pair, link, rules)
         };
+    }
+    if mailbox_gone && matches!(pair.crm, Half::Astray) {
+        return decision(Deed::Forget, "vanished-and-deleted");
     }
     if is_marker_gone(pair) {
         return if mailbox_gone {
@@ -380,6 +387,12 @@ fn tombstone(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
     match (&pair.crm, &pair.mailbox) {
         (Half::Present(crm), Half::Deleted) if crm.marked == Some(true) => {
             create_in_mailbox(pair, rules, "restored-in-crm")
+        }
+        (Half::Present(crm), Half::Astray) if crm.marked == Some(true) => {
+            decision(Deed::Hold(None), "moved-in-mailbox")
+        }
+        (Half::Present(crm), Half::Unreadable(problem)) if crm.marked == Some(true) => {
+            decision(Deed::Hold(Some(problem.clone())), "mailbox-unreadable")
         }
         (Half::Present(crm), Half::Present(_)) => {
             let mark = crm.marked != Some(true);

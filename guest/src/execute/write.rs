@@ -1,6 +1,6 @@
 //! The CRM, then the mailbox, then the marker: each for all tasks of a batch at once.
 
-use super::{Executor, Work, open};
+use super::{End, Executor, Work, open};
 use crate::contact::CrmId;
 use crate::crm::{Crm, CrmEdit, MarkerChange};
 use crate::http::WriteError;
@@ -31,6 +31,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                     self.take_marker_of_cause(work);
                     // As a first decision of this pair, now that both halves are there.
                     work.decision = self.decide_restored(work);
+                }
+                Err(WriteError::NotFound) => {
+                    // Gone from the trash as well: no later pass will find it there.
+                    work.end = Some(End::PutOff {
+                        reason: "cannot-be-restored",
+                        problem: None,
+                    });
                 }
                 Err(error) => work.fail(error, "cannot-be-restored"),
             }

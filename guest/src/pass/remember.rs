@@ -249,7 +249,8 @@ fn held_finding(name: &ContactName, put_off: &PutOff) -> Option<Finding> {
         "cannot-be-restored" => (
             "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
              mailbox's poorer copy",
-            "create the contact in the CRM, or delete it in the mailbox",
+            "delete it in the mailbox; to keep the person, enter them in the mailbox again, or create \
+             them in the CRM and mark them",
         ),
         _ => ("", ""),
     };
