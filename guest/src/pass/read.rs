@@ -69,6 +69,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         match link {
             Stored::Found(link) => {
                 let link = begun.refreshed(link);
+                if link.is_tombstone() {
+                    // An index shows trashed contacts for a while, or always: only a read says
+                    // that it is back. Unmarked it takes no part.
+                    if contact.marked != Some(false) {
+                        gathered.crm_queue.insert(contact.id);
+                    }
+                    return;
+                }
                 let is_news = begun.has_new_field(&link) || is_news_in_crm(&contact, &link);
                 if is_stale(&contact, &link) || !is_news {
                     self.counts.crm.unchanged = self.counts.crm.unchanged.saturating_add(1);
@@ -257,9 +265,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 match links.get(&contact.id) {
                     Some(link) => {
                         let link = begun.refreshed(link.clone());
-                        if link.is_tombstone() && !begun.is_full {
-                            // Delta entries are delayed and replayed: only a read says that it is
-                            // back.
+                        if link.is_tombstone() {
+                            // Entries are delayed and replayed: only a read says that it is back.
                             gathered.mailbox_queue.insert(contact.id);
                         } else if begun.has_new_field(&link) || is_news_in_mailbox(&contact, &link)
                         {
@@ -420,7 +427,6 @@ fn is_news_in_crm(contact: &CrmContact, link: &Link) -> bool {
     contact
         .marked
         .is_some_and(|marked| is_marker_news(marked, link))
-        || link.is_tombstone()
         || (link.is_linked() && !link.base.is_of_crm(&contact.fields))
 }
 
@@ -435,9 +441,8 @@ pub(super) fn is_marker_news(marked: bool, link: &Link) -> bool {
 }
 
 fn is_news_in_mailbox(contact: &MailboxContact, link: &Link) -> bool {
-    link.is_tombstone()
-        || (link.is_linked()
-            && (!link.base.is_of_mailbox(&contact.view) || contact.change_key != link.change_key))
+    link.is_linked()
+        && (!link.base.is_of_mailbox(&contact.view) || contact.change_key != link.change_key)
 }
 
 /// Whether a page of the trash shows everything that was deleted since.
