@@ -116,7 +116,7 @@ pub struct Pass<C, M> {
 /// What the next step does.
 enum Stage {
     Begin,
-    Settle,
+    Settle(Option<CrmCursor>),
     ReadCrm(Option<CrmCursor>),
     ReadTrash(Option<u32>),
     ReadMailbox(Option<MailboxPosition>),
@@ -152,6 +152,8 @@ struct Begun {
 /// What was read in this pass.
 #[derive(Default)]
 struct Gathered {
+    /// CRM contacts that may be copies of open intents.
+    copies: Vec<settle::Copied>,
     /// Pairs that something is known about, by CRM id.
     pairs: BTreeMap<CrmId, PackedPair>,
     /// CRM contacts without link that may be needed.
@@ -336,7 +338,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn take(&mut self, stage: &Stage) -> Result<Option<Stage>, Stop> {
         Ok(Some(match stage {
             Stage::Begin => self.begin()?,
-            Stage::Settle => self.settle()?,
+            Stage::Settle(cursor) => self.settle(cursor.as_ref())?,
             Stage::ReadCrm(cursor) => self.read_crm(cursor.as_ref())?,
             Stage::ReadTrash(page) => self.read_trash(*page)?,
             Stage::ReadMailbox(position) => self.read_mailbox(position.as_ref())?,
@@ -449,7 +451,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn progress(&self) -> Progress {
         let (phase, done, total) = match &self.stage {
-            Stage::Begin | Stage::Settle | Stage::ReadCrm(_) | Stage::ReadTrash(_) => {
+            Stage::Begin | Stage::Settle(_) | Stage::ReadCrm(_) | Stage::ReadTrash(_) => {
                 (Phase::ReadCrm, self.counts.crm.read, None)
             }
             Stage::ReadMailbox(_) => (Phase::ReadMailbox, self.counts.mailbox.read, None),

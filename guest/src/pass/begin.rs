@@ -80,7 +80,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             answers: self.memory.answers()?,
             intents: self.memory.intents()?,
         });
-        Ok(Stage::Settle)
+        Ok(Stage::Settle(None))
     }
 
     /// A marker that was seen in another place has not been seen in this one. Before anything else,

@@ -144,10 +144,15 @@ impl<I> Candidate<I> {
     /// Whether the other was made from this: equal in content, or in names and an address or number
     /// (contract, section 7.3).
     pub fn is_copy<J>(&self, other: &Candidate<J>) -> bool {
-        let is_same_content = self.emails == other.emails
+        self.is_same(other) || (self.has_names_of(other) && self.shares_address(other))
+    }
+
+    /// Whether both hold the same.
+    pub fn is_same<J>(&self, other: &Candidate<J>) -> bool {
+        self.has_names_of(other)
+            && self.emails == other.emails
             && self.phones == other.phones
-            && self.details == other.details;
-        self.has_names_of(other) && (is_same_content || self.shares_address(other))
+            && self.details == other.details
     }
 
     fn shares_address<J>(&self, other: &Candidate<J>) -> bool {
