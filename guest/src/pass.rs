@@ -189,8 +189,10 @@ struct Gathered {
     is_queued: bool,
     /// Contacts without link that are no longer there.
     gone: BTreeSet<Source>,
-    /// Pairs whose mailbox half is gone, and the only new contact that carries their key.
-    found_by_key: BTreeMap<CrmId, Option<MailboxId>>,
+    /// Mailbox contacts without link that are in another live folder.
+    moved: BTreeSet<MailboxId>,
+    /// Pairs whose mailbox half is gone, and contacts without link that carry their key.
+    found_by_key: BTreeMap<CrmId, Vec<MailboxId>>,
     /// Answers that gave a remembered pair its new half.
     answered: BTreeSet<MailboxId>,
     /// Answers that cannot be acted on any more.
@@ -199,6 +201,8 @@ struct Gathered {
     damaged: BTreeMap<MailboxId, CrmId>,
     /// A link cannot be read: what both sides hold must be known wholly.
     is_damaged: bool,
+    /// Pending mailbox contacts that are not due: read to be weighed, and for nothing else.
+    only_weighed: BTreeSet<MailboxId>,
     /// Contacts about which a question is open have been queued.
     are_questions_queued: bool,
     /// Where the slice of markers goes on in the next pass.
