@@ -13,6 +13,7 @@
 //! | `input` | bad input: told, and nothing lost |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
+//! | `mended` | faults that a review found, each as the story in which it showed |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
@@ -27,6 +28,7 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod mended;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod safety;

@@ -97,7 +97,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn conclude_done(&self, mut work: Work, writes: &mut Vec<Write>) -> Outcome {
         let before = work.pair.link.take();
         let after = self.link_after(&work, before.as_ref());
-        let (findings, told) = self.untold(&work, before.as_ref());
+        let (mut findings, told) = self.untold(&work, before.as_ref());
+        findings.extend(not_back(&work, before.as_ref()));
         let destructions = if work.end.is_none() {
             plan::destructions(&work.pair_with(before.clone()), &work.decision)
         } else {
@@ -257,6 +258,26 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .collect();
         (findings, names)
     }
+}
+
+/// A mailbox contact that was deleted and is created again from the CRM's record: what could not
+/// come back (contract, section 3).
+fn not_back(work: &Work, before: Option<&Link>) -> Option<Finding> {
+    let had_partner = before.is_some_and(Link::is_linked);
+    let is_back = matches!(work.decision.deed, Deed::CreateInMailbox(_)) && had_partner;
+    is_back.then(|| Finding {
+        severity: Severity::Note,
+        code: "created-again-in-mailbox".to_owned(),
+        message: "deleted in the mailbox, but edited in the CRM: created again from the CRM's \
+                  record, without what only the mailbox held (notes, categories, the picture, \
+                  whatever the CRM has no field for)"
+            .to_owned(),
+        remedy: Some(
+            "the deleted contact is in Deleted Items: take from there what is missing".to_owned(),
+        ),
+        contact: Some(work.pair.name()),
+        field: None,
+    })
 }
 
 fn conflict_finding(conflict: &Conflict) -> Finding {

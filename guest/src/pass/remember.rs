@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assemble::AWAITING_APPROVAL;
-use super::settle::SETTLE_MS;
+use super::settle::{AMBIGUOUS_CREATE, SETTLE_MS};
 use super::{Begun, Mode, Pass, PutOff, Stop, marker};
 use crate::contact::CrmId;
 use crate::crm::Crm;
@@ -224,7 +224,7 @@ pub(super) fn is_for_next_pass(reason: &str) -> bool {
 fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
     match reason {
         AWAITING_APPROVAL | "edited-meanwhile" | "changed-meanwhile" | "gone-meanwhile" => 0,
-        "open-intent" | "answer-lost" => SETTLE_MS,
+        "open-intent" | "answer-lost" | AMBIGUOUS_CREATE => SETTLE_MS,
         "ambiguous-match" | "match-taken" | "namesake" | "moved-in-mailbox" | "vanished-in-crm"
         | "cannot-be-restored" => RETRY_MAX_MS,
         _ => {
