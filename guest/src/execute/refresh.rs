@@ -79,8 +79,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
-    /// Where the marker is kept beside the contact, and a contact is about to be created or to leave
-    /// because of it.
+    /// Where the marker is kept beside the contact, and a contact is about to be created or to
+    /// leave because of it.
     fn refresh_markers(&self, works: &mut [Work], read: &[(usize, CrmId)]) {
         if self.crm.marker_place() == MarkerPlace::Field {
             return;

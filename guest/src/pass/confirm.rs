@@ -399,12 +399,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for (source, row) in &begun.pending {
             let is_open = is_question(&row.reason);
             match source {
-                Source::Crm(id) if is_open => {
-                    gathered.crm_queue.insert(id.clone());
+                Source::Crm(id) if is_open || row.reason == "moved-in-mailbox" => {
                     let link = self.memory.links(std::slice::from_ref(id))?.pop();
-                    // A pair whose mailbox half is gone is weighed with both.
-                    if let Some(link) = link.and_then(Stored::found) {
-                        gathered.mailbox_queue.insert(link.mailbox_id);
+                    let link = link.and_then(Stored::found);
+                    // Moved under another id, and found by its key: it may be who is new here.
+                    if is_open || link.as_ref().is_some_and(|link| link.key.is_some()) {
+                        gathered.crm_queue.insert(id.clone());
+                        // A pair whose mailbox half is gone is weighed with both.
+                        let mailbox_id = link.map(|link| link.mailbox_id);
+                        gathered.mailbox_queue.extend(mailbox_id);
                     }
                 }
                 Source::Mailbox(id) if is_open || !gathered.marked.is_empty() => {
