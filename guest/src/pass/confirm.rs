@@ -324,12 +324,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if !is_pending && !self.is_answered(&source) {
             return;
         }
-        let put_off = PutOff {
-            reason,
-            problem: Some(problem),
-            name: Some(name_of(&source)),
-        };
-        self.put_off.insert(source, put_off);
+        self.put_off_half(source, reason, Some(problem));
     }
 
     /// Whether a person, or a settled intent, has said whose partner this contact is.
@@ -346,11 +341,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// One half of an answer is neither there nor deleted: people are told where it is looked for.
-    pub(super) fn put_off_astray(&mut self, source: Source, reason: &'static str) {
+    /// One half of an answer is neither there nor deleted: people are told.
+    pub(super) fn put_off_half(
+        &mut self,
+        source: Source,
+        reason: &'static str,
+        problem: Option<Problem>,
+    ) {
         let put_off = PutOff {
             reason,
-            problem: None,
+            problem,
             name: Some(name_of(&source)),
         };
         self.put_off.insert(source, put_off);
@@ -374,7 +374,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 None if matches!(half, Half::Astray)
                     && self.job.policy.crm_not_found == CrmNotFound::Hold =>
                 {
-                    self.put_off_astray(Source::Crm(id), "vanished-in-crm");
+                    let source = Source::Crm(id);
+                    self.put_off_half(source, "vanished-in-crm", Some(vanished_answer()));
                 }
                 None => {
                     self.gathered.gone.insert(Source::Crm(id));
@@ -450,6 +451,20 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.gathered.crm_queue.extend(crm);
         self.gathered.mailbox_queue.extend(mailbox);
         is_any
+    }
+}
+
+fn vanished_answer() -> Problem {
+    Problem {
+        message: "a mailbox contact is to be paired with this CRM contact, but the CRM no longer \
+                  shows it, and its trash does not hold it: it was purged, or it is hidden from \
+                  the API user"
+            .to_owned(),
+        remedy: Some(
+            "give the API user access; or say that the mailbox contact is somebody new with \
+             `contact-sync pair --as-new MAILBOX-CONTACT`"
+                .to_owned(),
+        ),
     }
 }
 

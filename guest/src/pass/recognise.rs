@@ -71,11 +71,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// Pairs whose mailbox half is gone.
+    /// Pairs whose mailbox half is gone. One whose CRM half cannot be brought back is no longer
+    /// waited for: who was deleted and entered again is to be new.
     fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
         let mut gone = BTreeMap::new();
+        let is_lost = |id: &CrmId| {
+            let row = self.begun.as_ref().and_then(|begun| {
+                let source = Source::Crm(id.clone());
+                begun.pending.get(&source)
+            });
+            row.is_some_and(|row| row.reason == "cannot-be-restored")
+        };
         for (id, packed) in &self.gathered.pairs {
-            if let (Half::Deleted, Some(link)) = (&packed.mailbox, &packed.link)
+            if let (false, Half::Deleted, Some(link)) = (is_lost(id), &packed.mailbox, &packed.link)
                 && let Some(link) = link.unpack().filter(|link| !link.is_tombstone())
             {
                 gone.insert(id.clone(), link);
@@ -301,8 +309,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// is created for either of the two, or the create that the answer is about happens again.
     fn keep_answer(&mut self, crm_id: CrmId, mailbox_id: MailboxId) {
         if self.gathered.moved.contains(&mailbox_id) {
-            let reason = "moved-in-mailbox";
-            self.put_off_astray(Source::Mailbox(mailbox_id.clone()), reason);
+            let source = Source::Mailbox(mailbox_id.clone());
+            self.put_off_half(source, "moved-in-mailbox", None);
         }
         let withheld = &mut self.gathered.withheld;
         withheld.insert(Source::Crm(crm_id));

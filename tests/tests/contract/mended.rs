@@ -413,6 +413,27 @@ fn contact_that_left_the_folder_again_is_not_restored_in_the_crm() {
     stage.check_quiet("left again");
 }
 
+/// The mailbox shows a deletion late, even to a full read.
+#[test]
+fn contact_that_a_full_read_still_shows_is_not_restored_in_the_crm() {
+    let mut stage = linked().stage(Variant::AccountField);
+    stage
+        .world
+        .services(|services, _| services.graph.quirks.delta_delay_ms = 600_000);
+    stage.edit(&Edit::CrmDelete("erika"));
+    stage.world.advance_ms(60_000);
+    stage.pass(ANNA);
+    let tombstone = State::Standing(ANNA, "erika", Some(Stands::Tombstone));
+    stage.check("deleted", &tombstone);
+    setup::suspend(&stage.job(ANNA), &stage.outside()).expect("it can be suspended");
+    stage.world.advance_ms(60_000);
+    let played = stage.pass(ANNA);
+    assert!(played.operations.is_empty(), "{played:#?}");
+    stage.check("read wholly", &State::CrmTrashed("erika"));
+    stage.check("read wholly", &tombstone);
+    stage.check_quiet("read wholly");
+}
+
 // ---- questions ----------------------------------------------------------------------------------
 
 /// Erika's contact is gone, and two new ones may be her.
@@ -673,11 +694,13 @@ fn contact_that_is_gone_from_the_trash_is_told_once_and_not_asked_for_with_every
     }
     // As the finding says.
     stage.edit(&Edit::OutlookDelete(ANNA, "erika"));
-    stage.world.services(|services, _| services.faults.clear());
+    stage.edit(&Edit::OutlookNew(ANNA, "neu", card()));
     stage.world.advance_ms(PAUSE_MS);
     stage.pass(ANNA);
-    stage.check("deleted", &State::Pending(ANNA, &[]));
-    stage.check_quiet("deleted");
+    stage.check("entered again", &State::Pending(ANNA, &[]));
+    stage.check("entered again", &State::CrmCount(1));
+    stage.check("entered again", &State::CrmTrashed("erika"));
+    stage.check_quiet("entered again");
 }
 
 // ---- retries ------------------------------------------------------------------------------------
