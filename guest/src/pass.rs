@@ -140,7 +140,7 @@ pub struct Pass<C, M> {
 /// What the next step does.
 enum Stage {
     Begin,
-    Settle,
+    Settle(Option<CrmCursor>),
     ReadCrm(Option<CrmCursor>),
     ReadTrash(Option<u32>),
     ReadMailbox(Option<MailboxPosition>),
@@ -188,6 +188,8 @@ struct Begun {
 /// What was read in this pass.
 #[derive(Default)]
 struct Gathered {
+    /// CRM contacts that may be copies of open intents.
+    copies: Vec<settle::Copied>,
     /// Pairs that something is known about, by CRM id.
     pairs: BTreeMap<CrmId, PackedPair>,
     /// CRM contacts without link that may be needed.
@@ -225,8 +227,10 @@ struct Gathered {
     is_queued: bool,
     /// Contacts without link that are no longer there.
     gone: BTreeSet<Source>,
-    /// Pairs whose mailbox half is gone, and the only new contact that carries their key.
-    found_by_key: BTreeMap<CrmId, Option<MailboxId>>,
+    /// Mailbox contacts without link that are in another live folder.
+    moved: BTreeSet<MailboxId>,
+    /// Pairs whose mailbox half is gone, and contacts without link that carry their key.
+    found_by_key: BTreeMap<CrmId, Vec<MailboxId>>,
     /// What is known of contacts under new ids.
     renewal: Renewal,
     /// Mailbox contacts at rest that get another partner, and the pairs that they were.
@@ -239,6 +243,8 @@ struct Gathered {
     damaged: BTreeMap<MailboxId, CrmId>,
     /// A link cannot be read: what both sides hold must be known wholly.
     is_damaged: bool,
+    /// Pending mailbox contacts that are not due: read to be weighed, and for nothing else.
+    only_weighed: BTreeSet<MailboxId>,
     /// Contacts about which a question is open have been queued.
     are_questions_queued: bool,
     /// Keys of intents that were looked for in the mailbox.
@@ -391,7 +397,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn take(&mut self, stage: &Stage) -> Result<Option<Stage>, Stop> {
         Ok(Some(match stage {
             Stage::Begin => self.begin()?,
-            Stage::Settle => self.settle()?,
+            Stage::Settle(cursor) => self.settle(cursor.as_ref())?,
             Stage::ReadCrm(cursor) => self.read_crm(cursor.as_ref())?,
             Stage::ReadTrash(page) => self.read_trash(*page)?,
             Stage::ReadMailbox(position) => self.read_mailbox(position.as_ref())?,
@@ -560,7 +566,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn progress(&self) -> Progress {
         let (phase, done, total) = match &self.stage {
-            Stage::Begin | Stage::Settle | Stage::ReadCrm(_) | Stage::ReadTrash(_) => {
+            Stage::Begin | Stage::Settle(_) | Stage::ReadCrm(_) | Stage::ReadTrash(_) => {
                 (Phase::ReadCrm, self.counts.crm.read, None)
             }
             Stage::ReadMailbox(_) => (Phase::ReadMailbox, self.counts.mailbox.read, None),

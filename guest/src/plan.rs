@@ -341,8 +341,12 @@ fn held(pair: &Pair, policy: &Policy) -> Option<Decision> {
         })
     };
     match (&pair.crm, &pair.mailbox) {
+        // Neither side has anything left that could be lost.
+        (Half::Astray, Half::Deleted) => None,
         (Half::Unreadable(problem), _) => hold(Some(problem), "crm-unreadable"),
         (_, Half::Unreadable(problem)) => hold(Some(problem), "mailbox-unreadable"),
+        // Without link it was there when it was planned: the next pass looks again.
+        (Half::Astray, _) if pair.link.is_none() => None,
         (Half::Astray, _) if policy.crm_not_found == CrmNotFound::Hold => {
             hold(None, "vanished-in-crm")
         }
@@ -378,6 +382,9 @@ fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
         } else {
             deleted_in_crm(pair, link, rules)
         };
+    }
+    if mailbox_gone && matches!(pair.crm, Half::Astray) {
+        return decision(Deed::Forget, "vanished-and-deleted");
     }
     if is_marker_gone(pair) {
         return if mailbox_gone {

@@ -11,6 +11,7 @@ use crate::links::{Answer, Caution, Memory, Source, State, Stored};
 use crate::mailbox::Mailbox;
 use crate::mailbox::graph::Graph;
 use crate::outside::Outside;
+use crate::plan::matching::is_question;
 use crate::report::{
     Action, ContactName, Failure, Finding, Operation, OperationState, Problem, Service, Severity,
     Side,
@@ -160,12 +161,10 @@ pub fn pair(
                 .links(std::slice::from_ref(crm_id))?
                 .pop()
                 .and_then(Stored::found);
-            // Its partner is gone, and a pass has asked whether this is the new one.
-            let was_asked = memory
-                .pending()?
-                .get(&Source::Crm(crm_id.clone()))
-                .is_some_and(|row| QUESTIONS.contains(&row.reason.as_str()));
-            if link.is_some_and(|link| !link.is_tombstone()) && !was_asked {
+            // A pair whose mailbox contact is gone, and may be one of several new ones.
+            let asked = memory.pending()?.remove(&Source::Crm(crm_id.clone()));
+            let is_open = asked.is_some_and(|row| is_question(&row.reason));
+            if !is_open && link.is_some_and(|link| !link.is_tombstone()) {
                 return Err(not_found(
                     "the CRM contact already has a partner in this mailbox",
                     "take the marker off the CRM contact first",
@@ -195,11 +194,9 @@ pub fn pair(
     })
 }
 
-/// Reasons of pending rows that are questions to people.
-pub const QUESTIONS: [&str; 3] = ["ambiguous-match", "match-taken", "namesake"];
-
 /// Reasons of pending rows that mean *held* (contract, section 1).
-const HELD: [&str; 11] = [
+const HELD: [&str; 12] = [
+    "ambiguous-create",
     "ambiguous-match",
     "awaiting-approval",
     "cannot-be-restored",
@@ -223,7 +220,9 @@ fn set_caution(
     let Some(state) = memory.state()? else {
         return Ok(None);
     };
-    if state.caution == Some(caution) {
+    // Both ask for an approval, and only a rebound mailbox may be another one: switching it off
+    // in between does not take that back.
+    if state.caution == Some(caution) || state.caution == Some(Caution::Rebound) {
         return Ok(Some(()));
     }
     let state = State {

@@ -17,6 +17,7 @@
 //! | `input` | bad input: told, and nothing lost |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
+//! | `mended` | faults that a review found, each as the story in which it showed |
 //! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
 //! | `pairs` | section 3, row by row, and its policies |
@@ -39,6 +40,7 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod mended;
     pub(crate) mod mended_protocols;
     pub(crate) mod newest;
     pub(crate) mod pairs;

@@ -2,7 +2,7 @@
 
 use super::{End, Executor, Work, mailbox_half, open};
 use crate::contact::{CrmId, MailboxId};
-use crate::crm::{Crm, CrmRead};
+use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::http::RemoteError;
 use crate::mailbox::Mailbox;
 use crate::plan::{Decision, Deed, Half, Pair, approval};
@@ -11,7 +11,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// FLOWFACT has no versions: a CRM record is read immediately before it is written or
     /// destroyed, and so is whatever a deletion rests on. A mailbox record carries its version; it
     /// is read again only after a race, or where the CRM is to lose its contact because the mailbox
-    /// has none.
+    /// has none, or to get one back because the mailbox has.
     pub(super) fn refresh(&self, works: &mut [Work], is_race: bool) {
         for work in works.iter_mut() {
             work.due = if is_race {
@@ -34,10 +34,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             work.pair.crm_id().filter(|_| reads)
         });
         let mailbox = open(works, |work| {
-            let reads = is_race || matches!(work.decision.deed, Deed::DeleteInCrm);
+            let reads =
+                is_race || matches!(work.decision.deed, Deed::DeleteInCrm | Deed::RestoreInCrm);
             work.pair.mailbox_id().filter(|_| reads)
         });
         self.refresh_crm(works, &crm);
+        self.refresh_markers(works, &crm);
         self.refresh_mailbox(works, &mailbox);
         let mut read: Vec<usize> = crm.iter().map(|(index, _)| *index).collect();
         read.extend(mailbox.iter().map(|(index, _)| *index));
@@ -81,6 +83,41 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
+    /// Where the marker is kept beside the contact, and a contact is about to be created or to
+    /// leave because of it.
+    fn refresh_markers(&self, works: &mut [Work], read: &[(usize, CrmId)]) {
+        if self.crm.marker_place() == MarkerPlace::Field {
+            return;
+        }
+        let is_wanted = |index: &usize| {
+            let work = works.get(*index).filter(|work| work.is_open());
+            work.is_some_and(|work| {
+                rests_on_marker(&work.decision) && matches!(work.pair.crm, Half::Present(_))
+            })
+        };
+        let wanted: Vec<(usize, CrmId)> = read
+            .iter()
+            .filter(|(index, _)| is_wanted(index))
+            .cloned()
+            .collect();
+        let ids: Vec<CrmId> = wanted.iter().map(|(_, id)| id.clone()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        match self.crm.markers(&ids) {
+            Ok(markers) => {
+                for ((index, _), marked) in wanted.iter().zip(markers) {
+                    if let (Some(work), Some(marked)) = (works.get_mut(*index), marked)
+                        && let Half::Present(contact) = &mut work.pair.crm
+                    {
+                        contact.marked = Some(marked);
+                    }
+                }
+            }
+            Err(error) => not_done(works, &wanted, &error),
+        }
+    }
+
     fn refresh_mailbox(&self, works: &mut [Work], wanted: &[(usize, MailboxId)]) {
         let ids: Vec<MailboxId> = wanted.iter().map(|(_, id)| id.clone()).collect();
         if ids.is_empty() {
@@ -101,12 +138,14 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     /// What was read may change what is to be done, but not to anything more destructive than what
     /// was planned, previewed and counted by the guard, and what a person approved only as it was
-    /// listed.
+    /// listed; and what has lost its reason is not called done.
     fn decide_again(&self, work: &mut Work) {
         if work.end.is_some() {
             return;
         }
+        let had_reason = !matches!(work.decision.deed, Deed::Rest);
         work.decision = self.decide(&work.pair, &work.task, work.wish.as_ref());
+        let has_no_reason = had_reason && matches!(work.decision.deed, Deed::Rest);
         let destroyed = self.destructions(&work.pair, &work.decision, &work.task);
         let is_unplanned = destroyed
             .iter()
@@ -118,7 +157,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                     .iter()
                     .any(|entry| entry.digest != *digest)
         });
-        if is_unplanned || is_other {
+        if is_unplanned || is_other || has_no_reason {
             work.end = Some(End::PutOff {
                 reason: "changed-meanwhile",
                 problem: None,
@@ -132,9 +171,23 @@ fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
     match &decision.deed {
         Deed::Agree { merged, .. } => merged.crm != pair.crm_fields(),
         Deed::PutBack { crm, .. } => **crm != pair.crm_fields(),
-        Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::RestoreInCrm => true,
-        _ => false,
+        // A search index shows contacts that are in the trash by now, and markers that are not
+        // what they were: nothing is created, deleted or set at rest on its word alone.
+        Deed::CreateInMailbox(_)
+        | Deed::DeleteInCrm
+        | Deed::DeleteInMailbox
+        | Deed::RestoreInCrm
+        | Deed::Unmark
+        | Deed::Detach => true,
+        Deed::Rest | Deed::Hold(_) | Deed::CreateInCrm(_) | Deed::Forget => false,
     }
+}
+
+fn rests_on_marker(decision: &Decision) -> bool {
+    matches!(
+        decision.deed,
+        Deed::CreateInMailbox(_) | Deed::DeleteInMailbox | Deed::Detach
+    )
 }
 
 fn not_done<A>(works: &mut [Work], wanted: &[(usize, A)], error: &RemoteError) {

@@ -97,7 +97,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         writes.extend(self.times_written(&work));
         let before = work.pair.link.take();
         let after = self.link_after(&work, before.as_ref());
-        let (findings, told) = self.untold(&work, before.as_ref());
+        let (mut findings, told) = self.untold(&work, before.as_ref());
+        findings.extend(not_back(&work, before.as_ref()));
         let mut destructions = if work.end.is_none() {
             let pair = work.pair_with(before.clone());
             self.destructions(&pair, &work.decision, &work.task)
@@ -361,6 +362,26 @@ fn follow_up(work: &Work) -> Option<PackedPair> {
         mailbox: Half::Absent,
     };
     Some(pair.pack())
+}
+
+/// A mailbox contact that was deleted and is created again from the CRM's record: what could not
+/// come back (contract, section 3).
+fn not_back(work: &Work, before: Option<&Link>) -> Option<Finding> {
+    let had_partner = before.is_some_and(Link::is_linked);
+    let is_back = matches!(work.decision.deed, Deed::CreateInMailbox(_)) && had_partner;
+    is_back.then(|| Finding {
+        severity: Severity::Note,
+        code: "created-again-in-mailbox".to_owned(),
+        message: "deleted in the mailbox, but edited in the CRM: created again from the CRM's \
+                  record, without what only the mailbox held (notes, categories, the picture, \
+                  whatever the CRM has no field for)"
+            .to_owned(),
+        remedy: Some(
+            "the deleted contact is in Deleted Items: take from there what is missing".to_owned(),
+        ),
+        contact: Some(work.pair.name()),
+        field: None,
+    })
 }
 
 fn conflict_finding(conflict: &Conflict) -> Finding {

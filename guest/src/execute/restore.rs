@@ -1,8 +1,9 @@
 //! What comes back from the CRM's trash, and the marker that must not come back with it.
 
-use super::{Executor, OldMarker, Work, open};
+use super::{End, Executor, OldMarker, Work, open};
 use crate::contact::CrmId;
 use crate::crm::{Crm, MarkerChange, MarkerPlace};
+use crate::http::WriteError;
 use crate::links::{Deletion, Pending, Source};
 use crate::mailbox::Mailbox;
 use crate::outside::Write;
@@ -40,6 +41,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                         // As a first decision of this pair, now that both halves are there.
                         work.decision = self.decide_restored(work);
                     }
+                }
+                Err(WriteError::NotFound) => {
+                    // Gone from the trash as well: no later pass will find it there.
+                    work.end = Some(End::PutOff {
+                        reason: "cannot-be-restored",
+                        problem: None,
+                    });
                 }
                 Err(error) => work.fail(error, "cannot-be-restored"),
             }

@@ -6,9 +6,9 @@ use crate::contact::{Field, FieldSet};
 use crate::job::{OnUnmark, Policy};
 use crate::links::{Answer, Standing as LinkStanding};
 use crate::outside::Timestamp;
+use crate::plan::matching::is_question;
 use crate::plan::{Decision, Deed, Half};
 use crate::report::{Finding, Severity};
-use crate::setup::QUESTIONS;
 
 /// Where a contact stands: what is there now first, then what earlier passes noted.
 pub(super) fn standing(
@@ -31,7 +31,7 @@ pub(super) fn standing(
     }
     match reason {
         Some("awaiting-approval") => return Standing::AwaitingApproval,
-        Some(reason) if QUESTIONS.contains(&reason) && known.answer.is_none() => {
+        Some(reason) if is_question(reason) && known.answer.is_none() => {
             return Standing::Ambiguous;
         }
         Some(_) if known.retry_at(now).is_some() && is_refusal(known, decision) => {

@@ -110,6 +110,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
         }
         for (id, mailbox) in std::mem::take(&mut gathered.mailbox) {
+            if gathered.only_weighed.contains(&id) {
+                // Resembles nobody who is new: its own time has not come.
+                continue;
+            }
             if gathered.withheld.contains(&Source::Mailbox(id.clone())) {
                 withhold(&mut self.put_off, Source::Mailbox(id));
             } else {

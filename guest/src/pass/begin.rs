@@ -88,7 +88,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             damaged_rows,
             restarts: 0,
         });
-        Ok(Stage::Settle)
+        Ok(Stage::Settle(None))
     }
 
     /// A state that is gone, beside pairs that are not: what they were last seen with is lost

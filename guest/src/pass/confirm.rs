@@ -10,12 +10,12 @@ use super::{Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
+use crate::job::CrmNotFound;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
-use crate::plan::matching::Candidate;
+use crate::plan::matching::{Candidate, is_question};
 use crate::plan::{self, Half};
 use crate::report::{ContactName, Failure, Problem};
-use crate::setup::QUESTIONS;
 
 /// Contacts of one side that one step reads by id.
 const READS_MAX: usize = 40;
@@ -41,7 +41,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
             self.classify_not_found()?;
         }
-        if self.queue_unknown_halves() || self.queue_questions() || self.queue_created()? {
+        if self.queue_unknown_halves() || self.queue_questions()? || self.queue_created()? {
             return Ok(Stage::Confirm);
         }
         if self.must_begin_anew() {
@@ -183,6 +183,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .map(|(link, begun)| begun.refreshed(link));
             match (read, link) {
                 (CrmRead::Present(contact), link) => {
+                    if link.as_ref().is_none_or(|link| !link.is_linked()) {
+                        // Of the feed's pages, or not: it may be somebody.
+                        let region = &self.job.tenant.region;
+                        let digest = Candidate::of_crm(id.clone(), &contact.fields, region);
+                        self.gathered.candidates.insert(id.clone(), digest);
+                    }
                     if contact.marked.is_none() {
                         self.gathered.marker_queue.insert(id);
                     }
@@ -197,13 +203,22 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         }
                     }
                 }
-                (CrmRead::NotFound, Some(_)) => {
+                (CrmRead::NotFound, Some(link)) => {
+                    if link.is_tombstone() {
+                        self.gathered.gone.insert(Source::Crm(id.clone()));
+                    }
                     self.gathered.not_found.insert(id);
                 }
                 (CrmRead::NotFound, None) => {
                     self.gathered.crm.remove(&id);
                     self.gathered.marked.remove(&id);
-                    self.gathered.gone.insert(Source::Crm(id));
+                    if self.is_answered(&Source::Crm(id.clone())) {
+                        // Nobody is taken for gone, and a copy of theirs imported, because a right
+                        // is missing: the trash says.
+                        self.gathered.not_found.insert(id);
+                    } else {
+                        self.gathered.gone.insert(Source::Crm(id));
+                    }
                 }
                 (CrmRead::Unreadable(problem), Some(link)) => {
                     self.gathered.put_crm(link, Half::Unreadable(problem));
@@ -216,7 +231,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(true)
     }
 
-    fn read_queued_mailbox(&mut self) -> Result<bool, Stop> {
+    pub(super) fn read_queued_mailbox(&mut self) -> Result<bool, Stop> {
         let ids: Vec<MailboxId> = self
             .gathered
             .mailbox_queue
@@ -253,7 +268,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let source = Source::Mailbox(id);
                     self.wait_until_readable(source, "mailbox-unreadable", problem);
                 }
-                (None, MailboxRead::Moved(_) | MailboxRead::Deleted) => {
+                (None, MailboxRead::Moved(_)) => {
+                    self.gathered.mailbox.remove(&id);
+                    self.gathered.moved.insert(id);
+                }
+                (None, MailboxRead::Deleted) => {
                     self.gathered.mailbox.remove(&id);
                     self.gathered.gone.insert(Source::Mailbox(id));
                 }
@@ -333,18 +352,37 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .begun
             .as_ref()
             .is_some_and(|begun| begun.pending.contains_key(&source));
-        if !is_pending {
+        if !is_pending && !self.is_answered(&source) {
             return;
         }
-        let mut name = ContactName::default();
-        match &source {
-            Source::Crm(id) => name.crm_id = Some(id.clone()),
-            Source::Mailbox(id) => name.mailbox_id = Some(id.clone()),
+        self.put_off_half(source, reason, Some(problem));
+    }
+
+    /// Whether a person, or a settled intent, has said whose partner this contact is.
+    fn is_answered(&self, source: &Source) -> bool {
+        let Some(begun) = &self.begun else {
+            return false;
+        };
+        match source {
+            Source::Mailbox(id) => begun.answers.contains_key(id),
+            Source::Crm(id) => {
+                let mut answers = begun.answers.values();
+                answers.any(|answer| matches!(answer, Answer::Same(same) if same == id))
+            }
         }
+    }
+
+    /// One half of an answer is neither there nor deleted: people are told.
+    pub(super) fn put_off_half(
+        &mut self,
+        source: Source,
+        reason: &'static str,
+        problem: Option<Problem>,
+    ) {
         let put_off = PutOff {
             reason,
-            problem: Some(problem),
-            name: Some(name),
+            problem,
+            name: Some(name_of(&source)),
         };
         self.put_off.insert(source, put_off);
     }
@@ -357,40 +395,65 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect();
         let links = self.memory.links(&ids)?;
         for (id, link) in ids.into_iter().zip(links) {
-            let Some(link) = link.found() else { continue };
             let half = if self.gathered.trash.ids.contains(&id) {
                 Half::Deleted
             } else {
                 Half::Astray
             };
-            self.gathered.put_crm(link, half);
+            match link.found() {
+                Some(link) => self.gathered.put_crm(link, half),
+                None if matches!(half, Half::Astray)
+                    && self.job.policy.crm_not_found == CrmNotFound::Hold =>
+                {
+                    let source = Source::Crm(id);
+                    self.put_off_half(source, "vanished-in-crm", Some(vanished_answer()));
+                }
+                None => {
+                    self.gathered.gone.insert(Source::Crm(id));
+                }
+            }
         }
         Ok(())
     }
 
-    /// Whoever is new may be the very person that a question is about: then all of them are weighed
-    /// together again.
-    fn queue_questions(&mut self) -> bool {
+    /// Whoever is new may be the very person that a question is about, or one that an import which
+    /// was refused is about: then all of them are weighed together again.
+    fn queue_questions(&mut self) -> Result<bool, Failure> {
         let gathered = &mut self.gathered;
         let is_new = !gathered.marked.is_empty() || !gathered.mailbox.is_empty();
         if gathered.are_questions_queued || !is_new {
-            return false;
+            return Ok(false);
         }
         gathered.are_questions_queued = true;
         let Some(begun) = &self.begun else {
-            return false;
+            return Ok(false);
         };
-        let questions = begun
-            .pending
-            .iter()
-            .filter(|(_, row)| QUESTIONS.contains(&row.reason.as_str()));
-        for (source, _) in questions {
+        for (source, row) in &begun.pending {
+            let is_open = is_question(&row.reason);
             match source {
-                Source::Crm(id) => gathered.crm_queue.insert(id.clone()),
-                Source::Mailbox(id) => gathered.mailbox_queue.insert(id.clone()),
-            };
+                Source::Crm(id) if is_open || row.reason == "moved-in-mailbox" => {
+                    let link = self.memory.links(std::slice::from_ref(id))?.pop();
+                    let link = link.and_then(Stored::found);
+                    // Moved under another id, and found by its key: it may be who is new here.
+                    if is_open || link.as_ref().is_some_and(|link| link.key.is_some()) {
+                        gathered.crm_queue.insert(id.clone());
+                        // A pair whose mailbox half is gone is weighed with both.
+                        let mailbox_id = link.map(|link| link.mailbox_id);
+                        gathered.mailbox_queue.extend(mailbox_id);
+                    }
+                }
+                Source::Mailbox(id) if is_open || !gathered.marked.is_empty() => {
+                    let is_known =
+                        gathered.mailbox.contains_key(id) || gathered.mailbox_queue.contains(id);
+                    if !is_open && !is_known {
+                        gathered.only_weighed.insert(id.clone());
+                    }
+                    gathered.mailbox_queue.insert(id.clone());
+                }
+                Source::Crm(_) | Source::Mailbox(_) => {}
+            }
         }
-        true
+        Ok(true)
     }
 
     /// Whoever is new in this mailbox may just have been imported from another one, and the CRM's
@@ -456,4 +519,27 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.gathered.mailbox_queue.extend(mailbox);
         is_any
     }
+}
+
+fn vanished_answer() -> Problem {
+    Problem {
+        message: "a mailbox contact is to be paired with this CRM contact, but the CRM no longer \
+                  shows it, and its trash does not hold it: it was purged, or it is hidden from \
+                  the API user"
+            .to_owned(),
+        remedy: Some(
+            "give the API user access; or say that the mailbox contact is somebody new with \
+             `contact-sync pair --as-new MAILBOX-CONTACT`"
+                .to_owned(),
+        ),
+    }
+}
+
+fn name_of(source: &Source) -> ContactName {
+    let mut name = ContactName::default();
+    match source {
+        Source::Crm(id) => name.crm_id = Some(id.clone()),
+        Source::Mailbox(id) => name.mailbox_id = Some(id.clone()),
+    }
+    name
 }

@@ -88,6 +88,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         match link {
             Stored::Found(link) => {
                 let link = begun.refreshed(link);
+                if link.is_tombstone() {
+                    // An index shows trashed contacts for a while, or always: only a read says
+                    // that it is back. Unmarked it takes no part.
+                    if contact.marked != Some(false) {
+                        gathered.crm_queue.insert(contact.id);
+                    }
+                    return;
+                }
                 let is_news = begun.has_new_field(&link) || is_news_in_crm(&contact, &link);
                 let is_stale = is_stale(&contact, &link);
                 if is_stale && is_news {
@@ -332,7 +340,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let is_known = gathered.pairs.contains_key(&link.crm_id);
                     // Delta entries are delayed and replayed: only a read says that a contact is
                     // back, or what it holds now.
-                    let is_doubtful = link.is_tombstone() && !begun.is_full;
+                    let is_doubtful = link.is_tombstone();
                     if is_doubtful || (is_late && (is_news || is_known)) {
                         gathered.mailbox_queue.insert(contact.id);
                     } else if is_news {
@@ -543,7 +551,6 @@ fn is_news_in_crm(contact: &CrmContact, link: &Link) -> bool {
     contact
         .marked
         .is_some_and(|marked| is_marker_news(marked, link))
-        || link.is_tombstone()
         || (link.is_linked() && !link.base.is_of_crm(&contact.fields))
 }
 
@@ -558,9 +565,8 @@ pub(super) fn is_marker_news(marked: bool, link: &Link) -> bool {
 }
 
 fn is_news_in_mailbox(contact: &MailboxContact, link: &Link) -> bool {
-    link.is_tombstone()
-        || (link.is_linked()
-            && (!link.base.is_of_mailbox(&contact.view) || contact.change_key != link.change_key))
+    link.is_linked()
+        && (!link.base.is_of_mailbox(&contact.view) || contact.change_key != link.change_key)
 }
 
 /// Whether a page of the trash shows everything that was deleted since.

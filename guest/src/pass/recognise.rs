@@ -18,16 +18,19 @@ const KEYS_MAX: usize = 20;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
+        if self.read_queued_mailbox()? {
+            return Ok(Stage::Match);
+        }
         if self.look_for_former_selves()? {
             return Ok(Stage::Confirm);
         }
         self.take_answers_about_pairs();
         let gone = self.gone_from_mailbox();
-        if let Some(next) = self.find_by_key(&gone)? {
-            return Ok(next);
+        if self.find_by_key(&gone)? {
+            return Ok(Stage::Match);
         }
         self.link_new_ids(gone);
-        self.take_answers();
+        self.take_answers()?;
         self.withhold_copies_of_open_intents();
         self.propose()?;
         let missing: Vec<CrmId> = self
@@ -47,6 +50,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(Stage::Fetch);
         }
         self.release_unrestorable();
+        self.link_tombstones();
         self.check_fields()?;
         Ok(Stage::Plan)
     }
@@ -76,15 +80,41 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(())
     }
 
-    /// Pairs whose mailbox half is gone.
+    /// Somebody who is back under a new id, while the CRM contact was remembered as gone: linked
+    /// anew (contract, section 3), before the tombstone by itself creates anything.
+    fn link_tombstones(&mut self) {
+        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.matched) {
+            let pair = self
+                .gathered
+                .pairs
+                .get(&crm_id)
+                .and_then(PackedPair::unpack);
+            let is_back = pair.is_some_and(|pair| {
+                pair.link.is_some_and(|link| link.is_tombstone())
+                    && matches!(pair.crm, Half::Present(_))
+            });
+            if is_back {
+                self.link_anew(&crm_id, &mailbox_id);
+            } else {
+                self.gathered.matched.push((crm_id, mailbox_id));
+            }
+        }
+    }
+
+    /// Pairs whose mailbox half is gone. One whose CRM half cannot be brought back is no longer
+    /// waited for: who was deleted and entered again is to be new.
     fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
         let mut gone = BTreeMap::new();
+        let is_lost = |id: &CrmId| {
+            let row = self.begun.as_ref().and_then(|begun| {
+                let source = Source::Crm(id.clone());
+                begun.pending.get(&source)
+            });
+            row.is_some_and(|row| row.reason == "cannot-be-restored")
+        };
         for (id, packed) in &self.gathered.pairs {
-            let Some(pair) = packed.unpack() else {
-                continue;
-            };
-            if let (Half::Deleted, Some(link)) = (&pair.mailbox, pair.link)
-                && !link.is_tombstone()
+            if let (false, Half::Deleted, Some(link)) = (is_lost(id), &packed.mailbox, &packed.link)
+                && let Some(link) = link.unpack().filter(|link| !link.is_tombstone())
             {
                 gone.insert(id.clone(), link);
             }
@@ -92,9 +122,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         gone
     }
 
-    /// Looks for the keys of some contacts that are gone. What is to be done next, if there were any
-    /// left to look for.
-    fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<Option<Stage>, Stop> {
+    /// Looks for the keys of some contacts that are gone. Whether there were any left to look for.
+    fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<bool, Stop> {
         let keyed: Vec<(CrmId, SearchKey)> = gone
             .iter()
             .filter(|(id, _)| !self.gathered.found_by_key.contains_key(*id))
@@ -102,36 +131,34 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .take(KEYS_MAX)
             .collect();
         if keyed.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
-        let mut next = Stage::Match;
         let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
         let found = self.mailbox.find(&keys)?;
         for ((crm_id, _), contacts) in keyed.into_iter().zip(found) {
-            if contacts.is_err() {
+            let Ok(ids) = contacts else {
                 // It may be there under a new id: nothing is made of its being gone.
                 self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
-            }
-            let ids = contacts.unwrap_or_default();
-            let Some(link) = gone.get(&crm_id) else {
+                self.gathered.found_by_key.insert(crm_id, Vec::new());
                 continue;
             };
-            if self.queue_unnamed(&ids, &link.mailbox_id)? {
-                // Looked for again, once they have been read.
-                next = Stage::Confirm;
-                continue;
-            }
-            let mut new = ids
+            let partners = self.memory.paired_with(&ids)?;
+            let free: Vec<MailboxId> = ids
                 .into_iter()
-                .filter(|id| self.gathered.mailbox.contains_key(id));
-            // A key met twice is a user's copy and proves nothing.
-            let only = match (new.next(), new.next()) {
-                (Some(one), None) => Some(one),
-                _ => None,
-            };
-            self.gathered.found_by_key.insert(crm_id, only);
+                .zip(partners)
+                .filter(|(_, partner)| partner.is_none())
+                .map(|(id, _)| id)
+                .collect();
+            // A feed may tell of the removal first, and of the new contact in its next round.
+            let unread = free
+                .iter()
+                .filter(|id| !self.gathered.mailbox.contains_key(*id))
+                .filter(|id| !self.gathered.mailbox_asked.contains(*id));
+            let unread: Vec<MailboxId> = unread.cloned().collect();
+            self.gathered.mailbox_queue.extend(unread);
+            self.gathered.found_by_key.insert(crm_id, free);
         }
-        Ok(Some(next))
+        Ok(true)
     }
 
     /// The same contact under a new id (contract, section 3): a linked contact that is gone and a
@@ -140,11 +167,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if gone.is_empty() {
             return;
         }
-        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.found_by_key) {
-            if let Some(mailbox_id) = mailbox_id {
+        for (crm_id, carriers) in std::mem::take(&mut self.gathered.found_by_key) {
+            let in_folder = |id: &&MailboxId| self.gathered.mailbox.contains_key(*id);
+            let here: Vec<&MailboxId> = carriers.iter().filter(in_folder).collect();
+            let is_elsewhere = carriers.iter().any(|id| self.gathered.moved.contains(id));
+            // A key met twice is a user's copy and proves nothing.
+            if let [only] = here.as_slice() {
                 gone.remove(&crm_id);
-                self.link_anew(&crm_id, &mailbox_id);
+                self.link_anew(&crm_id, only);
+            } else if is_elsewhere && let Some(pair) = self.gathered.pairs.get_mut(&crm_id) {
+                gone.remove(&crm_id);
+                pair.mailbox = Half::Astray;
             }
+        }
+        if gone.is_empty() || self.gathered.mailbox.is_empty() {
+            return;
         }
         for (crm_id, mailbox_id) in self.equal_to_base(&gone) {
             gone.remove(&crm_id);
@@ -216,7 +253,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// What people, or settled intents, said about contacts that are still without partner; and
     /// pairs whose link cannot be read, as far as both are there.
-    fn take_answers(&mut self) {
+    fn take_answers(&mut self) -> Result<(), Failure> {
         let damaged = std::mem::take(&mut self.gathered.damaged);
         for (mailbox_id, crm_id) in damaged {
             let are_there = self.gathered.mailbox.contains_key(&mailbox_id)
@@ -225,24 +262,59 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.gathered.matched.push((crm_id, mailbox_id));
             }
         }
-        let Some(begun) = &self.begun else { return };
-        for (mailbox_id, answer) in &begun.answers {
-            if self.gathered.answered.contains(mailbox_id) {
-                continue;
-            }
-            if let Answer::Same(crm_id) = answer {
-                let is_free = self.gathered.mailbox.contains_key(mailbox_id)
-                    && self.gathered.crm.contains_key(crm_id);
-                if is_free {
-                    self.gathered
-                        .matched
-                        .push((crm_id.clone(), mailbox_id.clone()));
-                } else {
-                    self.gathered.useless_answers.insert(mailbox_id.clone());
-                    self.findings.push(useless_answer(crm_id, mailbox_id));
-                }
+        let Some(begun) = &self.begun else {
+            return Ok(());
+        };
+        let answers: Vec<(CrmId, MailboxId)> = begun
+            .answers
+            .iter()
+            .filter(|(mailbox_id, _)| !self.gathered.answered.contains(*mailbox_id))
+            .filter_map(|(mailbox_id, answer)| match answer {
+                Answer::Same(crm_id) => Some((crm_id.clone(), mailbox_id.clone())),
+                Answer::New => None,
+            })
+            .collect();
+        let mailbox_ids: Vec<MailboxId> = answers.iter().map(|(_, id)| id.clone()).collect();
+        let partners = self.memory.paired_with(&mailbox_ids)?;
+        for ((crm_id, mailbox_id), partner) in answers.into_iter().zip(partners) {
+            let are_there = self.gathered.mailbox.contains_key(&mailbox_id)
+                && self.gathered.crm.contains_key(&crm_id);
+            if are_there {
+                self.gathered.matched.push((crm_id, mailbox_id));
+            } else if partner.is_some() || self.is_answer_useless(&crm_id, &mailbox_id) {
+                self.findings.push(useless_answer(&crm_id, &mailbox_id));
+                self.gathered.useless_answers.insert(mailbox_id);
+            } else {
+                self.keep_answer(crm_id, mailbox_id);
             }
         }
+        Ok(())
+    }
+
+    /// Whether one of the two is certainly gone, or has a partner.
+    fn is_answer_useless(&self, crm_id: &CrmId, mailbox_id: &MailboxId) -> bool {
+        let gathered = &self.gathered;
+        let has_partner = gathered
+            .pairs
+            .get(crm_id)
+            .is_some_and(|pair| matches!(pair.mailbox, Half::Present(_)));
+        let is_crm_gone = gathered.gone.contains(&Source::Crm(crm_id.clone()));
+        has_partner
+            // A tombstone's contact can come back from the trash.
+            || (is_crm_gone && !gathered.pairs.contains_key(crm_id))
+            || gathered.gone.contains(&Source::Mailbox(mailbox_id.clone()))
+    }
+
+    /// What cannot be read now, or lies in another folder, is not gone: until it is known, nothing
+    /// is created for either of the two, or the create that the answer is about happens again.
+    fn keep_answer(&mut self, crm_id: CrmId, mailbox_id: MailboxId) {
+        if self.gathered.moved.contains(&mailbox_id) {
+            let source = Source::Mailbox(mailbox_id.clone());
+            self.put_off_half(source, "moved-in-mailbox", None);
+        }
+        let withheld = &mut self.gathered.withheld;
+        withheld.insert(Source::Crm(crm_id));
+        withheld.insert(Source::Mailbox(mailbox_id));
     }
 
     /// Nothing is made of a contact that may be the copy an open intent is about.
@@ -449,12 +521,26 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let links = self.memory.links(&ids)?;
         let has_partner =
             |link: &Stored<Link>| matches!(link, Stored::Found(link) if !link.is_tombstone());
+        let is_back = |id: &CrmId| {
+            let pair = self.gathered.pairs.get(id);
+            pair.is_some_and(|pair| matches!(pair.mailbox, Half::Present(_)))
+        };
         Ok(candidates
             .into_iter()
             .zip(links)
-            .filter(|(_, link)| !has_partner(link))
+            .filter(|(candidate, link)| !has_partner(link) && !is_back(&candidate.id))
             .map(|(candidate, _)| candidate)
             .collect())
+    }
+
+    /// Marked, or half of a pair: something would be created or deleted for it.
+    fn takes_part(&self, id: &CrmId) -> bool {
+        let pair = self.gathered.pairs.get(id).and_then(PackedPair::unpack);
+        let is_pair = pair.is_some_and(|pair| {
+            let is_marked = matches!(&pair.crm, Half::Present(crm) if crm.marked == Some(true));
+            is_marked || pair.link.is_some_and(|link| link.is_linked())
+        });
+        is_pair || self.gathered.marked.contains(id)
     }
 
     /// Several may be the same person: nothing is created, a person is asked.
@@ -485,7 +571,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 candidates,
             } => {
                 // An unmarked contact takes no part: the question is the mailbox contact's alone.
-                if !self.gathered.marked.contains(contact) {
+                if !self.takes_part(contact) {
                     return;
                 }
                 let name = ContactName {

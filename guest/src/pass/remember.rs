@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assemble::AWAITING_APPROVAL;
-use super::settle::SETTLE_MS;
+use super::settle::{AMBIGUOUS_CREATE, SETTLE_MS};
 use super::{Begun, Pass, PutOff, Stop, marker};
 use crate::contact::CrmId;
 use crate::crm::Crm;
@@ -289,7 +289,7 @@ pub(super) fn is_due(row: &Pending, now: Timestamp) -> bool {
 fn retry_wait_ms(reason: &str, attempts: u32) -> i64 {
     match reason {
         AWAITING_APPROVAL | "edited-meanwhile" | "changed-meanwhile" | "gone-meanwhile" => 0,
-        "open-intent" | "answer-lost" => SETTLE_MS,
+        "open-intent" | "answer-lost" | AMBIGUOUS_CREATE => SETTLE_MS,
         "ambiguous-match" | "match-taken" | "namesake" | "moved-in-mailbox" | "vanished-in-crm"
         | "cannot-be-restored" | NOT_RESTORABLE => RETRY_MAX_MS,
         _ => {
@@ -332,7 +332,8 @@ fn held_finding(name: &ContactName, put_off: &PutOff) -> Option<Finding> {
         "cannot-be-restored" => (
             "edited in the mailbox, but gone from the CRM for good: nothing is rebuilt from the \
              mailbox's poorer copy",
-            "create the contact in the CRM, or delete it in the mailbox",
+            "delete it in the mailbox; to keep the person, enter them in the mailbox again, or create \
+             them in the CRM and mark them",
         ),
         NOT_RESTORABLE => (
             "you want to keep this contact, but the CRM has it no more and its trash does not hold \

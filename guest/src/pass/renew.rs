@@ -185,34 +185,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         pairs.collect()
     }
 
-    /// Contacts that carry the key of a missing one, and that no feed has named yet: they are read
-    /// first, to see whether they are in the folder.
-    pub(super) fn queue_unnamed(
-        &mut self,
-        found: &[MailboxId],
-        own: &MailboxId,
-    ) -> Result<bool, Failure> {
-        let unnamed: Vec<MailboxId> = found
-            .iter()
-            .filter(|id| {
-                *id != own
-                    && !self.gathered.mailbox.contains_key(id)
-                    && !self.gathered.mailbox_asked.contains(id)
-            })
-            .cloned()
-            .collect();
-        let paired = self.memory.paired_with(&unnamed)?;
-        let free: Vec<MailboxId> = unnamed
-            .into_iter()
-            .zip(paired)
-            .filter(|(_, crm_id)| crm_id.is_none())
-            .map(|(id, _)| id)
-            .collect();
-        let is_any = !free.is_empty();
-        self.gathered.mailbox_queue.extend(free);
-        Ok(is_any)
-    }
-
     /// Gives a pair its mailbox half under the new id.
     pub(super) fn link_anew(&mut self, crm_id: &CrmId, mailbox_id: &MailboxId) {
         let Some(contact) = self.gathered.mailbox.remove(mailbox_id) else {

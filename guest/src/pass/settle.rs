@@ -4,9 +4,11 @@
 //! them. One that did not is forgotten, but only after the settling time. Until then nothing is
 //! created for its source, and nothing is made of a contact that may be its copy.
 
-use super::{Mode, Pass, Stage, Stop};
-use crate::contact::{CrmContact, CrmId, MailboxId, SearchKey};
-use crate::crm::Crm;
+use std::collections::BTreeSet;
+
+use super::{Mode, Pass, PutOff, Stage, Stop};
+use crate::contact::{CrmId, MailboxId, SearchKey};
+use crate::crm::{Crm, CrmCursor};
 use crate::journal;
 use crate::links::{Answer, Intent, Link, Source, Stored};
 use crate::mailbox::Mailbox;
@@ -19,6 +21,9 @@ pub(super) const SETTLE_MS: i64 = 600_000;
 
 /// Keys that one step looks for: each is sought in every contact folder.
 const KEYS_MAX: usize = 8;
+
+/// Why a source waits whose copy cannot be told from others.
+pub(super) const AMBIGUOUS_CREATE: &str = "ambiguous-create";
 
 /// Clocks differ: a contact may seem to be created a little before its intent.
 const CLOCK_SKEW_MS: i64 = 300_000;
@@ -33,26 +38,44 @@ enum Settled {
     Forgotten,
 }
 
+/// A CRM contact that may be the copy of an open intent.
+pub(super) struct Copied {
+    id: CrmId,
+    created: Option<Timestamp>,
+    /// Our user created it, or nobody says who did. Of a user that the company has replaced
+    /// meanwhile, only a copy in everything is ours.
+    is_ours: bool,
+    candidate: Candidate<()>,
+}
+
 impl<C: Crm, M: Mailbox> Pass<C, M> {
-    pub(super) fn settle(&mut self) -> Result<Stage, Stop> {
+    /// One page of what our user created since the oldest open import; at the end, what has become
+    /// of all open intents.
+    pub(super) fn settle(&mut self, cursor: Option<&CrmCursor>) -> Result<Stage, Stop> {
         let intents = match &self.begun {
             Some(begun) if !begun.intents.is_empty() => begun.intents.clone(),
             _ => return Ok(self.after_settling()),
         };
-        let exports: Vec<Intent> = intents
+        let (answered, open) = self.answered_by_people(intents)?;
+        let exports: Vec<Intent> = open
             .iter()
             .filter(|intent| matches!(intent.source, Source::Crm(_)))
             .filter(|intent| !self.gathered.sought.contains(&intent.key))
             .take(KEYS_MAX)
             .cloned()
             .collect();
-        let (settled, next) = if exports.is_empty() {
-            (self.settle_in_crm(&intents)?, self.after_settling())
+        let (mut settled, next) = if exports.is_empty() {
+            if let Some(cursor) = self.read_copies(&open, cursor)? {
+                return Ok(Stage::Settle(Some(cursor)));
+            }
+            (self.settle_in_crm(&open)?, self.after_settling())
         } else {
-            (self.settle_in_mailbox(&exports)?, Stage::Settle)
+            (self.settle_in_mailbox(&exports)?, Stage::Settle(None))
         };
         let sought = exports.into_iter().map(|intent| intent.key);
         self.gathered.sought.extend(sought);
+        let forgotten = answered.into_iter();
+        settled.extend(forgotten.map(|intent| (intent, Settled::Forgotten)));
         let mut writes = Vec::new();
         for (intent, outcome) in settled {
             if matches!(outcome, Settled::Adopted(..)) && !intent.restores.is_empty() {
@@ -88,6 +111,39 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
+    /// Intents whose source has a partner by now, or somebody has said which one: settled. And the
+    /// others. That somebody is new may have been said before the create, and says nothing about
+    /// it.
+    fn answered_by_people(
+        &self,
+        intents: Vec<Intent>,
+    ) -> Result<(Vec<Intent>, Vec<Intent>), Failure> {
+        let Some(begun) = &self.begun else {
+            return Ok((Vec::new(), intents));
+        };
+        let mut settled = Vec::new();
+        let mut open = Vec::new();
+        for intent in intents {
+            let is_settled = match &intent.source {
+                Source::Mailbox(id) => {
+                    let partner = self.memory.paired_with(std::slice::from_ref(id))?.pop();
+                    let is_paired = matches!(begun.answers.get(id), Some(Answer::Same(_)));
+                    partner.flatten().is_some() || is_paired
+                }
+                Source::Crm(id) => {
+                    let mut answers = begun.answers.values();
+                    answers.any(|answer| matches!(answer, Answer::Same(same) if same == id))
+                }
+            };
+            if is_settled {
+                settled.push(intent);
+            } else {
+                open.push(intent);
+            }
+        }
+        Ok((settled, open))
+    }
+
     /// In a mailbox the new contact carries its key.
     fn settle_in_mailbox(&self, intents: &[Intent]) -> Result<Vec<(Intent, Settled)>, Stop> {
         let exports: Vec<(&Intent, &CrmId)> = intents
@@ -120,70 +176,72 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(exports.into_iter().zip(found).map(settle).collect())
     }
 
+    /// One page; of it, only what an open import may have made is kept.
+    fn read_copies(
+        &mut self,
+        intents: &[Intent],
+        cursor: Option<&CrmCursor>,
+    ) -> Result<Option<CrmCursor>, Stop> {
+        let imports = || {
+            let is_import = |intent: &&Intent| matches!(intent.source, Source::Mailbox(_));
+            intents.iter().filter(is_import)
+        };
+        let (Some(since), Some(begun)) = (imports().map(searched_from).min(), &self.begun) else {
+            return Ok(None);
+        };
+        let user = begun.state.crm.user.as_str();
+        let page = self.crm.created_since(since, cursor)?;
+        if cursor.is_none() {
+            // The step is taken again after a pause.
+            self.gathered.copies.clear();
+        }
+        let region = &self.job.tenant.region;
+        for contact in page.contacts {
+            let candidate = Candidate::of_crm((), &contact.fields, region);
+            if imports().any(|intent| intent.candidate.is_copy(&candidate)) {
+                self.gathered.copies.push(Copied {
+                    id: contact.id,
+                    created: contact.created,
+                    is_ours: contact.creator.is_none_or(|by| by == user),
+                    candidate,
+                });
+            }
+        }
+        Ok(page.cursor)
+    }
+
     /// FLOWFACT takes no key: the new contact is one that our user created since, that no link
     /// knows, and that holds what was sent.
-    fn settle_in_crm(&self, intents: &[Intent]) -> Result<Vec<(Intent, Settled)>, Stop> {
-        let imports: Vec<(&Intent, &MailboxId)> = intents
+    fn settle_in_crm(&mut self, intents: &[Intent]) -> Result<Vec<(Intent, Settled)>, Stop> {
+        let mut copies = std::mem::take(&mut self.gathered.copies);
+        let ids: Vec<CrmId> = copies.iter().map(|copied| copied.id.clone()).collect();
+        let mut links = self.memory.links(&ids)?.into_iter();
+        copies.retain(|_| links.next() == Some(Stored::Missing));
+        let mut unsettled: Vec<(&Intent, &MailboxId, BTreeSet<CrmId>)> = intents
             .iter()
             .filter_map(|intent| match &intent.source {
-                Source::Mailbox(id) => Some((intent, id)),
+                Source::Mailbox(id) => Some((intent, id, alike(intent, &copies))),
                 Source::Crm(_) => None,
             })
             .collect();
-        let earliest = imports.iter().map(|(intent, _)| searched_from(intent));
-        let (Some(earliest), Some(begun)) = (earliest.min(), &self.begun) else {
-            return Ok(Vec::new());
-        };
-        // Of a user that the company has replaced meanwhile, only a copy in everything is ours.
-        let user = begun.state.crm.user.as_str();
-        let created = self.created_since(earliest)?;
-        let ids: Vec<CrmId> = created.iter().map(|contact| contact.id.clone()).collect();
-        let links = self.memory.links(&ids)?;
-        let free: Vec<_> = created
-            .iter()
-            .zip(links)
-            .filter(|(_, link)| *link == Stored::Missing)
-            .map(|(contact, _)| contact)
-            .collect();
-        let region = &self.job.tenant.region;
-        let settle = |(intent, id): (&Intent, &MailboxId)| {
-            let since = searched_from(intent);
-            let alike: Vec<&CrmId> = free
-                .iter()
-                .filter(|contact| contact.created.is_none_or(|created| created >= since))
-                .filter(|contact| {
-                    let found = Candidate::of_crm((), &contact.fields, region);
-                    let by_us = contact.creator.as_deref().is_none_or(|by| by == user);
-                    let made = if by_us {
-                        intent.candidate.is_copy(&found)
-                    } else {
-                        intent.candidate.is_exact_copy(&found)
-                    };
-                    made
-                })
-                .map(|contact| &contact.id)
-                .collect();
-            let settled = match alike.as_slice() {
-                [one] => Settled::Adopted((*one).clone(), id.clone()),
-                [] => self.not_found(intent),
-                _ => Settled::Open { is_ambiguous: true },
+        let mut settled = Vec::new();
+        while let Some(at) = decided(&unsettled) {
+            let (intent, source, found) = unsettled.remove(at);
+            let Some(copy) = found.first().cloned() else {
+                settled.push((intent.clone(), self.not_found(intent)));
+                continue;
             };
-            (intent.clone(), settled)
-        };
-        Ok(imports.into_iter().map(settle).collect())
-    }
-
-    fn created_since(&self, since: Timestamp) -> Result<Vec<CrmContact>, Stop> {
-        let mut created = Vec::new();
-        let mut cursor = None;
-        loop {
-            let page = self.crm.created_since(since, cursor.as_ref())?;
-            created.extend(page.contacts);
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return Ok(created);
+            for (_, _, others) in &mut unsettled {
+                others.remove(&copy);
             }
+            let adopted = Settled::Adopted(copy, source.clone());
+            settled.push((intent.clone(), adopted));
         }
+        let open = |(intent, _, _): (&Intent, _, _)| {
+            (intent.clone(), Settled::Open { is_ambiguous: true })
+        };
+        settled.extend(unsettled.into_iter().map(open));
+        Ok(settled)
     }
 
     fn not_found(&self, intent: &Intent) -> Settled {
@@ -194,6 +252,23 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 is_ambiguous: false,
             }
         }
+    }
+
+    /// Held, and told once.
+    fn put_off_ambiguous(&mut self, intent: &Intent) {
+        let told = self.begun.as_ref().and_then(|begun| {
+            let row = begun.pending.get(&intent.source)?;
+            (row.reason == AMBIGUOUS_CREATE).then_some(())
+        });
+        if told.is_none() || self.mode == Mode::Preview {
+            self.findings.push(ambiguous(intent));
+        }
+        let put_off = PutOff {
+            reason: AMBIGUOUS_CREATE,
+            problem: None,
+            name: None,
+        };
+        self.put_off.insert(intent.source.clone(), put_off);
     }
 
     fn take_settled(&mut self, intent: &Intent, settled: Settled, writes: &mut Vec<Write>) {
@@ -214,7 +289,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             Settled::Open { is_ambiguous } => {
                 self.gathered.withheld.insert(intent.source.clone());
                 if is_ambiguous {
-                    self.findings.push(ambiguous(intent));
+                    self.put_off_ambiguous(intent);
                 }
                 if intent.at > now {
                     // Written by a clock that has been set right since: its settling time begins
@@ -240,6 +315,35 @@ fn searched_from(intent: &Intent) -> Timestamp {
     }
 }
 
+/// The first intent for whom it is certain which copy is whose, or that there is none: where as
+/// many intents as copies are left that are all alike, it does not matter which is whose.
+fn decided(unsettled: &[(&Intent, &MailboxId, BTreeSet<CrmId>)]) -> Option<usize> {
+    unsettled.iter().position(|(_, _, found)| {
+        let alike = unsettled.iter().filter(|(_, _, others)| others == found);
+        found.len() <= alike.count()
+    })
+}
+
+/// The copies that hold all that was sent; where there are none, those of our user with the same
+/// names and an address or number.
+fn alike(intent: &Intent, copies: &[Copied]) -> BTreeSet<CrmId> {
+    let since = searched_from(intent);
+    let of = |is_alike: &dyn Fn(&Copied) -> bool| -> BTreeSet<CrmId> {
+        copies
+            .iter()
+            .filter(|copied| copied.created.is_none_or(|created| created >= since))
+            .filter(|copied| is_alike(copied))
+            .map(|copied| copied.id.clone())
+            .collect()
+    };
+    let whole = of(&|copied| intent.candidate.is_same(&copied.candidate));
+    if whole.is_empty() {
+        of(&|copied| copied.is_ours && intent.candidate.is_copy(&copied.candidate))
+    } else {
+        whole
+    }
+}
+
 fn ambiguous(intent: &Intent) -> Finding {
     let id = match &intent.source {
         Source::Crm(id) => id.to_string(),
@@ -247,7 +351,7 @@ fn ambiguous(intent: &Intent) -> Finding {
     };
     Finding {
         severity: Severity::Warning,
-        code: "ambiguous-create".to_owned(),
+        code: AMBIGUOUS_CREATE.to_owned(),
         message: format!(
             "the answer to creating a copy of `{id}` was lost, and several contacts may be that copy"
         ),

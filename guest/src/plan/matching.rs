@@ -61,6 +61,12 @@ pub enum Reason {
     Namesake,
 }
 
+/// Whether this is the code of a question.
+pub fn is_question(code: &str) -> bool {
+    let mut reasons = [Reason::Several, Reason::TakenByAnother, Reason::Namesake].into_iter();
+    reasons.any(|reason| reason.code() == code)
+}
+
 impl Reason {
     /// Stable, for findings.
     pub fn code(self) -> &'static str {

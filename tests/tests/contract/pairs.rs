@@ -276,6 +276,7 @@ fn edit_in_the_crm_outlives_a_deletion_in_the_mailbox() {
             Expect {
                 operations: &["mailbox create erika: edit-outlives-deletion"],
                 writes: &[(Kind::GraphCreate, 1)],
+                findings: &["created-again-in-mailbox"],
                 state: vec![
                     State::Outlook(
                         ANNA,

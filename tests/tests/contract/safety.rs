@@ -204,7 +204,7 @@ fn lost_answer_to_a_create_of_an_edit_that_outlives_a_deletion_makes_no_duplicat
             || Edit::OutlookDelete(ANNA, "erika"),
         ],
         || Edit::Crm("erika", json!({"position": ["Leitung"]})),
-        // After the batches that confirm the deletion and look for the contact's key.
+        // After the batches that confirm the deletion, and look for the key.
         (&Matcher::of(Method::Post, "/graph/"), 2),
         (1, 1),
     );

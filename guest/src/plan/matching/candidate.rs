@@ -144,11 +144,11 @@ impl<I> Candidate<I> {
     /// Whether the other was made from this: equal in content, or in names and an address or number
     /// (contract, section 7.3).
     pub fn is_copy<J>(&self, other: &Candidate<J>) -> bool {
-        self.is_exact_copy(other) || (self.has_names_of(other) && self.shares_address(other))
+        self.is_same(other) || (self.has_names_of(other) && self.shares_address(other))
     }
 
-    /// Whether both are equal in content.
-    pub fn is_exact_copy<J>(&self, other: &Candidate<J>) -> bool {
+    /// Whether both hold the same.
+    pub fn is_same<J>(&self, other: &Candidate<J>) -> bool {
         self.has_names_of(other)
             && self.emails == other.emails
             && self.phones == other.phones
