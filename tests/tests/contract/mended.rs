@@ -414,7 +414,7 @@ fn marker_that_is_there_after_all_detaches_nobody() {
             stage.world.advance_ms(PAUSE_MS);
         }
         let operations = pass_with(&mut stage, Phase::Execute, |stage| {
-            stage.world.crm_mark(&id, ANNA)
+            stage.world.crm_mark(&id, ANNA);
         });
         let place = format!("{variant:?}");
         assert_eq!(
@@ -442,7 +442,7 @@ fn contact_that_left_the_folder_again_is_not_restored_in_the_crm() {
     let id = stage.mailbox_id(ANNA, "erika");
     stage.world.mailbox_move_back(ANNA, &id);
     let operations = pass_with(&mut stage, Phase::Execute, |stage| {
-        stage.world.mailbox_delete(ANNA, &id)
+        stage.world.mailbox_delete(ANNA, &id);
     });
     assert_eq!(operations, ["crm restore erika: back-in-folder [put-off]"]);
     stage.world.advance_ms(PAUSE_MS);
