@@ -4,6 +4,7 @@
 //! them. One that did not is forgotten, but only after the settling time. Until then nothing is
 //! created for its source, and nothing is made of a contact that may be its copy.
 
+use super::recognise::KEYS_MAX;
 use super::{Pass, Stage, Stop};
 use crate::contact::{CrmContact, CrmId, MailboxId, SearchKey};
 use crate::crm::Crm;
@@ -15,9 +16,6 @@ use crate::report::{Finding, Problem, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
 pub(super) const SETTLE_MS: i64 = 600_000;
-
-/// Keys that one step looks for: each is sought in every contact folder.
-const KEYS_MAX: usize = 8;
 
 /// Clocks differ: a contact may seem to be created a little before its intent.
 const CLOCK_SKEW_MS: i64 = 300_000;
@@ -128,12 +126,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .filter(|contact| {
                     let found = Candidate::of_crm((), &contact.fields, region);
                     let by_us = contact.creator.as_deref().is_none_or(|by| by == user);
-                    let made = if by_us {
+                    if by_us {
                         intent.candidate.is_copy(&found)
                     } else {
                         intent.candidate.is_exact_copy(&found)
-                    };
-                    made
+                    }
                 })
                 .map(|contact| &contact.id)
                 .collect();
