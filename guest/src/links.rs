@@ -87,7 +87,8 @@ pub struct State {
     /// When that was seen: whatever was deleted afterwards is news to the next pass.
     #[serde(default)]
     pub trash_read: Option<Timestamp>,
-    /// When the mailbox's changes were last asked for: an entry for an older one is late or replayed.
+    /// When the mailbox's changes were last asked for: an entry for an older one is late, or it is
+    /// replayed.
     #[serde(default)]
     pub mailbox_read: Option<Timestamp>,
     /// When both sides were last read wholly.

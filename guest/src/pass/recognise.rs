@@ -13,8 +13,8 @@ use crate::report::{ContactName, Failure, Finding, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Contacts whose key one step looks for: one request each, and one for every further folder.
-const KEYS_MAX: usize = 20;
+/// Contacts whose key one step looks for: each is sought in every contact folder.
+pub(super) const KEYS_MAX: usize = 8;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {

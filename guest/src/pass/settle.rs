@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::recognise::KEYS_MAX;
 use super::{Mode, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId, SearchKey};
 use crate::crm::{Crm, CrmCursor};
@@ -18,9 +19,6 @@ use crate::report::{Failure, Finding, Problem, Severity};
 
 /// How long a create may take to show: longer than any timeout and index lag.
 pub(super) const SETTLE_MS: i64 = 600_000;
-
-/// Keys that one step looks for: each is sought in every contact folder.
-const KEYS_MAX: usize = 8;
 
 /// Why a source waits whose copy cannot be told from others.
 pub(super) const AMBIGUOUS_CREATE: &str = "ambiguous-create";

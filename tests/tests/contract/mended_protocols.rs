@@ -20,10 +20,12 @@ use super::stage::{
     ANNA, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, crm, ending, writes,
 };
 
+type Meddling = dyn Fn(&Request, Response) -> Result<Response, SendError>;
+
 /// A world whose answers something on the way changes.
 struct Meddled {
     world: Rc<World>,
-    meddle: Box<dyn Fn(&Request, Response) -> Result<Response, SendError>>,
+    meddle: Box<Meddling>,
 }
 
 impl Outside for Meddled {
@@ -121,7 +123,7 @@ fn max() -> Value {
     json!({"firstName": ["Max"], "lastName": ["Kraft"], "emails": ["max@kraft.example"]})
 }
 
-// ---- the store's limits ---------------------------------------------------------------------------
+// ---- the store's limits -------------------------------------------------------------------------
 
 /// What is remembered of a large company: 40 KiB in each of the 256 buckets, ten MiB in all.
 fn remember_a_large_company(stage: &Stage) {
@@ -194,7 +196,7 @@ fn commit_of_many_bytes_is_cut_and_read_back() {
     assert_eq!(links.len(), 24);
 }
 
-// ---- one contact that a service cannot read -------------------------------------------------------
+// ---- one contact that a service cannot read -----------------------------------------------------
 
 /// Reads of this contact, or of all where it is empty, fail within their batch.
 fn failing_reads(
@@ -223,7 +225,9 @@ fn contact_whose_version_cannot_be_read_stops_no_pass() {
             let mut stage = Scenario::new()
                 .before([crm("erika", &[ANNA], erika()), crm("max", &[ANNA], max())])
                 .stage(Variant::Tag);
-            edits.iter().for_each(|edit| stage.edit(edit));
+            for edit in &edits {
+                stage.edit(edit);
+            }
             stage.edit(&Edit::Crm("max", json!({"position": ["Vertrieb"]})));
             stage.world.advance_ms(PAUSE_MS);
             let id = stage.mailbox_id(ANNA, "erika");
@@ -241,7 +245,7 @@ fn contact_whose_version_cannot_be_read_stops_no_pass() {
     }
 }
 
-// ---- the trash ------------------------------------------------------------------------------------
+// ---- the trash ----------------------------------------------------------------------------------
 
 /// Somebody without marker, created and deleted.
 fn come_and_go(stage: &Stage, count: usize) {
@@ -329,7 +333,7 @@ fn deletion_during_a_long_pass_is_seen_by_the_next_one() {
     stage.check_quiet("long pass");
 }
 
-// ---- clocks that jump -----------------------------------------------------------------------------
+// ---- clocks that jump ---------------------------------------------------------------------------
 
 const YEAR_MS: i64 = 365 * DAY_MS;
 
@@ -461,12 +465,12 @@ fn intent_of_another_user_of_the_crm_is_settled() {
     // Nothing else would pair the two.
     let stage = lose_an_import(|world| world, |policy| policy.matching = Matching::Off);
     change_row(&stage, STATE, |state| {
-        state["crm"]["user"] = json!("another")
+        state["crm"]["user"] = json!("another");
     });
     is_imported_once(stage, "another user");
 }
 
-// ---- rows that cannot be read ---------------------------------------------------------------------
+// ---- rows that cannot be read -------------------------------------------------------------------
 
 fn damage_rows(stage: &Stage, prefix: &str) {
     let mut rows = stage.world.stored();
@@ -509,7 +513,7 @@ fn pending_row_that_cannot_be_read_makes_the_pass_read_everything() {
     stage.check_quiet("read anew");
 }
 
-// ---- feeds ----------------------------------------------------------------------------------------
+// ---- feeds --------------------------------------------------------------------------------------
 
 /// A service that forgets each new position is not asked for ever.
 #[test]
@@ -669,4 +673,56 @@ fn links_are_counted_anew_by_a_full_read() {
     });
     // Its last look is at the counts.
     stage.check_quiet("counted");
+}
+
+// ---- bounded steps ------------------------------------------------------------------------------
+
+/// `sync.wit`: a step sends at most a hundred requests, however many answers were lost in however
+/// many folders.
+#[test]
+fn many_open_intents_are_settled_in_bounded_steps() {
+    let mut stage = Scenario::new().stage(Variant::AccountField);
+    for folder in 0..20 {
+        let id = stage
+            .world
+            .mailbox_create(ANNA, &json!({"givenName": "Weg"}));
+        stage
+            .world
+            .mailbox_move(ANNA, &id, &format!("Ordner {folder}"));
+    }
+    for number in 0..40 {
+        let name = json!({"firstName": ["Nina"], "lastName": [format!("Neu{number}")]});
+        let id = stage.world.crm_create(&name);
+        stage.world.crm_mark(&id, ANNA);
+    }
+    stage.world.advance_ms(60_000);
+    stage.world.services(|services, _| {
+        let batches = Matcher::of(Method::Post, "/graph/");
+        let broken = Fault::Refused {
+            status: 504,
+            retry_after_s: None,
+            body: String::new(),
+        };
+        services.faults.script(batches, 0, u32::MAX, broken);
+    });
+    stage.pass(ANNA);
+    assert_eq!(stage.rows(INTENT).len(), 40, "no answers were lost");
+    stage.world.services(|services, _| services.faults.clear());
+    stage.world.advance_ms(60_000);
+    let outside = Rc::clone(&stage.world) as Rc<dyn Outside>;
+    let mut pass = pass::open(stage.job(ANNA), Mode::Sync, outside).expect("the job is sound");
+    loop {
+        stage.world.take_counters();
+        let step = pass.advance();
+        let requests = stage.world.take_counters().requests;
+        assert!(requests <= 100, "{requests} requests in one step");
+        match step {
+            Step::Working(_) => {}
+            Step::Waiting(ms, _) => stage.world.advance_ms(i64::from(ms)),
+            Step::Done(_) => break,
+        }
+    }
+    stage.world.advance_ms(PAUSE_MS);
+    come_to_rest(&mut stage, "settled");
+    stage.check("settled", &State::OutlookCount(ANNA, 40));
 }
