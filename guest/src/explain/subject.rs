@@ -270,8 +270,8 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
         })
     }
 
-    /// Those that no pair holds. The digest of a contact outlives it until the next pass, so those of
-    /// forgotten pairs are asked for.
+    /// Those that no pair holds. The digest of a contact outlives it until the next pass, so those
+    /// of forgotten pairs are asked for.
     fn without_partner(
         &self,
         candidates: Vec<Candidate<CrmId>>,

@@ -65,8 +65,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         gone
     }
 
-    /// Looks for the keys of some contacts that are gone. What is to be done next, if there were any
-    /// left to look for.
+    /// Looks for the keys of some contacts that are gone. What is to be done next, if there were
+    /// any left to look for.
     fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<Option<Stage>, Stop> {
         let keyed: Vec<(CrmId, SearchKey)> = gone
             .iter()
