@@ -1,19 +1,24 @@
 //! What is known about one contact: what the store says, and both records as they are now.
 
 use super::Explainer;
-use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId};
+use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, View};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::job::Matching;
-use crate::links::{Answer, Intent, Pending, Source, Stored};
+use crate::links::{Answer, Intent, Link, Pending, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
+use crate::mapping;
 use crate::outside::Timestamp;
 use crate::plan::matching::{self, About, Candidate, Reason};
 use crate::plan::{Half, Pair};
 use crate::report::Failure;
+use std::collections::BTreeSet;
 
 /// Pages of the CRM's trash that are looked through for one contact.
 const TRASH_PAGES_MAX: u32 = 20;
+
+/// CRM contacts of forgotten pairs that are asked for because somebody new resembles them.
+const FORGOTTEN_READ_MAX: usize = 20;
 
 /// Whom an explanation is about.
 pub(super) struct Subject {
@@ -57,11 +62,13 @@ pub(super) struct Likeness {
     pub(super) pair: Option<(CrmId, String)>,
     /// A person must say: why, and which CRM contacts, with their ids.
     pub(super) question: Option<(Reason, Vec<String>)>,
+    /// It equals a contact that was deleted before: the next pass brings that one back.
+    pub(super) former_self: Option<CrmId>,
 }
 
 impl Likeness {
     pub(super) fn is_nobody(&self) -> bool {
-        self.pair.is_none() && self.question.is_none()
+        self.pair.is_none() && self.question.is_none() && self.former_self.is_none()
     }
 }
 
@@ -236,18 +243,59 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
             let named = candidates.iter().map(|id| format!("{} ({id})", label(id)));
             Some((question.reason, named.collect()))
         });
+        let resembles = |own: &Candidate<MailboxId>| crm.iter().any(|known| known.resembles(own));
+        if !own.iter().any(resembles) {
+            likeness.former_self = self.former_self(&contact.view)?;
+        }
         Ok(likeness)
     }
 
+    /// The CRM contact of the only forgotten pair whose base equals this view in all fields.
+    fn former_self(&self, view: &View) -> Result<Option<CrmId>, Failure> {
+        let region = &self.job.tenant.region;
+        let ids: Vec<CrmId> = self
+            .memory
+            .tombstones()?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        let links = self.memory.links(&ids)?.into_iter();
+        let mut equal = links.filter_map(Stored::found).filter(|link| {
+            let changed = mapping::changed_in_mailbox(&link.base, view, &self.fields, region);
+            link.is_tombstone() && changed.is_empty()
+        });
+        Ok(match (equal.next(), equal.next()) {
+            (Some(only), None) => Some(only.crm_id),
+            _ => None,
+        })
+    }
+
+    /// Those that no pair holds. The digest of a contact outlives it until the next pass, so those
+    /// of forgotten pairs are asked for.
     fn without_partner(
         &self,
         candidates: Vec<Candidate<CrmId>>,
     ) -> Result<Vec<Candidate<CrmId>>, Failure> {
         let ids: Vec<CrmId> = candidates.iter().map(|found| found.id.clone()).collect();
         let links = self.memory.links(&ids)?;
+        let is_forgotten =
+            |link: &Stored<Link>| matches!(link, Stored::Found(link) if link.is_tombstone());
+        let forgotten: Vec<CrmId> = ids
+            .into_iter()
+            .zip(&links)
+            .filter(|(_, link)| is_forgotten(link))
+            .map(|(id, _)| id)
+            .take(FORGOTTEN_READ_MAX)
+            .collect();
+        let reads = self.crm.read(&forgotten)?;
+        let read = forgotten.into_iter().zip(reads);
+        let there: BTreeSet<CrmId> = read
+            .filter(|(_, read)| matches!(read, CrmRead::Present(_)))
+            .map(|(id, _)| id)
+            .collect();
         let pairs = candidates.into_iter().zip(links);
-        let free = pairs.filter(|(_, link)| match link {
-            Stored::Found(link) => link.is_tombstone(),
+        let free = pairs.filter(|(found, link)| match link {
+            Stored::Found(_) => there.contains(&found.id),
             Stored::Missing | Stored::Damaged => true,
         });
         Ok(free.map(|(candidate, _)| candidate).collect())

@@ -266,6 +266,13 @@ fn new(known: &Known, likeness: &Likeness) -> Finding {
             ),
             "Start a sync, or wait for the next one.",
         ),
+        _ if likeness.former_self.is_some() => note(
+            "back-in-folder",
+            "It equals, in all fields, a contact that was deleted before. The next pass looks for \
+             that one in the CRM's trash and brings it back; where it is gone for good, this one \
+             is created in the CRM.",
+            "Start a sync, or wait for the next one.",
+        ),
         _ => note(
             "new-in-mailbox",
             "No pass has dealt with it yet. Nobody in the CRM resembles it: the next pass creates \

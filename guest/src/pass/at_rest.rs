@@ -1,7 +1,7 @@
 //! Mailbox contacts at rest whose CRM contact is gone (contract, section 3, *detached, then x*).
 //!
-//! They are not imported, but a CRM contact that is marked anew may be the same person: then the two
-//! become a pair, and no second mailbox contact is created.
+//! They are not imported, but a CRM contact that is marked anew may be the same person: then the
+//! two become a pair, and no second mailbox contact is created.
 
 use super::{Pass, Stop};
 use crate::contact::{CrmId, MailboxContact, MailboxId};

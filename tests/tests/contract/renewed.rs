@@ -6,6 +6,7 @@
 //! migrated, the two halves of the news in one pass, in two, and in the wrong order.
 
 use contact_sync_guest::contact::{CrmId, MailboxId};
+use contact_sync_guest::explain::{Answer, explain};
 use contact_sync_guest::job::{Endpoint, GraphUser, Job, Matching, OnMailboxDelete};
 use contact_sync_guest::pass::Mode;
 use contact_sync_guest::setup;
@@ -180,8 +181,13 @@ fn contact_that_is_entered_again_after_its_deletion_comes_back_whole() {
         stage.pass(ANNA);
         stage.check("deleted", &State::CrmTrashed("erika"));
         stage.world.advance_ms(MINUTE_MS);
-        stage.world.mailbox_create(ANNA, &card);
+        let again = stage.world.mailbox_create(ANNA, &card);
         stage.world.advance_ms(MINUTE_MS);
+        let answer = explain(&stage.job(ANNA), &stage.outside(), &again);
+        let Ok(Answer::One(explanation)) = answer else {
+            panic!("{variant:?}: it is there");
+        };
+        assert_eq!(explanation.findings[0].code, "back-in-folder");
         let played = stage.pass(ANNA);
         assert_eq!(played.counters.of(Kind::FlowfactCreate), 0, "{played:#?}");
         assert_eq!(played.counters.of(Kind::FlowfactRestore), 1, "{played:#?}");
