@@ -1,7 +1,7 @@
 //! What a batch comes to: outcomes, and the writes that remember them.
 
 use super::{Batch, Done, End, Executor, OldMarker, Outcome, Work};
-use crate::contact::FieldSet;
+use crate::contact::{CrmFields, Field, FieldSet};
 use crate::crm::Crm;
 use crate::links::{Link, Source, Standing};
 use crate::mailbox::Mailbox;
@@ -11,7 +11,7 @@ use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
 use crate::plan::{self, Deed, Half, PackedPair, Pair};
 use crate::report::{Finding, Severity, Side};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     pub(super) fn remember(&self, mut works: Vec<Work>, number: &mut u32) -> Batch {
@@ -207,9 +207,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let mailbox_id = mailbox
             .map(|contact| contact.id.clone())
             .or(before.map(|l| l.mailbox_id.clone()))?;
-        let crm_fields = match (crm, before) {
-            (Some(contact), _) => contact.fields.clone(),
-            (None, link) => link?.base.crm.clone(),
+        let crm_fields = match (&work.crm, crm, before) {
+            (Some(read_back), _, _) => {
+                as_sent(&work.pair.crm_fields(), &merged.crm, &read_back.fields)
+            }
+            (None, Some(contact), _) => contact.fields.clone(),
+            (None, None, link) => link?.base.crm.clone(),
         };
         let view = match (mailbox, before) {
             (Some(contact), _) => contact.view.clone(),
@@ -382,6 +385,31 @@ fn not_back(work: &Work, before: Option<&Link>) -> Option<Finding> {
         contact: Some(work.pair.name()),
         field: None,
     })
+}
+
+/// What was written is remembered as it was read back, and what was not, as it was decided upon: an
+/// edit that came in between is news to the next pass.
+fn as_sent(before: &CrmFields, sent: &CrmFields, read_back: &CrmFields) -> CrmFields {
+    fn either<T: Clone + PartialEq>(before: &T, sent: &T, read_back: &T) -> T {
+        let is_sent = before != sent;
+        if is_sent { read_back } else { before }.clone()
+    }
+    let all = [before, sent, read_back];
+    let names: BTreeSet<Field> = all
+        .iter()
+        .flat_map(|fields| fields.texts.keys().copied())
+        .collect();
+    let texts = names.into_iter().filter_map(|field| {
+        let [before, sent, read_back] = all.map(|fields| fields.texts.get(&field).cloned());
+        Some((field, either(&before, &sent, &read_back)?))
+    });
+    CrmFields {
+        texts: texts.collect(),
+        phones: either(&before.phones, &sent.phones, &read_back.phones),
+        emails: either(&before.emails, &sent.emails, &read_back.emails),
+        addresses: either(&before.addresses, &sent.addresses, &read_back.addresses),
+        birthday: either(&before.birthday, &sent.birthday, &read_back.birthday),
+    }
 }
 
 fn conflict_finding(conflict: &Conflict) -> Finding {

@@ -129,6 +129,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let Some(crm) = gathered.crm.remove(&id) else {
                 continue;
             };
+            // An index that lags behind still shows what is in the trash.
+            if gathered.trash.ids.contains(&id) && !gathered.crm_asked.contains(&id) {
+                continue;
+            }
             if gathered.withheld.contains(&Source::Crm(id.clone())) {
                 withhold(&mut self.put_off, Source::Crm(id));
             } else {

@@ -312,7 +312,7 @@ impl Drawing {
             pass.faults = Some(self.chance.below(1_000_000));
         }
         if self.chance.percent(20) {
-            pass.crash = Some(self.chance.below(60));
+            pass.crash = Some(self.chance.below(30));
         }
         if self.chance.percent(10) {
             let fault = *self.chance.pick(&[
@@ -326,7 +326,7 @@ impl Drawing {
         }
         if self.chance.percent(30) {
             for _ in 0..self.count(1, 2) {
-                let steps = self.chance.below(60);
+                let steps = self.chance.below(24);
                 pass.meanwhile.push((steps, self.act()));
             }
         }

@@ -285,6 +285,42 @@ fn detached_contact_that_is_entered_anew_stays_detached() {
     stage.check_quiet("at rest under a new id");
 }
 
+/// Somebody edits a CRM contact between the read and the write of a pass that writes another field:
+/// the answer to the write shows the edit, and it still reaches the mailbox.
+#[test]
+fn edit_of_another_field_during_a_write_reaches_the_mailbox() {
+    for step in 0..40 {
+        let mut stage = linked().stage(Variant::AccountField);
+        stage.edit(&Edit::Outlook(ANNA, "erika", json!({"title": "Dr."})));
+        stage.world.advance_ms(PAUSE_MS);
+        let id = stage.crm_id("erika");
+        stage.world.interrupt_after(step, move |world| {
+            world.crm_edit(&id, &json!({"lastName": ["Musterfrau"]}));
+        });
+        stage.pass(ANNA);
+        stage.world.end_interruptions();
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA);
+        let expected = json!({"surname": "Musterfrau", "title": "Dr."});
+        let place = format!("edited before step {step}");
+        stage.check(&place, &State::Outlook(ANNA, "erika", expected));
+    }
+}
+
+/// FLOWFACT's index still shows a contact that is in the trash: it is not exported.
+#[test]
+fn contact_in_the_trash_that_the_index_still_shows_is_not_exported() {
+    let mut stage = Scenario::new()
+        .world(|builder| builder.flowfact(|quirks| quirks.index_lag_ms = 60_000))
+        .stage(Variant::AccountField);
+    stage.add(&crm("erika", &[ANNA], erika()));
+    stage.world.advance_ms(PAUSE_MS);
+    stage.edit(&Edit::CrmDelete("erika"));
+    stage.pass(ANNA);
+    stage.check("in the trash", &State::OutlookCount(ANNA, 0));
+    stage.check_quiet("in the trash");
+}
+
 fn two_colleagues(kind: MarkerKind) -> Stage {
     let variant = match kind {
         MarkerKind::AccountField => Variant::AccountField,
