@@ -765,6 +765,32 @@ fn side_that_shows_nothing_is_asked_about_until_somebody_answers() {
     }
 }
 
+/// One contact that is back does not make the others' deletion credible.
+#[test]
+fn side_that_shows_little_again_is_still_asked_about() {
+    let mut stage = with_policy(|policy| policy.guard.contacts_max = 1_000);
+    let pairs = pairs(&stage, ANNA);
+    let first = ask(&mut stage, delete_in_crm, &pairs);
+    assert_eq!(first.entries(), LINKS);
+    stage.world.crm_restore(&pairs[0].0);
+    stage.world.advance_ms(60_000);
+    let played = act(&mut stage);
+    let second = asked(&played);
+    assert_eq!(
+        (second.reason.as_str(), second.entries()),
+        ("side-empty", LINKS - 1)
+    );
+    assert!(written(&played).is_empty(), "{played:#?}");
+    // Once all are back there is nothing to answer.
+    for (crm, _) in &pairs[1..] {
+        stage.world.crm_restore(crm);
+    }
+    stage.world.advance_ms(60_000);
+    let played = complete(&mut stage, "all back");
+    assert!(written(&played).is_empty(), "{played:#?}");
+    all_are_there(&mut stage, "all back");
+}
+
 /// Pairs are remembered, but not what they were last seen with.
 #[test]
 fn destruction_after_lost_memory_is_asked_for() {
