@@ -11,7 +11,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// FLOWFACT has no versions: a CRM record is read immediately before it is written or
     /// destroyed, and so is whatever a deletion rests on. A mailbox record carries its version; it
     /// is read again only after a race, or where the CRM is to lose its contact because the mailbox
-    /// has none.
+    /// has none. What a person wants back is read again on both sides.
     pub(super) fn refresh(&self, works: &mut [Work], is_race: bool) {
         for work in works.iter_mut() {
             work.due = if is_race {
@@ -26,11 +26,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             }
         }
         let crm = open(works, |work| {
-            let reads = is_race || reads_crm(&work.pair, &work.decision);
+            let reads = is_race || work.wish.is_some() || reads_crm(&work.pair, &work.decision);
             work.pair.crm_id().filter(|_| reads)
         });
         let mailbox = open(works, |work| {
-            let reads = is_race || matches!(work.decision.deed, Deed::DeleteInCrm);
+            let restores = work.wish.is_some() && !matches!(work.pair.mailbox, Half::Absent);
+            let reads = is_race || restores || matches!(work.decision.deed, Deed::DeleteInCrm);
             work.pair.mailbox_id().filter(|_| reads)
         });
         self.refresh_crm(works, &crm);
