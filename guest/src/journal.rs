@@ -2,8 +2,8 @@
 //!
 //! Of a deletion, a marker taken away and a value that loses a conflict the entry is committed
 //! *before* anything is sent, so that a crash in between leaves an entry too many, never one too
-//! few. Plain changes and creations are written down with the link that remembers them: no value
-//! of theirs is lost that the other side does not hold.
+//! few. Plain changes and creations are written down with the link that remembers them, in commits
+//! that happen anyway: there, a user's newer value takes the place of an older one.
 //!
 //! | key, after `m/<mailbox>/` | value |
 //! |---|---|
@@ -242,8 +242,8 @@ pub fn retain(memory: &Memory, before: Timestamp) -> Result<Retained, Failure> {
                         retained.too_many = retained.too_many.saturating_add(1);
                         writes.push(Write::Delete(key));
                     }
-                    // Nothing that this plugin wrote.
-                    None => writes.push(Write::Delete(key)),
+                    // Perhaps a newer version's.
+                    None => {}
                 }
             }
             if !writes.is_empty() {

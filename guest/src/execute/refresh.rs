@@ -11,7 +11,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// FLOWFACT has no versions: a CRM record is read immediately before it is written or
     /// destroyed, and so is whatever a deletion rests on. A mailbox record carries its version; it
     /// is read again only after a race, or where the CRM is to lose its contact because the mailbox
-    /// has none, or to get one back because the mailbox has.
+    /// has none, or to get one back because the mailbox has. What a person wants back is read again
+    /// on both sides.
     pub(super) fn refresh(&self, works: &mut [Work], is_race: bool) {
         for work in works.iter_mut() {
             work.due = if is_race {
@@ -29,13 +30,16 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             }
         }
         let crm = open(works, |work| {
-            let is_approved = !work.task.judged.approved.is_empty();
-            let reads = is_race || is_approved || reads_crm(&work.pair, &work.decision);
+            let is_asked_for = work.wish.is_some() || !work.task.judged.approved.is_empty();
+            let reads = is_race || is_asked_for || reads_crm(&work.pair, &work.decision);
             work.pair.crm_id().filter(|_| reads)
         });
         let mailbox = open(works, |work| {
-            let reads =
-                is_race || matches!(work.decision.deed, Deed::DeleteInCrm | Deed::RestoreInCrm);
+            let reads = match work.wish {
+                Some(_) => !matches!(work.pair.mailbox, Half::Absent),
+                None => matches!(work.decision.deed, Deed::DeleteInCrm | Deed::RestoreInCrm),
+            };
+            let reads = is_race || reads;
             work.pair.mailbox_id().filter(|_| reads)
         });
         self.refresh_crm(works, &crm);

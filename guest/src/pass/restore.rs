@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Begun, Mode, Pass, PutOff, Stage, Stop, rules};
+use super::{Begun, Mode, Pass, PutOff, Stage, Stop, marker, rules};
 use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::{Task, mailbox_half};
@@ -327,9 +327,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let settles = super::mailbox_answer(begun, &pair);
         let operations = plan::restore::describe(&pair, wish, &decision);
         let planned = plan::destructions(&pair, &decision, &reduced);
+        if let (Deed::RestoreInCrm, Some(id)) = (&decision.deed, pair.crm_id()) {
+            let mut causes = self.memory.deletions(&[id])?.into_iter().flatten();
+            if causes.any(|cause| cause.marker != *marker(&self.job)) {
+                self.findings.push(other_marker_goes(&pair));
+            }
+        }
         self.findings.extend(restoring.findings);
         match decision.deed {
             Deed::Rest => {}
+            // Told already, and nothing that a sync could do about it.
+            Deed::Hold(None) if decision.reason != "moved-in-mailbox" => {}
             Deed::Hold(problem) => {
                 let put_off = PutOff {
                     reason: decision.reason,
@@ -487,6 +495,17 @@ fn finding(severity: Severity, code: &str, message: String) -> Finding {
         remedy: None,
         contact: None,
         field: None,
+    }
+}
+
+fn other_marker_goes(pair: &Pair) -> Finding {
+    let message = "it was deleted in another mailbox, which wants it no more: it comes back \
+                   without that mailbox's marker"
+        .to_owned();
+    Finding {
+        remedy: Some("set the marker again if it is wanted there too".to_owned()),
+        contact: Some(pair.name()),
+        ..finding(Severity::Note, "marker-taken", message)
     }
 }
 

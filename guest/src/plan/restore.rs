@@ -225,6 +225,14 @@ fn told_of_contact(pair: &Pair, wish: &Wish, decision: &Decision) -> Vec<Finding
             "the journal does not say which CRM contact this was".to_owned(),
             "look for it in the trash of both services",
         )),
+        Deed::Hold(None) if decision.reason == "cannot-be-restored" => findings.push(warning(
+            pair,
+            "not-in-journal",
+            "the CRM contact is not in the trash any more, and the journal does not hold its \
+             record: the mailbox's copy is poorer, and nothing is rebuilt from it"
+                .to_owned(),
+            "enter it by hand; the journal's entry shows its values",
+        )),
         Deed::CreateInCrm(_) => findings.push(warning(
             pair,
             "cannot-come-back",
@@ -359,7 +367,7 @@ impl Draft {
         if side == Side::Crm {
             for field in pair.locked().intersection(&edit.fields) {
                 fields.remove(field);
-                let message = "the field is locked in the CRM".to_owned();
+                let message = "locked in the CRM".to_owned();
                 self.keep(pair, *field, message, "unlock it, then run it again");
             }
         }
@@ -407,23 +415,24 @@ impl Draft {
             self.keep(pair, *field, message, "enter it by hand if it is wanted");
         }
         for field in &back.already {
-            let message = "the value is there again: nothing to do".to_owned();
-            let mut finding = note(pair, "already-back", message);
-            finding.field = Some(*field);
-            self.findings.push(finding);
+            let message = "the value is there: nothing to do";
+            self.findings.push(of_field(
+                note(pair, "already-back", message.to_owned()),
+                *field,
+            ));
         }
         for field in &back.added {
-            let message = "a value that the pass added stays: restoring removes nothing".to_owned();
-            let mut finding = note(pair, "added-by-pass", message);
-            finding.field = Some(*field);
-            self.findings.push(finding);
+            let message = "what the pass added stays: restoring removes nothing";
+            self.findings.push(of_field(
+                note(pair, "added-by-pass", message.to_owned()),
+                *field,
+            ));
         }
     }
 
     fn keep(&mut self, pair: &Pair, field: Field, message: String, remedy: &str) {
-        let mut finding = warning(pair, "kept", message, remedy);
-        finding.field = Some(field);
-        self.findings.push(finding);
+        self.findings
+            .push(of_field(warning(pair, "kept", message, remedy), field));
     }
 
     /// A value put back is an edit: of a pair in step it goes to the other side at once, else it
@@ -480,6 +489,28 @@ fn warning(pair: &Pair, code: &str, message: String, remedy: &str) -> Finding {
         severity: Severity::Warning,
         remedy: Some(remedy.to_owned()),
         ..note(pair, code, message)
+    }
+}
+
+/// A finding about one field, which its message begins with.
+fn of_field(finding: Finding, field: Field) -> Finding {
+    let word = match field {
+        Field::FirstName => "first name",
+        Field::LastName => "last name",
+        Field::AcademicTitle => "academic title",
+        Field::Company => "company",
+        Field::Department => "department",
+        Field::Position => "position",
+        Field::Phones => "phones",
+        Field::Emails => "e-mails",
+        Field::Website => "website",
+        Field::Addresses => "addresses",
+        Field::Birthday => "birthday",
+    };
+    Finding {
+        message: format!("{word}: {}", finding.message),
+        field: Some(field),
+        ..finding
     }
 }
 

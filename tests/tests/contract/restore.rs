@@ -248,6 +248,25 @@ fn other_mailbox_that_had_deleted_it_already_gets_it_again_in_its_own_pass() {
     }
 }
 
+/// Anna deleted it, and Bernd's copy followed; Bernd wants it back: she does not get it again.
+#[test]
+fn contact_that_another_mailbox_deleted_comes_back_without_its_marker() {
+    for variant in [Variant::AccountField, Variant::Tag] {
+        let mut stage = in_two_mailboxes().stage(variant);
+        sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
+        sync(&mut stage, &[], BERND);
+        let target = contact(&stage, "erika");
+        let planned = dry(&mut stage, BERND, target.clone());
+        assert_eq!(planned.codes(), ["cannot-come-back", "marker-taken"]);
+        restore(&mut stage, BERND, target);
+        stage.check("", &State::Markers("erika", &[BERND]));
+        stage.check("", &State::OutlookCount(BERND, 1));
+        sync(&mut stage, &[], ANNA);
+        stage.check("", &State::OutlookCount(ANNA, 0));
+        stage.check_quiet(&format!("{variant:?}"));
+    }
+}
+
 /// Nothing rests on the link: forgotten with its tombstone, or damaged.
 #[test]
 fn contact_whose_link_is_forgotten_or_damaged_comes_back() {
@@ -350,6 +369,29 @@ fn purged_contact_is_created_from_the_journal_once_and_what_is_missing_is_said()
         assert!(writes(&again.counters).is_empty(), "{again:#?}");
         stage.check_quiet(&format!("{variant:?}"));
     }
+}
+
+/// The record was too large for the journal, and is purged: it is not rebuilt from what is shown.
+#[test]
+fn purged_contact_that_the_journal_does_not_hold_is_told_and_left() {
+    let mut stage = linked().stage(Variant::AccountField);
+    let long = "x".repeat(journal::ENTRY_BYTES_MAX);
+    let phones = json!({"phones": [{"type": "office", "number": "0221 55440", "note": long}]});
+    sync(&mut stage, &[Edit::Crm("erika", phones)], ANNA);
+    sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
+    stage.edit(&Edit::CrmPurge("erika"));
+    let mut rows = stage.world.stored();
+    let id = stage.crm_id("erika");
+    let mailbox_id = stage.mailbox_id(ANNA, "erika");
+    rows.remove(&format!("m/anna-makler-example/pair/{id}"));
+    rows.remove(&format!("m/anna-makler-example/tombstone/{id}"));
+    rows.remove(&format!("m/anna-makler-example/at/{mailbox_id}"));
+    stage.world.set_stored(rows);
+    let target = contact(&stage, "erika");
+    let played = restore(&mut stage, ANNA, target);
+    assert_eq!(played.codes(), ["not-in-journal"], "{played:#?}");
+    assert!(writes(&played.counters).is_empty(), "{played:#?}");
+    stage.check_quiet("");
 }
 
 /// The mailbox contact was taken out of Deleted Items, but the CRM contact is purged.
@@ -732,6 +774,32 @@ fn lost_answers_of_a_restore_make_no_duplicates() {
         stage.pass_in(ANNA, mode);
         stage.world.advance_ms(PAUSE_MS);
         restore(&mut stage, ANNA, target);
+        come_to_rest(&mut stage, &place);
+        stage.check(&place, &State::CrmCount(1));
+        stage.check(&place, &State::OutlookCount(ANNA, 1));
+        stage.check_quiet(&place);
+    }
+}
+
+/// The answer to creating the CRM contact was lost: run again, it is found, marked and copied.
+#[test]
+fn lost_answer_of_a_create_from_the_journal_is_made_good_by_running_it_again() {
+    for variant in Variant::FEEDS {
+        let place = format!("{variant:?}");
+        let mut stage = linked().stage(variant);
+        sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
+        stage.edit(&Edit::CrmPurge("erika"));
+        stage.world.services(|services, _| {
+            let requests = Matcher::of(Method::Post, "/entity-service/schemas");
+            services.faults.next(requests, Fault::LostAfter);
+        });
+        let target = contact(&stage, "erika");
+        restore(&mut stage, ANNA, target.clone());
+        assert_eq!(stage.rows("m/anna-makler-example/intent/").len(), 1);
+        let played = restore(&mut stage, ANNA, target);
+        assert!(!writes(&played.counters).is_empty(), "{place}: {played:#?}");
+        stage.check(&place, &State::CrmCount(1));
+        stage.check(&place, &State::OutlookCount(ANNA, 1));
         come_to_rest(&mut stage, &place);
         stage.check(&place, &State::CrmCount(1));
         stage.check(&place, &State::OutlookCount(ANNA, 1));
