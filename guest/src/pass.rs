@@ -32,6 +32,7 @@ use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
 use crate::links::{Answer, Intent, Memory, Packed, Pending, Source, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
+use crate::mutation::{self, Mutant};
 use crate::outside::{Outside, Timestamp};
 use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
@@ -360,6 +361,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let tasks: Vec<Task> = self.tasks.drain(..count).collect();
         if tasks.is_empty() {
             return Ok(Stage::Remember);
+        }
+        if mutation::is_on(Mutant::PositionBeforeLinks)
+            && let Some(state) = self.next_state(self.outside.now())
+        {
+            self.memory.commit(vec![self.memory.set_state(&state)])?;
         }
         let begun = self.begun.as_ref().ok_or_else(not_begun)?;
         let keys: Vec<SearchKey> = tasks.iter().map(|_| self.random_key()).collect();

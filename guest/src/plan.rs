@@ -20,6 +20,7 @@ use crate::job::{
 };
 use crate::links::{Link, Packed, Standing};
 use crate::mapping;
+use crate::mutation::{self, Mutant};
 use crate::report::{Action, Change, ContactName, Operation, OperationState, Problem, Side};
 use guard::Destruction;
 use merge::{Input, Merged};
@@ -335,6 +336,9 @@ fn deleted_in_crm(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
         // Rebuilding it from the mailbox's poorer view would lose what only the CRM held.
         return decision(Deed::Hold(None), "cannot-be-restored");
     }
+    if mutation::is_on(Mutant::RebuiltFromView) {
+        return create_in_crm(pair, rules, "edit-outlives-deletion");
+    }
     decision(Deed::RestoreInCrm, "edit-outlives-deletion")
 }
 
@@ -540,7 +544,8 @@ fn is_crm_deleted(crm: &Half<CrmContact>, policy: &Policy) -> bool {
 
 /// A marker counts as taken away only if it was seen before.
 fn is_marker_gone(pair: &Pair) -> bool {
-    let was_seen = pair.link.as_ref().is_some_and(|link| link.marker_seen);
+    let is_seen = |link: &Link| link.marker_seen || mutation::is_on(Mutant::UnseenMarkerRemoved);
+    let was_seen = pair.link.as_ref().is_some_and(is_seen);
     was_seen && matches!(&pair.crm, Half::Present(crm) if crm.marked == Some(false))
 }
 

@@ -14,6 +14,7 @@
 //! | `input` | bad input: told, and nothing lost |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
+//! | `mutations` | that the proofs can fail: bugs on purpose, each of them caught |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
 //! | `safety` | section 7.3 to 7.9: lost answers, crashes, leases, races, one bad contact |
@@ -29,6 +30,7 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod mutations;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod safety;

@@ -5,6 +5,7 @@ use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead};
 use crate::http::RemoteError;
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::plan::{self, Decision, Deed, Half, Pair};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
@@ -30,7 +31,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             work.pair.crm_id().filter(|_| reads)
         });
         let mailbox = open(works, |work| {
-            let reads = is_race || matches!(work.decision.deed, Deed::DeleteInCrm);
+            let confirms = !mutation::is_on(Mutant::DeletionNotConfirmed);
+            let reads = is_race || matches!(work.decision.deed, Deed::DeleteInCrm if confirms);
             work.pair.mailbox_id().filter(|_| reads)
         });
         self.refresh_crm(works, &crm);
@@ -118,6 +120,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 /// Whether the CRM's record must be read immediately before this is carried out.
 fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
     match &decision.deed {
+        Deed::Agree { .. } if mutation::is_on(Mutant::CrmNotReadBeforeWrite) => false,
+        Deed::DeleteInCrm | Deed::DeleteInMailbox
+            if mutation::is_on(Mutant::DeletionNotConfirmed) =>
+        {
+            false
+        }
         Deed::Agree { merged, .. } => merged.crm != pair.crm_fields(),
         Deed::DeleteInCrm | Deed::DeleteInMailbox | Deed::RestoreInCrm => true,
         _ => false,

@@ -5,6 +5,7 @@ use crate::contact::CrmId;
 use crate::crm::{Crm, CrmEdit, MarkerChange};
 use crate::http::WriteError;
 use crate::mailbox::{Mailbox, MailboxDraft, MailboxEdit};
+use crate::mutation::{self, Mutant};
 use crate::plan::{Decision, Deed, Half};
 use crate::report::{Action, Side};
 
@@ -45,7 +46,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let Ok(Some(Some(cause))) = cause.map(|mut causes| causes.pop()) else {
             return;
         };
-        if cause.marker != *self.marker {
+        if cause.marker != *self.marker && !mutation::is_on(Mutant::MarkerOfCauseKept) {
             let change = MarkerChange {
                 id,
                 marker: Some(cause.marker),

@@ -6,6 +6,7 @@ use crate::crm::Crm;
 use crate::execute::Task;
 use crate::links::{Caution, Source};
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::plan::guard::Destruction;
 use crate::plan::{self, Decision, Deed, Half, PackedPair};
 use crate::report::{Action, ApprovalRequest, Operation, OperationState, Outcome, Side};
@@ -152,7 +153,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for draft in drafts {
             if let Draft::Task(task) = draft {
                 for kind in &task.destroyed {
-                    *planned.entry(*kind).or_default() += 1;
+                    let count = planned.entry(*kind).or_default();
+                    *count += 1;
+                    if mutation::is_on(Mutant::GuardMiscounts) {
+                        *count = 1;
+                    }
                 }
             }
         }
@@ -180,7 +185,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn shows_nothing(&self) -> bool {
         let links = self.begun.as_ref().map_or(0, |begun| begun.state.links);
-        links > 0 && (self.counts.crm.read == 0 || self.counts.mailbox.read == 0)
+        let is_believed = mutation::is_on(Mutant::EmptySideBelieved);
+        !is_believed && links > 0 && (self.counts.crm.read == 0 || self.counts.mailbox.read == 0)
     }
 
     /// Turns drafts into tasks and operations, in the order in which they are carried out: what

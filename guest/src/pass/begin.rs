@@ -1,10 +1,12 @@
 //! Signs in, and makes sure that these are the two address books of the last pass.
 
 use super::{Begun, Mode, Pass, Stage, Stop, marker};
+use crate::contact::FieldSet;
 use crate::crm::Crm;
 use crate::job::NativeSync;
-use crate::links::{Caution, FORMAT, Link, State, Stored};
+use crate::links::{Caution, FORMAT, Intent, Link, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
+use crate::mutation::{self, Mutant};
 use crate::outside::{Timestamp, Write};
 use crate::plan::guard::GuardWindow;
 use crate::report::{Failure, Finding, Problem, Severity};
@@ -22,7 +24,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let identity = self
             .mailbox
             .connect(remembered.map(|state| &state.mailbox))?;
-        let fields = self.crm.fields().clone();
+        let fields = self.fields(stored.as_ref());
         let marker = marker(&self.job).clone();
         // A first pass that broke off has left links and counters, but no full read.
         let is_first = stored
@@ -78,9 +80,25 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             fields,
             pending: self.memory.pending()?,
             answers: self.memory.answers()?,
-            intents: self.memory.intents()?,
+            intents: self.intents()?,
         });
         Ok(Stage::Settle)
+    }
+
+    /// The fields that take part.
+    fn fields(&self, stored: Option<&State>) -> FieldSet {
+        let mut fields = self.crm.fields().clone();
+        if mutation::is_on(Mutant::LostFieldTakenForCleared) {
+            fields.extend(stored.iter().flat_map(|state| &state.fields).copied());
+        }
+        fields
+    }
+
+    fn intents(&self) -> Result<Vec<Intent>, Failure> {
+        if mutation::is_on(Mutant::OpenIntentsIgnored) {
+            return Ok(Vec::new());
+        }
+        self.memory.intents()
     }
 
     /// A marker that was seen in another place has not been seen in this one. Before anything else,

@@ -10,6 +10,7 @@ use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
+use crate::mutation::{self, Mutant};
 use crate::plan::{self, Half};
 use crate::report::{ContactName, Failure, Problem};
 
@@ -328,7 +329,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let links = self.memory.links(&ids)?;
         for (id, link) in ids.into_iter().zip(links) {
             let Some(link) = link.found() else { continue };
-            let half = if self.gathered.trash.ids.contains(&id) {
+            let is_believed = mutation::is_on(Mutant::VanishedIsDeleted);
+            let half = if is_believed || self.gathered.trash.ids.contains(&id) {
                 Half::Deleted
             } else {
                 Half::Astray

@@ -7,6 +7,7 @@ use crate::job::Matching;
 use crate::links::{Answer, Link, Source, Stored};
 use crate::mailbox::Mailbox;
 use crate::mapping;
+use crate::mutation::{self, Mutant};
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -87,6 +88,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             // A key met twice is a user's copy and proves nothing.
             let only = match (new.next(), new.next()) {
                 (Some(one), None) => Some(one),
+                (one, _) if mutation::is_on(Mutant::CopiedKeyIsProof) => one,
                 _ => None,
             };
             self.gathered.found_by_key.insert(crm_id, only);

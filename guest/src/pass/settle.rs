@@ -9,6 +9,7 @@ use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, SearchKey};
 use crate::crm::Crm;
 use crate::links::{Answer, Intent, Source};
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::outside::{Timestamp, Write};
 use crate::plan::matching::Candidate;
 use crate::report::{Finding, Severity};
@@ -71,6 +72,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .collect();
             let settled = match ids.as_slice() {
                 [one] => Settled::Adopted(id.clone(), one.clone()),
+                [one, ..] if mutation::is_on(Mutant::CopiedKeyIsProof) => {
+                    Settled::Adopted(id.clone(), one.clone())
+                }
                 [] => self.not_found(intent),
                 _ => Settled::Open { is_ambiguous: true },
             };
@@ -138,7 +142,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn not_found(&self, intent: &Intent) -> Settled {
-        if self.outside.now().since_ms(intent.at) > SETTLE_MS {
+        let at_once = mutation::is_on(Mutant::SettledAtOnce);
+        if at_once || self.outside.now().since_ms(intent.at) > SETTLE_MS {
             Settled::Forgotten
         } else {
             Settled::Open {

@@ -13,6 +13,7 @@ use crate::contact::{Field, Shape, Slot};
 use crate::mapping::rooms::Room;
 use crate::mapping::ties::Tie;
 use crate::mapping::values::{Content, Key};
+use crate::mutation::{self, Mutant};
 use crate::report::Finding;
 
 /// Who has a slot.
@@ -146,7 +147,9 @@ impl<'a> Seats<'a> {
             .iter()
             .enumerate()
             .filter(|(index, tie)| {
-                tie.mailbox.is_none() && self.decision(*index).to_mailbox.is_some()
+                let wants_slot = self.decision(*index).to_mailbox.is_some()
+                    || mutation::is_on(Mutant::WaitingTakesFreedSlot);
+                tie.mailbox.is_none() && wants_slot
             })
             .filter_map(|(index, tie)| Some((index, crm_room(tie)?)))
             .collect()
@@ -159,7 +162,9 @@ impl<'a> Seats<'a> {
         let lenders = room.lenders(self.field, self.shape).iter();
         let borrowed = lenders.flat_map(|room| room.slots(self.field, self.shape));
         let slots: Vec<Slot> = own.iter().chain(borrowed).copied().collect();
-        let content = self.content_of(index)?;
+        let waiting = tie.crm.as_ref().map(|value| value.content.clone());
+        let waiting = waiting.filter(|_| mutation::is_on(Mutant::WaitingTakesFreedSlot));
+        let content = self.content_of(index).or(waiting)?;
         // Equal values share a slot.
         let key = content.key();
         if slots
