@@ -289,10 +289,7 @@ fn international(digits: &Digits) -> Option<String> {
         }
         None => format!("+{code} {rest}"),
     };
-    let length = ascii_digits(&international).count();
-    (DIGITS_MIN..=DIGITS_MAX)
-        .contains(&length)
-        .then_some(international)
+    has_usual_length(&international).then_some(international)
 }
 
 /// A number without country code must be valid where it was written, trunk zero included.
@@ -306,7 +303,12 @@ fn national(digits: &str, region: &str) -> Option<String> {
     }
     let number = conserved(digits, metadata).filter(PhoneNumber::is_valid)?;
     let international = formatted(&number);
-    (ascii_digits(&international).count() <= DIGITS_MAX).then_some(international)
+    has_usual_length(&international).then_some(international)
+}
+
+/// What is sent must be read back: both ways ask for the same length.
+fn has_usual_length(international: &str) -> bool {
+    (DIGITS_MIN..=DIGITS_MAX).contains(&ascii_digits(international).count())
 }
 
 /// The crate's reading of a number of this country, if no digit but the national prefix has got
@@ -485,6 +487,8 @@ mod tests {
             "112",
             "115",
             "+49 112",
+            // A pager's: valid in Germany, and too short to be read with its country code.
+            "01640",
             // Two numbers, or two endings.
             "+49221 88990 / 91",
             "0221 88990/91",
