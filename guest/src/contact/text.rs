@@ -17,8 +17,15 @@ pub fn canonical(text: &str) -> String {
 /// other.
 pub fn website_canonical(text: &str) -> String {
     let text = canonical(text);
-    let rest = strip_scheme(&text);
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    // What is still there twice is none of the writings of the same address, but a slip that somebody
+    // may mend, which is an edit.
+    let rest = Some(strip_scheme(&text))
+        .filter(|rest| strip_scheme(rest) == *rest && !rest.starts_with(' '))
+        .unwrap_or(&text);
+    let rest = rest
+        .strip_suffix('/')
+        .filter(|rest| !rest.ends_with(['/', ' ']))
+        .unwrap_or(rest);
     let (host, path) = rest
         .split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
         .unwrap_or((rest, ""));
@@ -101,6 +108,8 @@ mod tests {
             ("https://muster.de/Team/", "muster.de/Team"),
             ("https://muster.de?Q=A", "muster.de?Q=A"),
             ("ftp://muster.de/", "ftp://muster.de"),
+            ("http://http://muster.de", "http://http://muster.de"),
+            ("muster.de//", "muster.de//"),
             ("http://", "http://"),
             ("/", "/"),
             ("", ""),
