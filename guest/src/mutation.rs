@@ -37,6 +37,20 @@ pub enum Mutant {
     LostFieldTakenForCleared,
     /// Letters of a phone number are dialled (section 4).
     LettersDialled,
+    /// Two writings of a number are two numbers (section 4).
+    WritingsCompared,
+    /// A CRM value that nobody edited gets Exchange's writing (section 4, `GetPut`).
+    CrmRewritten,
+    /// A mailbox value that nobody edited gets the canonical writing (section 4, `GetPut`).
+    ViewRewritten,
+    /// Values without a slot go when their list is written (section 4, `Preservation`).
+    SlotlessDropped,
+    /// The type of a value does not follow its room (section 4).
+    TypeForgotten,
+    /// What the mailbox has no room for is not told (section 4).
+    NoRoomUntold,
+    /// A value that lost is not named (section 5).
+    ConflictUntold,
     /// Any 404 of a mailbox says that the contact is gone (section 3).
     AnyNotFoundIsDeletion,
     /// What is in Deleted Items has merely been moved (section 3).

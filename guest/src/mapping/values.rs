@@ -61,6 +61,9 @@ impl Content {
 
     pub(crate) fn key(&self) -> Key {
         match self {
+            Self::Phone { written, .. } if mutation::is_on(Mutant::WritingsCompared) => {
+                Key::Readable(written.clone())
+            }
             Self::Phone { phone, .. } => Key::Readable(phone.international().to_owned()),
             Self::Email(written) => Key::Readable(email::canonical(written).unwrap_or_default()),
             Self::Address(address) => {

@@ -26,7 +26,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::stage::{ANNA, Edit, PAUSE_MS, Scenario, Stage, State, Variant, crm, play};
-use super::{conflicts, crashes, guard, hub, marking, pairs, safety};
+use super::{conflicts, crashes, guard, hub, input, marking, matching, pairs, safety};
 
 /// A proof: it panics where it fails.
 type Proof = (&'static str, fn());
@@ -83,6 +83,13 @@ fn mutants() -> Vec<(Mutant, Vec<Proof>)> {
         (M::DeletionNotConfirmed, vec![("race", safety::edit_under_a_deletion_saves_the_contact)]),
         (M::VersionNotNamed, vec![("race", safety::edit_in_the_mailbox_under_a_write_is_merged_not_overwritten)]),
         (M::LeaseNotChecked, vec![("lease", safety::nothing_is_written_once_the_lease_is_lost)]),
+        (M::WritingsCompared, vec![("one number", matching::shared_number_makes_a_pair_however_it_is_written)]),
+        (M::CrmRewritten, vec![("swap", first_of_two_numbers_is_cleared)]),
+        (M::ViewRewritten, vec![("writing", numbers_stay_as_they_were_written)]),
+        (M::SlotlessDropped, vec![("waiting", freed_slot_stays_free)]),
+        (M::TypeForgotten, vec![("type", number_in_another_place_has_another_type)]),
+        (M::NoRoomUntold, vec![("no room", input::third_business_number_and_fourth_address)]),
+        (M::ConflictUntold, vec![("journal", conflicts::winner_of_a_conflict_is_the_tenants_choice_and_the_loser_is_in_the_journal)]),
     ]
 }
 
@@ -220,6 +227,35 @@ fn first_of_two_numbers_is_cleared() {
     act(&mut stage, [Edit::Outlook(ANNA, "erika", left)]);
     stage.check("cleared", &State::Crm("erika", numbers(&[SECOND])));
     stage.check_quiet("cleared");
+}
+
+#[test]
+fn numbers_stay_as_they_were_written() {
+    let national = json!({"businessPhones": ["0221 / 88 99-01"]});
+    let mut stage = erika(&numbers(&[FIRST])).stage(Variant::AccountField);
+    act(&mut stage, [Edit::Outlook(ANNA, "erika", national.clone())]);
+    act(
+        &mut stage,
+        [Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Leitung"}))],
+    );
+    act(
+        &mut stage,
+        [Edit::Crm("erika", json!({"department": ["Verkauf"]}))],
+    );
+    stage.check("written", &State::Outlook(ANNA, "erika", national));
+    stage.check("written", &State::Crm("erika", numbers(&[FIRST])));
+    stage.check_quiet("written");
+}
+
+#[test]
+fn number_in_another_place_has_another_type() {
+    let mut stage = erika(&numbers(&[FIRST])).stage(Variant::AccountField);
+    let (number, note) = FIRST;
+    let at_home = json!({"businessPhones": [], "homePhones": ["+49 221 889901"]});
+    act(&mut stage, [Edit::Outlook(ANNA, "erika", at_home)]);
+    let private = json!({"phones": [{"type": "private", "number": number, "note": note}]});
+    stage.check("moved", &State::Crm("erika", private));
+    stage.check_quiet("moved");
 }
 
 #[test]

@@ -89,7 +89,12 @@ impl<'a> Seats<'a> {
     }
 
     fn stay(&mut self, index: usize, tie: &Tie) {
-        let content = self.decision(index).to_mailbox.clone();
+        let mut content = self.decision(index).to_mailbox.clone();
+        if mutation::is_on(Mutant::ViewRewritten) {
+            content = self
+                .content_of(index)
+                .filter(|content| !content.key().is_opaque());
+        }
         for slot in tie.mailbox.iter().flat_map(|value| &value.slots) {
             let seat = Seat {
                 tie: index,
@@ -232,6 +237,9 @@ impl<'a> Seats<'a> {
     }
 
     fn tell_who_waits(&mut self) {
+        if mutation::is_on(Mutant::NoRoomUntold) {
+            return;
+        }
         for (index, tie) in self.ties.iter().enumerate() {
             let Some(value) = &tie.crm else { continue };
             let is_seated = self.taken.values().any(|seat| seat.tie == index);
