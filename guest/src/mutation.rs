@@ -49,6 +49,8 @@ pub enum Mutant {
     TypeForgotten,
     /// What the mailbox has no room for is not told (section 4).
     NoRoomUntold,
+    /// Among several the first one is the same person (section 6).
+    FirstCandidateWins,
     /// A value that lost is not named (section 5).
     ConflictUntold,
     /// Any 404 of a mailbox says that the contact is gone (section 3).

@@ -261,7 +261,7 @@ fn among_several_the_only_one_of_the_same_name_wins() {
 }
 
 #[test]
-fn several_candidates_are_a_question_and_nothing_is_created() {
+pub(crate) fn several_candidates_are_a_question_and_nothing_is_created() {
     let people = || {
         [
             Edit::CrmNew(

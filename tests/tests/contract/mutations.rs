@@ -87,6 +87,7 @@ fn mutants() -> Vec<(Mutant, Vec<Proof>)> {
         (M::CrmRewritten, vec![("swap", first_of_two_numbers_is_cleared)]),
         (M::ViewRewritten, vec![("writing", numbers_stay_as_they_were_written)]),
         (M::SlotlessDropped, vec![("waiting", freed_slot_stays_free)]),
+        (M::FirstCandidateWins, vec![("question", matching::several_candidates_are_a_question_and_nothing_is_created)]),
         (M::TypeForgotten, vec![("type", number_in_another_place_has_another_type)]),
         (M::NoRoomUntold, vec![("no room", input::third_business_number_and_fourth_address)]),
         (M::ConflictUntold, vec![("journal", conflicts::winner_of_a_conflict_is_the_tenants_choice_and_the_loser_is_in_the_journal)]),
