@@ -16,6 +16,7 @@
 //! | 2 | [`links`], [`journal`] | what is remembered between passes |
 //! | 1 | [`contact`], [`report`], [`job`] | the values, what a pass tells, what it is told |
 //! | 1 | [`outside`] | the only door out |
+//! | 0 | [`mutation`] | bugs on purpose, for the proofs; nothing of it in the component |
 //!
 //! Not here: credentials, files, sockets, threads, and any other tenant. A host has them.
 
@@ -33,6 +34,7 @@ pub mod journal;
 pub mod links;
 pub mod mailbox;
 pub mod mapping;
+pub mod mutation;
 pub mod outside;
 pub mod pass;
 pub mod plan;

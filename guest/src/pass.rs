@@ -43,6 +43,7 @@ use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
 use crate::journal;
 use crate::links::{Answer, Intent, Link, Memory, Packed, Pending, Source, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
+use crate::mutation::{self, Mutant};
 use crate::outside::{Outside, Timestamp, Write};
 use crate::plan::approval::{Entry, Judged};
 use crate::plan::matching::Candidate;
@@ -429,6 +430,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let tasks: Vec<Task> = self.tasks.drain(..count).collect();
         if tasks.is_empty() {
             return Ok(Stage::Remember);
+        }
+        if mutation::is_on(Mutant::PositionBeforeLinks)
+            && let Some(state) = self.next_state(self.outside.now())
+        {
+            self.memory.commit(vec![self.memory.set_state(&state)])?;
         }
         let begun = self.begun.as_ref().ok_or_else(not_begun)?;
         let keys: Vec<SearchKey> = tasks.iter().map(|_| self.random_key()).collect();

@@ -23,6 +23,7 @@ use crate::job::{
 };
 use crate::links::{Edited, Link, Packed, SAME_TIME_MS, Standing};
 use crate::mapping::{self, Trace};
+use crate::mutation::{self, Mutant};
 use crate::report::{Action, Change, ContactName, Operation, OperationState, Problem, Side};
 use guard::Destruction;
 use merge::{Input, Merged};
@@ -425,6 +426,9 @@ fn deleted_in_crm(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
         // Rebuilding it from the mailbox's poorer view would lose what only the CRM held.
         return decision(Deed::Hold(None), "cannot-be-restored");
     }
+    if mutation::is_on(Mutant::RebuiltFromView) {
+        return create_in_crm(pair, rules, "edit-outlives-deletion");
+    }
     decision(Deed::RestoreInCrm, "edit-outlives-deletion")
 }
 
@@ -621,7 +625,8 @@ fn is_crm_deleted(crm: &Half<CrmContact>, policy: &Policy) -> bool {
 
 /// A marker counts as taken away only if it was seen before.
 fn is_marker_gone(pair: &Pair) -> bool {
-    let was_seen = pair.link.as_ref().is_some_and(|link| link.marker_seen);
+    let is_seen = |link: &Link| link.marker_seen || mutation::is_on(Mutant::UnseenMarkerRemoved);
+    let was_seen = pair.link.as_ref().is_some_and(is_seen);
     was_seen && matches!(&pair.crm, Half::Present(crm) if crm.marked == Some(false))
 }
 

@@ -18,8 +18,9 @@
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `mended` | faults that a review found, each as the story in which it showed |
-//! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
+//! | `mutations` | that the proofs can fail: bugs on purpose, each of them caught |
+//! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
 //! | `renewed` | section 3: the same contact under a new id |
@@ -42,6 +43,7 @@ mod contract {
     pub(crate) mod matching;
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
+    pub(crate) mod mutations;
     pub(crate) mod newest;
     pub(crate) mod pairs;
     pub(crate) mod quirks;

@@ -16,6 +16,8 @@ use phonenumber::country::Id as Country;
 use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, Mode, PhoneNumber};
 
+use crate::mutation::{self, Mutant};
+
 /// A phone number that was read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Phone {
@@ -33,6 +35,9 @@ impl Phone {
 /// Reads a number; one without country code is read as people in `region` (ISO 3166-1 alpha-2)
 /// write it. `None`: not read. It stays where it is, and is never sent.
 pub fn read(text: &str, region: &str) -> Option<Phone> {
+    if mutation::is_on(Mutant::LettersDialled) && text.contains(char::is_alphabetic) {
+        return read(&text.replace(char::is_alphabetic, "7"), region);
+    }
     let (number, extension) = split_extension(&fold(text)?)?;
     let digits = Digits::of(&number)?;
     let mut international = if digits.international {

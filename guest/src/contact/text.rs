@@ -17,8 +17,8 @@ pub fn canonical(text: &str) -> String {
 /// other.
 pub fn website_canonical(text: &str) -> String {
     let text = canonical(text);
-    // What is still there twice is none of the writings of the same address, but a slip that somebody
-    // may mend, which is an edit.
+    // What is there twice is none of the writings of the same address, but a slip that somebody may
+    // mend, and mending it is an edit.
     let rest = Some(strip_scheme(&text))
         .filter(|rest| strip_scheme(rest) == *rest && !rest.starts_with(' '))
         .unwrap_or(&text);

@@ -7,6 +7,7 @@ use crate::journal::{self, Cause, Edit, JournalEntry, Record};
 use crate::links::{Deletion, Intent, Source};
 use crate::mailbox::Mailbox;
 use crate::mapping;
+use crate::mutation::{self, Mutant};
 use crate::outside::Write;
 use crate::plan::matching::Candidate;
 use crate::plan::merge::Merged;
@@ -48,6 +49,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     fn intent(&self, work: &Work) -> Option<Intent> {
+        if mutation::is_on(Mutant::IntentNotWritten) {
+            return None;
+        }
         let key = work.intent.clone()?;
         let (source, candidate) = match &work.decision.deed {
             Deed::CreateInMailbox(merged) => (
@@ -83,6 +87,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         };
         let crm_lost = || mapping::changes(&pair.crm_fields(), &CrmFields::EMPTY);
         match &work.decision.deed {
+            Deed::DeleteInCrm | Deed::DeleteInMailbox
+                if mutation::is_on(Mutant::DeletionNotInJournal) =>
+            {
+                Vec::new()
+            }
+            Deed::Agree { .. } if mutation::is_on(Mutant::ConflictNotInJournal) => Vec::new(),
             Deed::DeleteInCrm => {
                 let entry = self.entry(work, Side::Crm, Cause::Deleted, crm_lost());
                 vec![JournalEntry { record, ..entry }]

@@ -5,6 +5,7 @@ use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::http::RemoteError;
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::plan::{Decision, Deed, Half, Pair, approval};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
@@ -37,7 +38,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let mailbox = open(works, |work| {
             let reads = match work.wish {
                 Some(_) => !matches!(work.pair.mailbox, Half::Absent),
-                None => matches!(work.decision.deed, Deed::DeleteInCrm | Deed::RestoreInCrm),
+                None => confirms_in_mailbox(&work.decision),
             };
             let reads = is_race || reads;
             work.pair.mailbox_id().filter(|_| reads)
@@ -170,9 +171,24 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 }
 
+/// Whether the mailbox's record must be read immediately before this is carried out.
+fn confirms_in_mailbox(decision: &Decision) -> bool {
+    match decision.deed {
+        Deed::DeleteInCrm => !mutation::is_on(Mutant::DeletionNotConfirmed),
+        Deed::RestoreInCrm => true,
+        _ => false,
+    }
+}
+
 /// Whether the CRM's record must be read immediately before this is carried out.
 fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
     match &decision.deed {
+        Deed::Agree { .. } if mutation::is_on(Mutant::CrmNotReadBeforeWrite) => false,
+        Deed::DeleteInCrm | Deed::DeleteInMailbox
+            if mutation::is_on(Mutant::DeletionNotConfirmed) =>
+        {
+            false
+        }
         Deed::Agree { merged, .. } => merged.crm != pair.crm_fields(),
         Deed::PutBack { crm, .. } => **crm != pair.crm_fields(),
         // A search index shows contacts that are in the trash by now, and markers that are not

@@ -6,6 +6,7 @@ use crate::crm::Crm;
 use crate::links::{Link, Source, Standing};
 use crate::mailbox::Mailbox;
 use crate::mapping::{self, Base, Shown};
+use crate::mutation::{self, Mutant};
 use crate::outside::Write;
 use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
@@ -117,7 +118,11 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
         if let Some(mut link) = after.clone() {
             link.told = told;
-            writes.extend(self.memory.set_link(before.as_ref(), &link));
+            if mutation::is_on(Mutant::TombstoneForgotten) && link.is_tombstone() {
+                writes.extend(self.memory.delete_link(&link));
+            } else {
+                writes.extend(self.memory.set_link(before.as_ref(), &link));
+            }
         }
         if work.was_created() {
             self.close_unsent_intent(&work, writes);
@@ -207,7 +212,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let mailbox_id = mailbox
             .map(|contact| contact.id.clone())
             .or(before.map(|l| l.mailbox_id.clone()))?;
+        let is_as_sent = mutation::is_on(Mutant::BaseAsSent);
         let crm_fields = match (&work.crm, crm, before) {
+            (_, Some(_), _) if is_as_sent => merged.crm.clone(),
             (Some(read_back), _, _) => {
                 as_sent(&work.pair.crm_fields(), &merged.crm, &read_back.fields)
             }
@@ -215,6 +222,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             (None, None, link) => link?.base.crm.clone(),
         };
         let view = match (mailbox, before) {
+            (Some(_), _) if is_as_sent => merged.view.clone(),
             (Some(contact), _) => contact.view.clone(),
             (None, link) => link?.base.view.clone(),
         };
@@ -222,6 +230,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
         if let Some(link) = before.filter(|link| link.is_linked() && !created) {
             base = base.keeping(&link.base);
+            if mutation::is_on(Mutant::EchoTakenForEdit) {
+                base = link.base.clone();
+            }
         }
         let marked = crm.and_then(|contact| contact.marked);
         let seen_before = before.is_some_and(|link| link.is_linked() && link.marker_seen);

@@ -6,6 +6,7 @@ use crate::crm::{Crm, MarkerChange, MarkerPlace};
 use crate::http::WriteError;
 use crate::links::{Deletion, Pending, Source};
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::outside::Write;
 use crate::plan::{Decision, Deed, Half};
 use crate::report::{Action, Failure, Side};
@@ -55,12 +56,17 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         Ok(())
     }
 
+    /// Whether it was a deletion in another mailbox.
+    fn is_of_other(&self, cause: &Deletion) -> bool {
+        cause.marker != *self.marker && !mutation::is_on(Mutant::MarkerOfCauseKept)
+    }
+
     /// Before anything is restored it is written down that it will be: a pass that breaks off
     /// before it has taken the causing mailbox's marker away leaves that to the next one.
     fn announce(&self, ids: &[CrmId], causes: &[Option<Deletion>]) -> Result<(), Failure> {
         let mut writes: Vec<Write> = Vec::new();
         for (id, cause) in ids.iter().zip(causes) {
-            let Some(cause) = cause.as_ref().filter(|cause| cause.marker != *self.marker) else {
+            let Some(cause) = cause.as_ref().filter(|cause| self.is_of_other(cause)) else {
                 continue;
             };
             let restoring = Deletion {
@@ -102,7 +108,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// marker, or it would be created there again (contract, section 3).
     fn take_marker_of(&self, work: &mut Work, cause: Option<Deletion>) {
         let Some(id) = work.pair.crm_id() else { return };
-        let Some(cause) = cause.filter(|cause| cause.marker != *self.marker) else {
+        let Some(cause) = cause.filter(|cause| self.is_of_other(cause)) else {
             return;
         };
         let change = MarkerChange {

@@ -10,6 +10,7 @@ use super::rooms::Room;
 use super::values::{self, CrmValue, Key, MailboxValue};
 use super::{Base, SlotTable};
 use crate::contact::{CrmFields, Field, Shape, View, address};
+use crate::mutation::{self, Mutant};
 
 /// One value, then and now, here and there.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +91,9 @@ pub(crate) fn of_both(
     let mut crm_left = values::of_crm(records.field, crm, records.region);
     let mut mailbox_left = values::of_mailbox(records.field, view, records.region);
     find_equal_in_crm(&mut ties, &mut crm_left);
+    if mutation::is_on(Mutant::SlotsBeforeValues) {
+        find_by_slot(&mut ties, &mut mailbox_left, true);
+    }
     find_equal_in_mailbox(&mut ties, &mut mailbox_left);
     // What was added on both sides alike is one value, not an edit of two others.
     find_equal_on_other_side(records, shape, &mut ties, &mut crm_left, &mut mailbox_left);
@@ -177,6 +181,9 @@ fn stands_in(crm: &CrmValue, mailbox: &MailboxValue, table: &SlotTable) -> bool 
         .slots
         .iter()
         .filter_map(|slot| table.places.get(slot));
+    if mutation::is_on(Mutant::SlotTableIgnored) {
+        return false;
+    }
     positions.any(|position| crm.positions.contains(position))
 }
 

@@ -10,6 +10,7 @@ use crate::contact::{
     CrmAddress, CrmEmail, CrmFields, CrmPhone, Field, PostalAddress, Slot, View, address, birthday,
     email, text,
 };
+use crate::mutation::{self, Mutant};
 
 /// What a value is when it is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +68,9 @@ impl Content {
 
     pub(crate) fn key(&self) -> Key {
         match self {
+            Self::Phone { written, .. } if mutation::is_on(Mutant::WritingsCompared) => {
+                Key::Readable(written.clone())
+            }
             Self::Phone { phone, .. } => Key::Readable(phone.international().to_owned()),
             Self::Email(written) => Key::Readable(email::canonical(written).unwrap_or_default()),
             Self::Address(address) => {
@@ -137,6 +141,9 @@ pub(crate) fn of_mailbox(field: Field, view: &View, region: &str) -> Vec<Mailbox
     for (slot, content) in mailbox_entries(field, view, region) {
         let room = Room::of_slot(slot);
         let key = content.key();
+        if mutation::is_on(Mutant::OpaqueTakenForEmpty) && key.is_opaque() {
+            continue;
+        }
         match values
             .iter_mut()
             .find(|value| value.room == room && value.key == key)

@@ -6,6 +6,7 @@ use crate::crm::Crm;
 use crate::execute::Task;
 use crate::links::{Caution, Link, Source};
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::plan::approval::{self, Judged};
 use crate::plan::guard::Destruction;
 use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
@@ -167,7 +168,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             if let Draft::Task(task) = draft {
                 let counted = task.destroyed.iter();
                 for kind in counted.filter(|kind| !task.judged.approves(**kind)) {
-                    *planned.entry(*kind).or_default() += 1;
+                    let count = planned.entry(*kind).or_default();
+                    *count += 1;
+                    if mutation::is_on(Mutant::GuardMiscounts) {
+                        *count = 1;
+                    }
                 }
             }
         }
@@ -201,6 +206,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let Some(begun) = &self.begun else {
             return false;
         };
+        if mutation::is_on(Mutant::EmptySideBelieved) {
+            return false;
+        }
         let links = begun.state.links;
         let reads_nothing = self.counts.crm.read == 0 || self.counts.mailbox.read == 0;
         let lost_all = gone.from_crm >= links || gone.from_mailbox >= links;

@@ -5,8 +5,9 @@ use super::{Begun, Mode, Pass, Stage, Stop, marker};
 use crate::contact::FieldSet;
 use crate::crm::{Crm, CrmConnection};
 use crate::job::{Endpoint, Marker, NativeSync};
-use crate::links::{Caution, FORMAT, Link, Standing, State, Stored};
+use crate::links::{Caution, FORMAT, Intent, Link, Standing, State, Stored};
 use crate::mailbox::{Mailbox, MailboxIdentity};
+use crate::mutation::{self, Mutant};
 use crate::outside::{Timestamp, Write};
 use crate::plan::guard::GuardWindow;
 use crate::report::{Failure, Finding, Problem, Severity};
@@ -19,7 +20,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let stored = self.memory.state()?;
         let now = self.outside.now();
         let (pending, answers) = (self.memory.pending()?, self.memory.answers()?);
-        let intents = self.memory.intents()?;
+        let intents = self.intents()?;
         let damaged_rows = self.memory.damaged_rows();
         self.findings
             .extend(damaged_rows.iter().map(|key| damaged_row(key)));
@@ -34,7 +35,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let identity = self
             .mailbox
             .connect(remembered.map(|state| &state.mailbox))?;
-        let fields = self.crm.fields().clone();
+        let fields = self.fields(stored.as_ref());
         let marker = marker(&self.job).clone();
         // A first pass that broke off has left links and counters, but no full read.
         let is_first = stored
@@ -112,6 +113,22 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// The fields that take part.
+    fn fields(&self, stored: Option<&State>) -> FieldSet {
+        let mut fields = self.crm.fields().clone();
+        if mutation::is_on(Mutant::LostFieldTakenForCleared) {
+            fields.extend(stored.iter().flat_map(|state| &state.fields).copied());
+        }
+        fields
+    }
+
+    fn intents(&self) -> Result<Vec<Intent>, Failure> {
+        if mutation::is_on(Mutant::OpenIntentsIgnored) {
+            return Ok(Vec::new());
+        }
+        self.memory.intents()
     }
 
     /// A marker that was seen in another place has not been seen in this one. Before anything else,

@@ -10,6 +10,7 @@ use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId};
 use crate::crm::{Crm, CrmCursor, TrashPage};
 use crate::links::{Link, Packed, Source, Standing, Stored};
 use crate::mailbox::{Mailbox, MailboxEntry, MailboxNext, MailboxPosition};
+use crate::mutation::{self, Mutant};
 use crate::plan::matching::Candidate;
 use crate::plan::{Half, Pair};
 use crate::report::{ContactName, Failure, Finding, Problem, RemoteProblem, Severity, Side};
@@ -340,7 +341,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     let is_known = gathered.pairs.contains_key(&link.crm_id);
                     // Delta entries are delayed and replayed: only a read says that a contact is
                     // back, or what it holds now.
-                    let is_doubtful = link.is_tombstone();
+                    let is_believed = mutation::is_on(Mutant::ReplayedEntryImported);
+                    let is_doubtful = link.is_tombstone() && !is_believed;
                     if is_doubtful || (is_late && (is_news || is_known)) {
                         gathered.mailbox_queue.insert(contact.id);
                     } else if is_news {

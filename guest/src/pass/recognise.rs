@@ -7,6 +7,7 @@ use crate::job::Matching;
 use crate::links::{Answer, Link, Packed, Source, Stored};
 use crate::mailbox::Mailbox;
 use crate::mapping::{self, Base};
+use crate::mutation::{self, Mutant};
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -172,7 +173,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let here: Vec<&MailboxId> = carriers.iter().filter(in_folder).collect();
             let is_elsewhere = carriers.iter().any(|id| self.gathered.moved.contains(id));
             // A key met twice is a user's copy and proves nothing.
-            if let [only] = here.as_slice() {
+            let only = match here.as_slice() {
+                [only] => Some(only),
+                [one, ..] if mutation::is_on(Mutant::CopiedKeyIsProof) => Some(one),
+                _ => None,
+            };
+            if let Some(only) = only {
                 gone.remove(&crm_id);
                 self.link_anew(&crm_id, only);
             } else if is_elsewhere && let Some(pair) = self.gathered.pairs.get_mut(&crm_id) {

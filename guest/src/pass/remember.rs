@@ -11,6 +11,7 @@ use crate::job::ConflictWinner;
 use crate::journal;
 use crate::links::{Pending, Source, State, bucket_of};
 use crate::mailbox::Mailbox;
+use crate::mutation::{self, Mutant};
 use crate::outside::{Timestamp, Write};
 use crate::plan::approval::NOT_RESTORABLE;
 use crate::plan::matching::Candidate;
@@ -74,7 +75,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(())
     }
 
-    fn next_state(&mut self, now: Timestamp) -> Option<State> {
+    pub(super) fn next_state(&mut self, now: Timestamp) -> Option<State> {
         let begun = self.begun.as_ref()?;
         let is_waiting = |source: &&Source| !self.put_off.contains_key(*source);
         let not_due = begun
@@ -110,6 +111,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         };
         let mut writes = Vec::new();
         for (source, put_off) in &self.put_off {
+            if mutation::is_on(Mutant::PendingForgotten) {
+                continue;
+            }
             let before = begun
                 .pending
                 .get(source)

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contact::Field;
 use crate::job::GuardLimits;
+use crate::mutation::{self, Mutant};
 use crate::outside::Timestamp;
 use crate::report::Side;
 
@@ -71,6 +72,9 @@ impl GuardWindow {
 
     /// How often a kind was carried out within the window.
     pub fn counted(&self, destruction: Destruction, now: Timestamp) -> u32 {
+        if mutation::is_on(Mutant::GuardWindowForgotten) {
+            return 0;
+        }
         let hour = now.0.div_euclid(HOUR_MS);
         self.0
             .iter()

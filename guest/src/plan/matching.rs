@@ -17,6 +17,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use crate::mutation::{self, Mutant};
 pub use candidate::{Candidate, Kind};
 use index::{Index, Known};
 
@@ -188,6 +189,7 @@ fn choice(contact: &Known<'_>, others: &Index<'_>, first_pass: bool) -> Choice {
     let decided = match candidates.as_slice() {
         [] => None,
         [only] => Some(*only),
+        [first, ..] if mutation::is_on(Mutant::FirstCandidateWins) => Some(*first),
         _ => {
             let mut namesakes = candidates
                 .iter()

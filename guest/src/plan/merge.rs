@@ -25,6 +25,7 @@ mod tests;
 
 use crate::contact::{CrmFields, Field, FieldSet, Shape, View};
 use crate::mapping::{Base, LISTS, SlotTable, Trace, names};
+use crate::mutation::{self, Mutant};
 use crate::report::{Finding, Side};
 
 /// Two records of one person, what they agreed on last, and who wins.
@@ -178,7 +179,8 @@ impl Draft<'_> {
             self.merged.findings.push(finding);
             return Verdict::Keep;
         }
-        if let Some(loser) = loser {
+        let is_told = !mutation::is_on(Mutant::ConflictUntold);
+        if let Some(loser) = loser.filter(|_| is_told) {
             let (lost, kept) = match loser {
                 Side::Crm => (&case.crm_shown, &case.mailbox_shown),
                 Side::Mailbox => (&case.mailbox_shown, &case.crm_shown),

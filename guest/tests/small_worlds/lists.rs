@@ -513,6 +513,9 @@ fn words(letters: &str, letters_max: usize) -> Vec<String> {
     all
 }
 
+/// On both sides together: a fourth one meets nothing that three do not.
+const ENTRIES_MAX: usize = 3;
+
 fn check_all(kind: &Kind, bases: &[&'static str], entries_max: usize) {
     let slots = kind.slots.len().min(2);
     for base in bases {
@@ -522,7 +525,8 @@ fn check_all(kind: &Kind, bases: &[&'static str], entries_max: usize) {
                     let keeps_gaps = number & 1 != 0;
                     // Only where gaps are kept are there any.
                     let has_gap = view.starts_with(' ') && view != " ";
-                    if view.ends_with(' ') || (has_gap && !keeps_gaps) {
+                    let is_large = crm.len() + view.len() > ENTRIES_MAX;
+                    if is_large || view.ends_with(' ') || (has_gap && !keeps_gaps) {
                         continue;
                     }
                     check(&World {
@@ -545,11 +549,11 @@ fn check_all(kind: &Kind, bases: &[&'static str], entries_max: usize) {
 }
 
 #[test]
-fn every_list_of_emails_ends_as_the_contract_says() {
+pub(crate) fn every_list_of_emails_ends_as_the_contract_says() {
     check_all(&EMAILS, &["", "p", "pq", "pP"], 2);
 }
 
 #[test]
-fn every_list_without_room_for_all_ends_as_the_contract_says() {
+pub(crate) fn every_list_without_room_for_all_ends_as_the_contract_says() {
     check_all(&MOBILES, &["", "p", "pq"], 2);
 }

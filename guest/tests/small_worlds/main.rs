@@ -11,7 +11,9 @@
 //! | `table` | section 3: each standing, both halves, the marker, each policy |
 //! | `singles` | fields with one value: base, both sides, who wins, locks |
 //! | `lists` | values of one room: equal ones, edits, clearings, no room left |
+//! | `rooms` | phone numbers of several types |
 //! | `people` | section 6: every small set of candidates |
+//! | `can_fail` | that each of these notices a bug |
 
 #![expect(
     clippy::indexing_slicing,
@@ -20,7 +22,10 @@
     reason = "a test that stops is a test that fails, and a table has a row for each case"
 )]
 
+#[cfg(feature = "mutations")]
+mod can_fail;
 mod lists;
 mod people;
+mod rooms;
 mod singles;
 mod table;

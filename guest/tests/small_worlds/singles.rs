@@ -220,7 +220,7 @@ fn ended(world: &World) -> (End, CrmFields, View) {
 }
 
 #[test]
-fn every_single_value_ends_as_the_contract_says() {
+pub(crate) fn every_single_value_ends_as_the_contract_says() {
     for world in worlds() {
         let (end, mut crm, mut view) = ended(&world);
         assert_eq!(end, expected(&world), "{world:#?}");

@@ -404,7 +404,7 @@ fn decided(pair: &Pair, policy: &Policy) -> Fate {
 }
 
 #[test]
-fn every_pair_meets_the_fate_of_the_table() {
+pub(crate) fn every_pair_meets_the_fate_of_the_table() {
     let worlds = worlds();
     for world in &worlds {
         assert_eq!(
@@ -417,7 +417,7 @@ fn every_pair_meets_the_fate_of_the_table() {
 }
 
 #[test]
-fn nothing_grave_is_decided_before_both_halves_were_read() {
+pub(crate) fn nothing_grave_is_decided_before_both_halves_were_read() {
     let fields = FieldSet::from(Field::ALL);
     for world in worlds() {
         let (pair, policy) = (pair(&world), policy(&world));

@@ -127,7 +127,7 @@ fn newest(policy: &mut Policy) {
 }
 
 #[test]
-fn winner_of_a_conflict_is_the_tenants_choice_and_the_loser_is_in_the_journal() {
+pub(crate) fn winner_of_a_conflict_is_the_tenants_choice_and_the_loser_is_in_the_journal() {
     let clash = |policy, crm_first, minutes, kept| Clash {
         policy,
         crm_first,
@@ -246,7 +246,7 @@ fn address_whose_empty_parts_were_filled_on_one_side_is_merged_by_parts() {
 
 /// What was deleted is in the journal, whole.
 #[test]
-fn deleted_records_are_in_the_journal_whole() {
+pub(crate) fn deleted_records_are_in_the_journal_whole() {
     let mut stage = linked().stage(Variant::AccountField);
     stage.edit(&Edit::OutlookDelete(ANNA, "erika"));
     stage.pass(ANNA);

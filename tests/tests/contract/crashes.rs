@@ -204,6 +204,15 @@ fn edited(
     mailboxes: &'static [&'static str],
     edits: impl IntoIterator<Item = Edit>,
 ) -> Stage {
+    edited_in(Variant::AccountField, people, mailboxes, edits)
+}
+
+fn edited_in(
+    variant: Variant,
+    people: &[(&'static str, &'static [&'static str])],
+    mailboxes: &'static [&'static str],
+    edits: impl IntoIterator<Item = Edit>,
+) -> Stage {
     let people = people
         .iter()
         .map(|(name, marks)| crm(name, marks, person(name)));
@@ -211,7 +220,7 @@ fn edited(
         .mailboxes(mailboxes)
         .ballast(6)
         .before(people)
-        .stage(Variant::AccountField);
+        .stage(variant);
     for edit in edits {
         stage.edit(&edit);
     }
@@ -364,6 +373,22 @@ pub(crate) fn expired_position() -> Stage {
     )
 }
 
+/// The marker is an entry beside the contact: a create takes two requests, and so does a pairing.
+pub(crate) fn sync_entries() -> Stage {
+    edited_in(
+        Variant::SyncEntry,
+        &[("anton", &[ANNA]), ("berta", &[]), ("cäsar", &[ANNA])],
+        &[ANNA],
+        [
+            Edit::OutlookNew(ANNA, "dora", card("dora")),
+            Edit::OutlookNew(ANNA, "berta", card("berta")),
+            Edit::CrmNew("emil", &[ANNA], person("emil")),
+            Edit::Unmark("anton", ANNA),
+            Edit::OutlookDelete(ANNA, "cäsar"),
+        ],
+    )
+}
+
 pub(crate) fn two_mailboxes() -> Stage {
     edited(
         &[
@@ -425,4 +450,9 @@ fn pass_that_dies_over_an_expired_position() {
 #[test]
 fn pass_that_dies_between_two_mailboxes() {
     check(two_mailboxes);
+}
+
+#[test]
+fn pass_that_dies_among_sync_entries() {
+    check(sync_entries);
 }

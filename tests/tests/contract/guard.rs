@@ -80,7 +80,7 @@ fn written(played: &Played, kind: Kind) -> u64 {
 }
 
 #[test]
-fn as_many_as_the_limit_are_carried_out_and_one_more_none() {
+pub(crate) fn as_many_as_the_limit_are_carried_out_and_one_more_none() {
     for (name, hand, kind) in HANDS {
         let mut at_limit = stage();
         let played = act(&mut at_limit, hand, 0, LIMIT);
@@ -134,7 +134,7 @@ fn deletions_that_an_unmarking_asks_for_count_as_deletions() {
 }
 
 #[test]
-fn what_was_carried_out_in_the_last_24_hours_counts() {
+pub(crate) fn what_was_carried_out_in_the_last_24_hours_counts() {
     for (name, hand, kind) in HANDS {
         let mut stage = stage();
         act(&mut stage, hand, 0, LIMIT - 2);
@@ -276,7 +276,7 @@ fn half_of_few_links_is_the_limit() {
 }
 
 #[test]
-fn side_that_suddenly_shows_nothing_loses_the_other_nothing() {
+pub(crate) fn side_that_suddenly_shows_nothing_loses_the_other_nothing() {
     let mut stage = Scenario::new().ballast(30).stage(Variant::AccountField);
     for id in stage.world.mailbox_ids(ANNA) {
         stage.world.mailbox_delete(ANNA, &id);

@@ -81,7 +81,7 @@ fn deletion_in_one_mailbox_reaches_the_other_through_the_crm() {
 
 /// The edit wins in Bernd's mailbox, and the contact comes back, but not to Anna, who deleted it.
 #[test]
-fn restored_contact_loses_the_marker_of_the_mailbox_that_deleted_it() {
+pub(crate) fn restored_contact_loses_the_marker_of_the_mailbox_that_deleted_it() {
     linked()
         .then(
             [

@@ -69,7 +69,7 @@ fn thirty_numbers() {
 }
 
 #[test]
-fn third_business_number_and_fourth_address() {
+pub(crate) fn third_business_number_and_fourth_address() {
     does_not_fit(
         person(&json!({
             "phones": [

@@ -126,7 +126,7 @@ fn sync_entries_in_place_of_a_field_are_filled_from_the_links() {
 
 /// A marker that no pass has seen on a link was not taken away: it is set.
 #[test]
-fn marker_that_was_never_seen_is_set_not_taken_for_removed() {
+pub(crate) fn marker_that_was_never_seen_is_set_not_taken_for_removed() {
     let person = json!({
         "givenName": "Erika", "surname": "Mustermann",
         "emailAddresses": [{"address": "erika@muster.example", "name": "Erika"}],

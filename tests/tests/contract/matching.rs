@@ -81,7 +81,7 @@ fn shared_address_and_equal_names_make_a_pair_that_is_filled_from_both_sides() {
 }
 
 #[test]
-fn shared_number_makes_a_pair_however_it_is_written() {
+pub(crate) fn shared_number_makes_a_pair_however_it_is_written() {
     first_pass(
         [
             Edit::CrmNew(
@@ -261,7 +261,7 @@ fn among_several_the_only_one_of_the_same_name_wins() {
 }
 
 #[test]
-fn several_candidates_are_a_question_and_nothing_is_created() {
+pub(crate) fn several_candidates_are_a_question_and_nothing_is_created() {
     let people = || {
         [
             Edit::CrmNew(

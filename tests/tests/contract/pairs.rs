@@ -150,7 +150,7 @@ fn deleted_in_the_crm_is_deleted_softly_in_the_mailbox() {
 }
 
 #[test]
-fn deleted_in_the_mailbox_is_deleted_softly_in_the_crm() {
+pub(crate) fn deleted_in_the_mailbox_is_deleted_softly_in_the_crm() {
     linked()
         .then(
             [Edit::OutlookDelete(ANNA, "erika")],
@@ -186,7 +186,7 @@ fn purged_in_the_mailbox_is_deleted_softly_in_the_crm() {
 }
 
 #[test]
-fn edit_in_the_mailbox_outlives_a_deletion_in_the_crm() {
+pub(crate) fn edit_in_the_mailbox_outlives_a_deletion_in_the_crm() {
     linked()
         .then(
             [
@@ -659,7 +659,7 @@ fn restored_in_the_crm_is_found_by_the_trash_where_restoring_is_no_modification(
 }
 
 #[test]
-fn back_in_the_folder_restores_the_crm_contact() {
+pub(crate) fn back_in_the_folder_restores_the_crm_contact() {
     linked()
         .world(|builder| builder.graph(|quirks| quirks.returned_contact_lost = false))
         .then(
@@ -735,7 +735,7 @@ fn grant(stage: &Stage, access: Access) {
 // ---- held -------------------------------------------------------------------------------------
 
 #[test]
-fn vanished_in_the_crm_is_held_by_a_full_read_too() {
+pub(crate) fn vanished_in_the_crm_is_held_by_a_full_read_too() {
     linked()
         .only(&[Variant::FullRead])
         .then(
@@ -812,7 +812,7 @@ fn vanished_in_the_crm_is_held_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn moved_to_another_folder_is_held_and_merged_when_it_comes_back() {
+pub(crate) fn moved_to_another_folder_is_held_and_merged_when_it_comes_back() {
     linked()
         .world(|builder| builder.graph(|quirks| quirks.returned_contact_lost = false))
         .then(

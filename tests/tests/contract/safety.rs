@@ -153,7 +153,7 @@ fn lose_answer(
 }
 
 #[test]
-fn lost_answer_to_a_create_in_the_mailbox_makes_no_duplicate() {
+pub(crate) fn lost_answer_to_a_create_in_the_mailbox_makes_no_duplicate() {
     lose_answer(
         Scenario::new,
         &[|| Edit::CrmNew("erika", &[ANNA], erika())],
@@ -164,7 +164,7 @@ fn lost_answer_to_a_create_in_the_mailbox_makes_no_duplicate() {
 }
 
 #[test]
-fn lost_answer_to_a_create_in_the_crm_makes_no_duplicate() {
+pub(crate) fn lost_answer_to_a_create_in_the_crm_makes_no_duplicate() {
     lose_answer(
         Scenario::new,
         &[|| Edit::OutlookNew(ANNA, "max", max())],
@@ -175,7 +175,7 @@ fn lost_answer_to_a_create_in_the_crm_makes_no_duplicate() {
 }
 
 #[test]
-fn lost_answer_to_a_create_that_the_index_shows_late_makes_no_duplicate() {
+pub(crate) fn lost_answer_to_a_create_that_the_index_shows_late_makes_no_duplicate() {
     lose_answer(
         || {
             Scenario::new()
@@ -211,7 +211,7 @@ fn lost_answer_to_a_create_of_an_edit_that_outlives_a_deletion_makes_no_duplicat
 }
 
 #[test]
-fn copy_that_a_user_made_of_a_lost_create_proves_nothing() {
+pub(crate) fn copy_that_a_user_made_of_a_lost_create_proves_nothing() {
     let mut stage = Scenario::new().stage(Variant::AccountField);
     stage.edit(&Edit::CrmNew("erika", &[ANNA], erika()));
     stage.world.services(|services, _| {
@@ -380,7 +380,7 @@ fn lost_lease_ends_a_pass_at_once_and_the_next_one_ends_the_same() {
 
 /// The lease is asked for before each batch, also where nothing else is asked of the store.
 #[test]
-fn nothing_is_written_once_the_lease_is_lost() {
+pub(crate) fn nothing_is_written_once_the_lease_is_lost() {
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);
@@ -645,7 +645,7 @@ fn play_with(stage: &mut Stage, meanwhile: impl FnOnce(&Stage)) -> Outcome {
 }
 
 #[test]
-fn edit_in_the_mailbox_under_a_write_is_merged_not_overwritten() {
+pub(crate) fn edit_in_the_mailbox_under_a_write_is_merged_not_overwritten() {
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);
@@ -668,7 +668,7 @@ fn edit_in_the_mailbox_under_a_write_is_merged_not_overwritten() {
 }
 
 #[test]
-fn edit_in_the_crm_under_a_write_is_merged_not_overwritten() {
+pub(crate) fn edit_in_the_crm_under_a_write_is_merged_not_overwritten() {
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);
@@ -704,7 +704,7 @@ fn edit_in_the_crm_under_a_write_is_merged_not_overwritten() {
 
 /// Planned deletions are confirmed again when they are carried out.
 #[test]
-fn edit_under_a_deletion_saves_the_contact() {
+pub(crate) fn edit_under_a_deletion_saves_the_contact() {
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);
@@ -794,7 +794,7 @@ fn contact_restored_in_the_crm_under_a_deletion_is_not_deleted() {
 }
 
 #[test]
-fn record_that_moves_on_under_every_write_is_left_pending() {
+pub(crate) fn record_that_moves_on_under_every_write_is_left_pending() {
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);

@@ -15,6 +15,7 @@ use crate::mailbox::graph::batch::{self, Item};
 use crate::mailbox::graph::folders::{self, Folders};
 use crate::mailbox::graph::record::{self, Found};
 use crate::mailbox::graph::{Client, errors};
+use crate::mutation::{self, Mutant};
 use crate::report::Problem;
 
 /// What one contact's own answer says.
@@ -129,7 +130,8 @@ fn item(id: &MailboxId) -> Item {
 }
 
 fn state(answer: Answer) -> Result<State, RemoteError> {
-    if errors::is_item_not_found(&answer) {
+    let any = mutation::is_on(Mutant::AnyNotFoundIsDeletion) && answer.status == 404;
+    if any || errors::is_item_not_found(&answer) {
         return Ok(State::Gone);
     }
     if answer.is_success() {
@@ -168,6 +170,10 @@ fn place(folder: &str, folders: &RefCell<Option<Folders>>, found: Found) -> Mail
         return MailboxRead::Present(found.contact);
     }
     match folders::is_live(folders, &parent) {
+        Some(true) if mutation::is_on(Mutant::MovedIsDeleted) => MailboxRead::Deleted,
+        Some(false) if mutation::is_on(Mutant::DeletedItemsAreMoved) => {
+            MailboxRead::Moved(found.contact)
+        }
         Some(true) => MailboxRead::Moved(found.contact),
         Some(false) => MailboxRead::Deleted,
         None => MailboxRead::Unreadable(nowhere(&found.contact.id)),

@@ -12,6 +12,7 @@ use crate::http::{Answer, CallError, RemoteError, Repeat, WriteError};
 use crate::mailbox::MailboxEdit;
 use crate::mailbox::graph::batch::{self, ITEMS_MAX, Item};
 use crate::mailbox::graph::{Client, errors, read, record};
+use crate::mutation::{self, Mutant};
 use crate::outside::Method;
 
 /// Writes each edit.
@@ -139,7 +140,8 @@ fn item(edit: &MailboxEdit, body: Value) -> Item {
         what: "change a contact",
         method: Method::Patch,
         path: read::path(&edit.id),
-        if_match: Some(record::etag(&edit.change_key)),
+        if_match: Some(record::etag(&edit.change_key))
+            .filter(|_| !mutation::is_on(Mutant::VersionNotNamed)),
         body: Some(body),
         repeat: Repeat::Safe,
     }

@@ -13,6 +13,7 @@ use crate::mapping::rooms::{Room, field_of};
 use crate::mapping::ties::{self, Records, Tie};
 use crate::mapping::values::{Content, Key};
 use crate::mapping::{Trace, traces};
+use crate::mutation::{self, Mutant};
 use crate::report::Side;
 
 /// What is to be done about one tie.
@@ -116,6 +117,9 @@ fn decide_room(draft: &mut Draft<'_>, field: Field, tie: &Tie, value: Verdict) -
     let (Some(crm), Some(mailbox)) = (&tie.crm, &tie.mailbox) else {
         return RoomVerdict::Keep;
     };
+    if mutation::is_on(Mutant::TypeForgotten) {
+        return RoomVerdict::Keep;
+    }
     let Some(crm_room) = crm.room else {
         return RoomVerdict::Keep;
     };
@@ -255,9 +259,16 @@ fn write_list<E: Entry>(
             let Some(entry) = entries.get_mut(position) else {
                 continue;
             };
-            if cleared {
+            let has_slot = tie.mailbox_then.is_some() || tie.mailbox.is_some();
+            let is_dropped = mutation::is_on(Mutant::SlotlessDropped) && !has_slot;
+            if cleared || is_dropped {
                 *entry = None;
                 continue;
+            }
+            if let (Some(entry), Some(mailbox)) = (entry.as_mut(), &tie.mailbox)
+                && mutation::is_on(Mutant::CrmRewritten)
+            {
+                entry.write(&mailbox.content, list);
             }
             if let (Some(entry), Some(content)) = (entry.as_mut(), &decision.to_crm) {
                 entry.write(content, list);

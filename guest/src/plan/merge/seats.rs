@@ -13,6 +13,7 @@ use crate::contact::{Field, Shape, Slot};
 use crate::mapping::rooms::Room;
 use crate::mapping::ties::Tie;
 use crate::mapping::values::{Content, Key};
+use crate::mutation::{self, Mutant};
 use crate::report::Finding;
 
 /// Who has a slot.
@@ -88,7 +89,12 @@ impl<'a> Seats<'a> {
     }
 
     fn stay(&mut self, index: usize, tie: &Tie) {
-        let content = self.decision(index).to_mailbox.clone();
+        let mut content = self.decision(index).to_mailbox.clone();
+        if mutation::is_on(Mutant::ViewRewritten) {
+            content = self
+                .content_of(index)
+                .filter(|content| !content.key().is_opaque());
+        }
         for slot in tie.mailbox.iter().flat_map(|value| &value.slots) {
             let seat = Seat {
                 tie: index,
@@ -146,7 +152,9 @@ impl<'a> Seats<'a> {
             .iter()
             .enumerate()
             .filter(|(index, tie)| {
-                tie.mailbox.is_none() && self.decision(*index).to_mailbox.is_some()
+                let wants_slot = self.decision(*index).to_mailbox.is_some()
+                    || mutation::is_on(Mutant::WaitingTakesFreedSlot);
+                tie.mailbox.is_none() && wants_slot
             })
             .filter_map(|(index, tie)| Some((index, crm_room(tie)?)))
             .collect()
@@ -159,7 +167,9 @@ impl<'a> Seats<'a> {
         let lenders = room.lenders(self.field, self.shape).iter();
         let borrowed = lenders.flat_map(|room| room.slots(self.field, self.shape));
         let slots: Vec<Slot> = own.iter().chain(borrowed).copied().collect();
-        let content = self.content_of(index)?;
+        let waiting = tie.crm.as_ref().map(|value| value.content.clone());
+        let waiting = waiting.filter(|_| mutation::is_on(Mutant::WaitingTakesFreedSlot));
+        let content = self.content_of(index).or(waiting)?;
         // Equal values share a slot.
         let key = content.key();
         if slots
@@ -227,6 +237,9 @@ impl<'a> Seats<'a> {
     }
 
     fn tell_who_waits(&mut self) {
+        if mutation::is_on(Mutant::NoRoomUntold) {
+            return;
+        }
         for (index, tie) in self.ties.iter().enumerate() {
             let Some(value) = &tie.crm else { continue };
             let is_seated = self.taken.values().any(|seat| seat.tie == index);
