@@ -8,7 +8,7 @@ use contact_sync_guest::job::{
     ConflictWinner, CrmNotFound, DeleteEdit, GuardLimits, Matching, NativeSync, OnCrmDelete,
     OnMailboxDelete, OnUnmark, Policy,
 };
-use contact_sync_guest::links::{Link, Standing};
+use contact_sync_guest::links::{Edited, Link, Standing};
 use contact_sync_guest::mapping::Base;
 use contact_sync_guest::outside::Timestamp;
 use contact_sync_guest::plan::{self, Deed, Half, Pair, Rules};
@@ -89,10 +89,14 @@ fn fate(world: &World) -> Fate {
     // "held | any, and the reverse".
     let held = crm == Unreadable || mailbox == Unreadable || vanished || mailbox == Astray;
     match world.memory {
+        // Not remembered, and not to be found again: the next pass looks.
+        Memory::Nothing if crm == Astray && mailbox != Unreadable => Fate::Nothing,
+        // Neither side has anything left.
+        Memory::Linked { .. } if crm == Astray && mailbox == Deleted => Fate::Forget,
         Memory::Nothing | Memory::Linked { .. } if held => Fate::Held,
         Memory::Nothing if crm_there && mailbox_there => agree(world, !marked),
         Memory::Nothing if marked => Fate::CreateInMailbox,
-        Memory::Nothing if mailbox_there && !purged => Fate::CreateInCrm,
+        Memory::Nothing if mailbox_there => Fate::CreateInCrm,
         Memory::Nothing => Fate::Nothing,
 
         Memory::Linked { .. } if crm_gone => match (mailbox, world.on_crm_delete) {
@@ -381,7 +385,7 @@ fn decided(pair: &Pair, policy: &Policy) -> Fate {
         },
         region: "DE",
         policy,
-        times: None,
+        times: Some(&Edited::default()),
     };
     match plan::decide(pair, &rules).deed {
         Deed::Rest => Fate::Nothing,
