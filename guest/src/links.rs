@@ -154,8 +154,8 @@ pub struct Link {
     pub change_key: ChangeKey,
     /// What the mailbox contact was created with, if we created it.
     pub key: Option<SearchKey>,
-    /// A write of this pair was begun and has not come to its end: the side whose values stay where
-    /// both seem to be edited, because what the other one holds may be what a pass wrote there.
+    /// A write of this pair was begun and has not come to its end: the side whose values were
+    /// meant. Where the other one holds only a beginning of such a value, nobody edited it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<Side>,
     /// What people were already told about this pair: codes and fields.

@@ -22,11 +22,11 @@ use crate::job::{
     ConflictWinner, CrmNotFound, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark, Policy,
 };
 use crate::links::{Edited, Link, Packed, SAME_TIME_MS, Standing};
-use crate::mapping::{self, Trace};
+use crate::mapping;
 use crate::mutation::{self, Mutant};
 use crate::report::{Action, Change, ContactName, Operation, OperationState, Problem, Side};
 use guard::Destruction;
-use merge::{Input, Merged};
+use merge::{Clash, Input, Merged};
 
 /// What is known of one half of a pair. `T` is the contact, or the contact packed.
 #[derive(Clone, Debug)]
@@ -531,7 +531,7 @@ fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = link.map(|link| &link.base);
     let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
-    merge::merge_by(input, &|trace| winner(pair, rules, trace))
+    merge::merge_by(input, &|clash| winner(pair, rules, clash))
 }
 
 /// A pair linked anew: as a first pair, so that nothing is removed; the old base only says which
@@ -540,7 +540,7 @@ fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = Some(&link.base);
     let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
-    merge::relink_by(input, &|trace| winner(pair, rules, trace))
+    merge::relink_by(input, &|clash| winner(pair, rules, clash))
 }
 
 fn input<'a>(
@@ -564,8 +564,9 @@ fn input<'a>(
 }
 
 /// Whose value stays (contract, section 5).
-fn winner(pair: &Pair, rules: &Rules, trace: Trace) -> Side {
-    if let Some(side) = pair.link.as_ref().and_then(|link| link.unfinished) {
+fn winner(pair: &Pair, rules: &Rules, clash: &Clash<'_>) -> Side {
+    let unfinished = pair.link.as_ref().and_then(|link| link.unfinished);
+    if let Some(side) = unfinished.filter(|side| is_cut(clash, *side)) {
         return side;
     }
     match rules.policy.conflict {
@@ -573,7 +574,7 @@ fn winner(pair: &Pair, rules: &Rules, trace: Trace) -> Side {
         ConflictWinner::Mailbox => Side::Mailbox,
         ConflictWinner::Newest => match (rules.times, &pair.crm, &pair.mailbox) {
             (Some(times), Half::Present(crm), Half::Present(mailbox)) => {
-                match (times.at(trace, crm.modified), mailbox.modified) {
+                match (times.at(clash.trace, crm.modified), mailbox.modified) {
                     (Some(crm), Some(mailbox)) if mailbox.since_ms(crm) >= SAME_TIME_MS => {
                         Side::Mailbox
                     }
@@ -583,6 +584,16 @@ fn winner(pair: &Pair, rules: &Rules, trace: Trace) -> Side {
             _ => Side::Crm,
         },
     }
+}
+
+/// Whether the other side holds the beginning of this one's value: no edit of anybody, but what it
+/// made of a write that broke off (contract, section 7.6).
+fn is_cut(clash: &Clash<'_>, whole: Side) -> bool {
+    let (whole, cut) = match whole {
+        Side::Crm => (clash.crm, clash.mailbox),
+        Side::Mailbox => (clash.mailbox, clash.crm),
+    };
+    matches!((whole, cut), (Some(whole), Some(cut)) if !cut.is_empty() && whole.starts_with(cut))
 }
 
 fn edited(pair: &Pair, link: &Link, rules: &Rules) -> &'static str {

@@ -100,8 +100,19 @@ pub fn relink_by(input: Input<'_>, winner: Winner<'_>) -> Merged {
     run(input, winner, true)
 }
 
-/// Whose value stays, given the trace of what the CRM holds or has cleared.
-pub type Winner<'a> = &'a dyn Fn(Trace) -> Side;
+/// A value that both sides changed differently, before it is settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Clash<'a> {
+    /// Of what the CRM holds, or has cleared.
+    pub trace: Trace,
+    /// What the CRM holds; `None` where it has cleared the value.
+    pub crm: Option<&'a str>,
+    /// The same of the mailbox.
+    pub mailbox: Option<&'a str>,
+}
+
+/// Whose value stays.
+pub type Winner<'a> = &'a dyn Fn(&Clash<'_>) -> Side;
 
 /// Whether a merge would write nothing.
 pub fn agree(input: Input<'_>) -> bool {
@@ -169,7 +180,11 @@ impl Draft<'_> {
     /// or has cleared; it is asked for only where both sides changed the value.
     fn settle(&mut self, field: Field, case: &Case, trace: impl FnOnce() -> Trace) -> Verdict {
         let winner = if case.crm_changed && case.mailbox_changed && !case.same {
-            (self.winner)(trace())
+            (self.winner)(&Clash {
+                trace: trace(),
+                crm: case.crm_shown.as_deref(),
+                mailbox: case.mailbox_shown.as_deref(),
+            })
         } else {
             Side::Crm
         };

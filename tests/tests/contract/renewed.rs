@@ -427,7 +427,7 @@ fn address_book_that_goes_and_comes_back_in_two_passes_is_linked_anew() {
     let played = stage.pass(ANNA);
     assert_eq!(
         ending(&played.report.outcome),
-        Ending::NeedsApproval("over-limit")
+        Ending::NeedsApproval("side-empty")
     );
     for card in &cards {
         stage.world.mailbox_create(ANNA, card);
