@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use contact_sync_guest::journal::JournalEntry;
+use contact_sync_guest::journal::{Cause, JournalEntry};
 use contact_sync_guest::links::Standing;
 use contact_sync_guest::pass::Mode;
 use serde_json::{Map, Value, json};
@@ -94,7 +94,9 @@ fn end(stage: &Stage) -> End {
     })
 }
 
-/// What the journals hold, each loss once: an entry too many is no harm.
+/// What the journals hold, each loss once: an entry too many is no harm. A user's newer value that
+/// takes the place of an older one is written down with the link, after it was sent, and may be
+/// missing: it is no loss, as both sides hold what somebody wrote last.
 fn losses(stage: &Stage) -> BTreeSet<String> {
     let mut losses = BTreeSet::new();
     for (key, row) in stage
@@ -104,6 +106,9 @@ fn losses(stage: &Stage) -> BTreeSet<String> {
     {
         let entry: JournalEntry = serde_json::from_slice(&row)
             .unwrap_or_else(|error| panic!("{key} in the journal: {error}"));
+        if entry.cause == Cause::Changed {
+            continue;
+        }
         let whole = if entry.record.is_some() {
             "whole"
         } else {
