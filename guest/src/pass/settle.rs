@@ -125,9 +125,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for intent in intents {
             let is_settled = match &intent.source {
                 Source::Mailbox(id) => {
-                    let partner = self.memory.paired_with(std::slice::from_ref(id))?.pop();
                     let is_paired = matches!(begun.answers.get(id), Some(Answer::Same(_)));
-                    partner.flatten().is_some() || is_paired
+                    is_paired || self.has_partner(id)?
                 }
                 Source::Crm(id) => {
                     let mut answers = begun.answers.values();
@@ -141,6 +140,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
         }
         Ok((settled, open))
+    }
+
+    /// A tombstone is no partner: what comes back from the journal takes its place.
+    fn has_partner(&self, id: &MailboxId) -> Result<bool, Failure> {
+        let paired = self.memory.paired_with(std::slice::from_ref(id))?;
+        let ids: Vec<CrmId> = paired.into_iter().flatten().collect();
+        let mut links = self.memory.links(&ids)?.into_iter();
+        Ok(links.any(|link| !link.found().is_some_and(|link| link.is_tombstone())))
     }
 
     /// In a mailbox the new contact carries its key.
