@@ -175,7 +175,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 fn confirms_in_mailbox(decision: &Decision) -> bool {
     match decision.deed {
         Deed::DeleteInCrm => !mutation::is_on(Mutant::DeletionNotConfirmed),
-        Deed::RestoreInCrm => true,
+        Deed::RestoreInCrm => !mutation::is_on(Mutant::ReplayedEntryImported),
         _ => false,
     }
 }

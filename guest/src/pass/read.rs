@@ -335,17 +335,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 gathered.mailbox_queue.remove(&contact.id);
                 self.put_off.remove(&Source::Mailbox(contact.id.clone()));
                 let link = links.get(&contact.id).cloned();
-                let is_late = begun.is_late(&contact);
+                let is_believed = mutation::is_on(Mutant::ReplayedEntryImported);
+                let is_late = !is_believed && begun.is_late(&contact);
                 if let Some(link) = link.map(|link| begun.refreshed(link)) {
                     let is_news = begun.has_new_field(&link) || is_news_in_mailbox(&contact, &link);
                     let is_known = gathered.pairs.contains_key(&link.crm_id);
                     // Delta entries are delayed and replayed: only a read says that a contact is
                     // back, or what it holds now.
-                    let is_believed = mutation::is_on(Mutant::ReplayedEntryImported);
                     let is_doubtful = link.is_tombstone() && !is_believed;
                     if is_doubtful || (is_late && (is_news || is_known)) {
                         gathered.mailbox_queue.insert(contact.id);
-                    } else if is_news {
+                    } else if is_news || link.is_tombstone() {
                         gathered.put_mailbox(link, Half::Present(contact));
                     } else {
                         gathered.mailbox_is_as_base(&link);

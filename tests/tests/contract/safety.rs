@@ -378,21 +378,34 @@ fn lost_lease_ends_a_pass_at_once_and_the_next_one_ends_the_same() {
     }
 }
 
-/// The lease is asked for before each batch, also where nothing else is asked of the store.
+/// The lease is asked for before each batch, also where nothing else is asked of the store: of a
+/// first pair nothing is written down before it is sent.
 #[test]
 pub(crate) fn nothing_is_written_once_the_lease_is_lost() {
-    let mut stage = Scenario::new()
-        .before([crm("erika", &[ANNA], erika())])
-        .stage(Variant::AccountField);
-    stage.edit(&Edit::Crm("erika", json!({"position": ["Leitung"]})));
-    stage.world.advance_ms(60_000);
-    stage.world.services(|services, _| services.take_counters());
-    let outcome = play_with(&mut stage, |stage| {
-        stage.world.fail_store(0, StoreFault::LeaseLost);
-    });
-    assert_eq!(ending(&outcome), Ending::Stopped("lease-lost"));
-    let counters = stage.world.services(|services, _| services.take_counters());
-    assert!(writes(&counters).is_empty(), "{counters:?}");
+    let leader = json!({"position": ["Leitung"]});
+    let card = json!({"givenName": "Erika", "surname": "Muster", "jobTitle": "Leitung",
+        "emailAddresses": [{"address": "erika@muster.example", "name": "Erika"}]});
+    let linked: &[&str] = &[ANNA];
+    for (markers, edit) in [
+        (linked, Edit::Crm("erika", leader)),
+        (&[], Edit::OutlookNew(ANNA, "erika", card)),
+    ] {
+        let mut stage = Scenario::new()
+            .before([crm("erika", markers, erika())])
+            .stage(Variant::AccountField);
+        stage.edit(&edit);
+        stage.world.advance_ms(60_000);
+        stage.world.services(|services, _| services.take_counters());
+        let outcome = play_with(&mut stage, |stage| {
+            stage.world.fail_store(0, StoreFault::LeaseLost);
+        });
+        assert_eq!(ending(&outcome), Ending::Stopped("lease-lost"));
+        let counters = stage.world.services(|services, _| services.take_counters());
+        assert!(
+            writes(&counters).is_empty(),
+            "marked for {markers:?}: {counters:?}"
+        );
+    }
 }
 
 #[test]
