@@ -281,43 +281,7 @@ fn check_native_sync(crm: &Flowfact, job: &Job, checkup: &mut Checkup) {
 }
 
 fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Checkup) {
-    let CrmAccess::Flowfact(access) = &job.crm;
-    if is_untried(&survey, &access.marker) {
-        checkup.findings.push(finding(
-            Severity::Note,
-            "marker-untried",
-            "markers are sync entries, and whether they can be read shows only where there is a \
-             contact to ask for: the CRM has none yet",
-            "check again once there is one",
-        ));
-    } else if !survey.markers.contains(&access.marker) {
-        let problem = "the marker that is configured was not found in FLOWFACT";
-        let remedy = match survey.markers.first() {
-            Some(marker) => format!("this one was found: {}", marker_text(marker)),
-            None => {
-                "add a field of type EMAIL_ACCOUNT, or a value of `tags`, to the contact schema"
-                    .to_owned()
-            }
-        };
-        checkup.ready = false;
-        checkup.findings.push(finding(
-            Severity::Error,
-            "marker-not-found",
-            problem,
-            &remedy,
-        ));
-    }
-    if matches!(access.marker, Marker::SyncEntry(_)) {
-        let message = "markers are sync entries, which cannot be listed: they are asked for contact \
-                       by contact, so that setting or taking one away may be seen late";
-        let remedy = "a marker in a contact field is seen at once";
-        checkup.findings.push(finding(
-            Severity::Warning,
-            "marker-seen-late",
-            message,
-            remedy,
-        ));
-    }
+    take_markers(&survey, job, checkup);
     if survey.filter_works == Some(false) {
         let message =
             "FLOWFACT ignores the filter on the time of change: every pass reads all contacts";
@@ -354,6 +318,47 @@ fn take_survey(survey: Survey, job: &Job, fields: &FieldSet, checkup: &mut Check
         .map(|(field, name)| (field, Some(name)))
         .collect();
     checkup.markers = survey.markers;
+}
+
+/// Whether the configured marker is there, and how soon it is seen.
+fn take_markers(survey: &Survey, job: &Job, checkup: &mut Checkup) {
+    let CrmAccess::Flowfact(access) = &job.crm;
+    if is_untried(survey, &access.marker) {
+        checkup.findings.push(finding(
+            Severity::Note,
+            "marker-untried",
+            "markers are sync entries, and whether they can be read shows only where there is a \
+             contact to ask for: the CRM has none yet",
+            "check again once there is one",
+        ));
+    } else if !survey.markers.contains(&access.marker) {
+        let problem = "the marker that is configured was not found in FLOWFACT";
+        let remedy = match survey.markers.first() {
+            Some(marker) => format!("this one was found: {}", marker_text(marker)),
+            None => {
+                "add a field of type EMAIL_ACCOUNT, or a value of `tags`, to the contact schema"
+                    .to_owned()
+            }
+        };
+        checkup.ready = false;
+        checkup.findings.push(finding(
+            Severity::Error,
+            "marker-not-found",
+            problem,
+            &remedy,
+        ));
+    }
+    if matches!(access.marker, Marker::SyncEntry(_)) {
+        let message = "markers are sync entries, which cannot be listed: they are asked for contact \
+                       by contact, so that setting or taking one away may be seen late";
+        let remedy = "a marker in a contact field is seen at once";
+        checkup.findings.push(finding(
+            Severity::Warning,
+            "marker-seen-late",
+            message,
+            remedy,
+        ));
+    }
 }
 
 /// Sync entries are asked for contact by contact: in an empty CRM they can neither be found nor be

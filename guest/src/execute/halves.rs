@@ -1,9 +1,9 @@
 //! Tasks that come half-way: one side is written, the other is not, or nobody knows.
 //!
 //! What a pass wrote to one side is no edit of it (contract, section 7.6). So a link is marked as
-//! *unfinished* before the first side is written, and says whose values were meant, should the other
-//! side have cut them; and fields in which both sides agree by now are remembered, whatever became
-//! of the others.
+//! *unfinished* before the first side is written, and says whose values were meant, should the
+//! other side have cut them; and fields in which both sides agree by now are remembered, whatever
+//! became of the others.
 
 use super::{End, Executor, Work};
 use crate::contact::FieldSet;

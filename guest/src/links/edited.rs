@@ -1,8 +1,9 @@
 //! When users edited what a CRM contact holds (contract, section 5, `newest`).
 //!
 //! A CRM knows one time for a whole record, and every pass moves it. So a pass that carries an edit
-//! from a mailbox into the CRM remembers, value by value, when it was made there. All mailboxes of a
-//! tenant share these rows: what one pass wrote is what the next mailbox's edit is weighed against.
+//! from a mailbox into the CRM remembers, value by value, when it was made there. All mailboxes of
+//! a tenant share these rows: what one pass wrote is what the next mailbox's edit is weighed
+//! against.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -38,23 +38,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let fields = self.fields(stored.as_ref());
         let marker = marker(&self.job).clone();
         // A first pass that broke off has left links and counters, but no full read.
-        let is_first = stored
-            .as_ref()
-            .is_none_or(|state| state.last_full.is_none());
+        let is_first = stored.as_ref().and_then(|state| state.last_full).is_none();
         let is_full = due
             || stored
                 .as_ref()
                 .is_some_and(|state| !fields.is_subset(&state.fields) || marker != state.marker);
-        if let Some(state) = &stored {
-            self.check_company(state, &connection.company)?;
-            self.check_mailbox(state, &identity)?;
-        }
-        if is_full {
-            self.check_owner(&identity)?;
-            self.check_native_sync()?;
-            self.findings.extend(connection.findings.iter().cloned());
-            self.compare_address(&identity);
-        }
+        self.check_sides(stored.as_ref(), &connection, &identity, is_full)?;
         let is_unknown = stored.is_none();
         let mut state =
             stored.unwrap_or_else(|| first_state(&connection, &identity, &marker, &fields));
@@ -90,6 +79,27 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             restarts: 0,
         });
         Ok(Stage::Settle(None))
+    }
+
+    /// That these are the two address books of the last pass, and that nobody else syncs them.
+    fn check_sides(
+        &mut self,
+        stored: Option<&State>,
+        connection: &CrmConnection,
+        identity: &MailboxIdentity,
+        is_full: bool,
+    ) -> Result<(), Stop> {
+        if let Some(state) = stored {
+            self.check_company(state, &connection.company)?;
+            self.check_mailbox(state, identity)?;
+        }
+        if is_full {
+            self.check_owner(identity)?;
+            self.check_native_sync()?;
+            self.findings.extend(connection.findings.iter().cloned());
+            self.compare_address(identity);
+        }
+        Ok(())
     }
 
     /// A state that is gone, beside pairs that are not: what they were last seen with is lost

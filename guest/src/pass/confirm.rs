@@ -195,13 +195,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     }
                     match link {
                         Some(link) => self.gathered.put_crm(link, Half::Present(contact)),
-                        None => {
-                            let region = &self.job.tenant.region;
-                            let id = contact.id.clone();
-                            let digest = Candidate::of_crm(id.clone(), &contact.fields, region);
-                            self.gathered.candidates.insert(id, digest);
-                            self.gathered.put_new_crm(&contact, true);
-                        }
+                        None => self.gathered.put_new_crm(&contact, true),
                     }
                 }
                 (CrmRead::NotFound, Some(link)) => {

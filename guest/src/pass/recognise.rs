@@ -245,8 +245,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
     }
 
-    /// A copy that was created, or that a person chose, never held what the former partner did: what
-    /// it lacks was not cleared in it.
+    /// A copy that was created, or that a person chose, never held what the former partner did:
+    /// what it lacks was not cleared in it.
     fn forget_base(&mut self, crm_id: &CrmId) {
         if let Some(pair) = self.gathered.pairs.get_mut(crm_id)
             && let Some(link) = pair.link.as_ref().and_then(Packed::unpack)

@@ -601,7 +601,7 @@ fn rejected_deletion_of_a_purged_contact_is_held() {
     }
 }
 
-// ---- crashes, several mailboxes, long lists ------------------------------------------------------
+// ---- crashes, several mailboxes, long lists -----------------------------------------------------
 
 /// Wherever the pass after an answer dies, the next one comes to the same end, and nobody is asked
 /// again.
@@ -811,7 +811,7 @@ fn destruction_after_lost_memory_is_asked_for() {
     all_are_there(&mut stage, "lost memory");
 }
 
-// ---- what the guard did not see ------------------------------------------------------------------
+// ---- what the guard did not see -----------------------------------------------------------------
 
 fn clear_in_mailbox_and_delete_in_crm(stage: &Stage, ids: &Ids) {
     let edit = json!({"emailAddresses": [], "jobTitle": "Leitung"});
