@@ -164,8 +164,6 @@ enum Stage {
 struct Begun {
     /// What is remembered, or a first state.
     state: State,
-    /// Nothing was remembered: the mailbox's first pass.
-    is_first: bool,
     /// Who this mailbox was before it was rebound to somebody else.
     former_identity: Option<MailboxIdentity>,
     /// Both sides are read wholly.
@@ -224,8 +222,8 @@ struct Gathered {
     matched: Vec<(CrmId, MailboxId)>,
     /// Contacts that wait for an answer or for an intent: nothing is created for them.
     withheld: BTreeSet<Source>,
-    /// What earlier passes left to look at has been queued.
-    is_queued: bool,
+    /// What to look at besides has been queued.
+    queued: Queued,
     /// Contacts without link that are no longer there.
     gone: BTreeSet<Source>,
     /// Mailbox contacts without link that are in another live folder.
@@ -246,18 +244,25 @@ struct Gathered {
     is_damaged: bool,
     /// Pending mailbox contacts that are not due: read to be weighed, and for nothing else.
     only_weighed: BTreeSet<MailboxId>,
-    /// Contacts about which a question is open have been queued.
-    are_questions_queued: bool,
     /// Keys of intents that were looked for in the mailbox.
     sought: BTreeSet<SearchKey>,
     /// Pairs in step and at rest, as a full read meets them.
     counted: (u32, u32),
-    /// What other mailboxes' passes have created lately has been queued.
-    are_created_queued: bool,
     /// What passes have created so long ago that every index shows it.
     created_long_ago: Vec<CrmId>,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
+}
+
+/// What has been queued once, to be read by id.
+#[derive(Default)]
+struct Queued {
+    /// What earlier passes left to look at.
+    pending: bool,
+    /// Contacts about which a question is open.
+    questions: bool,
+    /// What other mailboxes' passes have created lately.
+    created: bool,
 }
 
 /// What was seen of the CRM's trash.

@@ -37,8 +37,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .connect(remembered.map(|state| &state.mailbox))?;
         let fields = self.fields(stored.as_ref());
         let marker = marker(&self.job).clone();
-        // A first pass that broke off has left links and counters, but no full read.
-        let is_first = stored.as_ref().and_then(|state| state.last_full).is_none();
         let is_full = due
             || stored
                 .as_ref()
@@ -66,7 +64,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         // that breaks off has filled only a part of them.
         self.begun = Some(Begun {
             state,
-            is_first,
             former_identity,
             is_full,
             is_marker_moved,

@@ -27,9 +27,9 @@ const MARKER_SLICE_CONTACTS: usize = 200;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn confirm(&mut self) -> Result<Stage, Stop> {
-        if !self.gathered.is_queued {
+        if !self.gathered.queued.pending {
             self.queue_remembered()?;
-            self.gathered.is_queued = true;
+            self.gathered.queued.pending = true;
         }
         if self.read_queued_crm()? || self.read_queued_mailbox()? || self.read_markers()? {
             return Ok(Stage::Confirm);
@@ -145,7 +145,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 break;
             }
         }
-        if begun.is_first {
+        if begun.is_first() {
             let slice = self
                 .gathered
                 .candidates
@@ -417,10 +417,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn queue_questions(&mut self) -> Result<bool, Failure> {
         let gathered = &mut self.gathered;
         let is_new = !gathered.marked.is_empty() || !gathered.mailbox.is_empty();
-        if gathered.are_questions_queued || !is_new {
+        if gathered.queued.questions || !is_new {
             return Ok(false);
         }
-        gathered.are_questions_queued = true;
+        gathered.queued.questions = true;
         let Some(begun) = &self.begun else {
             return Ok(false);
         };
@@ -455,10 +455,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// Whoever is new in this mailbox may just have been imported from another one, and the CRM's
     /// index need not show it yet.
     fn queue_created(&mut self) -> Result<bool, Failure> {
-        if self.gathered.are_created_queued || self.gathered.mailbox.is_empty() {
+        if self.gathered.queued.created || self.gathered.mailbox.is_empty() {
             return Ok(false);
         }
-        self.gathered.are_created_queued = true;
+        self.gathered.queued.created = true;
         let now = self.outside.now();
         let (recent, settled): (Vec<_>, Vec<_>) = self
             .memory

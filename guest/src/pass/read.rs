@@ -119,7 +119,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         self.findings.push(damaged_link(&contact.id));
                     }
                 }
-                gathered.put_new_crm(&contact, begun.is_first || !begun.is_full);
+                gathered.put_new_crm(&contact, begun.is_first() || !begun.is_full);
             }
         }
     }
@@ -446,14 +446,20 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     pub(super) fn is_first(&self) -> bool {
-        self.begun.as_ref().is_some_and(|begun| begun.is_first)
+        self.begun.as_ref().is_some_and(Begun::is_first)
     }
 }
 
 impl Begun {
+    /// Whether it is the mailbox's first pass; one that broke off has left links and counters, but
+    /// no full read.
+    pub(super) fn is_first(&self) -> bool {
+        self.state.last_full.is_none()
+    }
+
     /// Whether there is anything that a deletion could concern.
     fn knows_pairs(&self) -> bool {
-        !self.is_first || self.state.links > 0 || self.state.detached > 0
+        !self.is_first() || self.state.links > 0 || self.state.detached > 0
     }
 
     /// Whether a field takes part that did not when the pair last agreed.
