@@ -17,6 +17,10 @@ pub enum Mutant {
     PendingForgotten,
     /// What a pass wrote is compared with the base from before it (7.6).
     EchoTakenForEdit,
+    /// What both sides agree on is forgotten where only one of them took its part (7.6).
+    HalfForgotten,
+    /// Who takes somebody's place is compared with what that one held (section 3).
+    FormerBaseKept,
     /// The base is what was sent, not what was read back (section 1).
     BaseAsSent,
     /// Of each kind of destruction the guard counts the first only (7.1).

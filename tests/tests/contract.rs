@@ -13,6 +13,7 @@
 //! | `explain` | why a contact is where it is |
 //! | `found` | what the simulation found |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
+//! | `halves` | section 7.6: one side is written, the other is not |
 //! | `hub` | several mailboxes around one CRM |
 //! | `input` | bad input: told, and nothing lost |
 //! | `marking` | section 2: markers, suspending, identity, the other engine |
@@ -37,6 +38,7 @@ mod contract {
     pub(crate) mod explain;
     pub(crate) mod found;
     pub(crate) mod guard;
+    pub(crate) mod halves;
     pub(crate) mod hub;
     pub(crate) mod input;
     pub(crate) mod marking;

@@ -11,6 +11,7 @@ use crate::crm::Crm;
 use crate::links::Link;
 use crate::mailbox::Mailbox;
 use crate::mapping;
+use crate::mutation::{self, Mutant};
 use crate::outside::Write;
 use crate::plan::Deed;
 use crate::plan::merge::Merged;
@@ -64,7 +65,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let begun = work.begun_link();
         let agreed = self.agreed_fields(work, merged);
         let is_whole = self.fields_of(&work.task) == agreed;
-        if (before.is_none() && !is_whole) || (work.crm.is_none() && work.mailbox.is_none()) {
+        if before.is_none() && !is_whole {
+            return None;
+        }
+        if before.is_some() && work.crm.is_none() && work.mailbox.is_none() {
             // Nothing came of it: as before, unless a write may have had its effect after all.
             let link = before.filter(|_| begun.is_some() && work.is_outcome_known());
             return link.cloned();
@@ -80,7 +84,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     /// What is to be remembered of a task that has not come to its end.
     pub(super) fn remember_half(&self, work: &Work) -> Vec<Write> {
-        let link = self.half_agreed(work);
+        let link = self
+            .half_agreed(work)
+            .filter(|_| !mutation::is_on(Mutant::HalfForgotten));
         link.map_or_else(Vec::new, |link| {
             self.memory.set_link(work.pair.link.as_ref(), &link)
         })

@@ -250,11 +250,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn forget_base(&mut self, crm_id: &CrmId) {
         if let Some(pair) = self.gathered.pairs.get_mut(crm_id)
             && let Some(link) = pair.link.as_ref().and_then(Packed::unpack)
+            && !mutation::is_on(Mutant::FormerBaseKept)
         {
-            let link = Link {
-                base: Base::default(),
-                ..link
-            };
+            let base = Base::default();
+            let link = Link { base, ..link };
             pair.link = Some(Packed::new(&link));
         }
     }

@@ -26,7 +26,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::stage::{ANNA, Edit, PAUSE_MS, Scenario, Stage, State, Variant, crm, play};
-use super::{conflicts, crashes, guard, hub, input, marking, matching, pairs, safety};
+use super::{conflicts, crashes, guard, halves, hub, input, marking, matching, pairs, safety};
 
 /// A proof: it panics where it fails.
 type Proof = (&'static str, fn());
@@ -54,6 +54,8 @@ fn mutants() -> Vec<(Mutant, Vec<Proof>)> {
         (M::PositionBeforeLinks, vec![("crash", edits_survive_a_crash)]),
         (M::PendingForgotten, vec![("races", safety::record_that_moves_on_under_every_write_is_left_pending)]),
         (M::EchoTakenForEdit, vec![("echo", own_write_is_no_edit)]),
+        (M::HalfForgotten, vec![("half", halves::edit_after_a_half_done_task_clashes_with_nothing)]),
+        (M::FormerBaseKept, vec![("copy", halves::copy_that_lacks_a_value_clears_nothing)]),
         (M::BaseAsSent, vec![("rewritten", what_a_service_rewrites_is_no_edit)]),
         (M::GuardMiscounts, vec![("limit", guard::as_many_as_the_limit_are_carried_out_and_one_more_none)]),
         (M::GuardWindowForgotten, vec![("24 hours", guard::what_was_carried_out_in_the_last_24_hours_counts)]),
