@@ -44,6 +44,7 @@ pub fn request(
         None => 0,
         Some(after) => position(after, &request).ok_or_else(|| not_asked(job, Some(&request)))?,
     };
+    let entries_max = entries_max.min(request.entries());
     let entries = memory.request_entries(&request.token, first, entries_max)?;
     let verdict = memory.verdict()?;
     let verdict = verdict.filter(|said| said.token == request.token);

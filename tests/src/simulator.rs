@@ -70,6 +70,8 @@ pub struct Simulator {
     pub interruption: Option<Interruption>,
     counters: Counters,
     in_flight: BTreeMap<String, u32>,
+    /// Requests that are carried out later, and when.
+    late: Vec<(Timestamp, Request)>,
 }
 
 /// What a client gets, and when.
@@ -107,6 +109,16 @@ impl Simulator {
             interruption: None,
             counters: Counters::default(),
             in_flight: BTreeMap::new(),
+            late: Vec::new(),
+        }
+    }
+
+    /// Carries out what was to take effect late, as far as its time has come.
+    pub fn catch_up(&mut self, now: Timestamp) {
+        let mut due: Vec<_> = self.late.extract_if(.., |(at, _)| *at <= now).collect();
+        due.sort_by_key(|(at, _)| *at);
+        for (at, request) in due {
+            self.answer(&request, 0, at);
         }
     }
 
@@ -176,6 +188,7 @@ impl Simulator {
     fn exchange_whole(&mut self, request: &Request, ticket: &Ticket, now: Timestamp) -> Exchange {
         let lost = || Err(SendError::Connection("reset by the simulator".to_owned()));
         let mut delay_ms = 0;
+        self.catch_up(now);
         let outcome = match self.faults.draw(request) {
             None => Ok(self.answer(request, ticket.others, now)),
             Some(Fault::LostBefore) => lost(),
@@ -207,6 +220,11 @@ impl Simulator {
                 } else {
                     Ok(response)
                 }
+            }
+            Some(Fault::Late { delay_ms: late_ms }) => {
+                self.late.push((now.plus_ms(late_ms), request.clone()));
+                delay_ms = request.timeout_ms;
+                Err(SendError::Timeout)
             }
             Some(Fault::Garbled { body }) => {
                 let response = self.answer(request, ticket.others, now);

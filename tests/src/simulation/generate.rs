@@ -3,10 +3,11 @@
 use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
 use super::history::{
-    Act, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble,
+    Act, Answering, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble,
 };
 use super::values::{FIRST_NUMBER, Line, PhoneKind, Token};
 use crate::simulator::chance::Chance;
+use crate::simulator::flowfact::quirks::Reach;
 use crate::simulator::{MarkerKind, StoreFault};
 
 /// The history of a seed.
@@ -105,12 +106,19 @@ fn setting(chance: &mut Chance) -> Setting {
             OnUnmark::Keep,
             OnUnmark::DeleteFromMailbox,
         ]),
+        answering: *chance.pick(&[
+            Answering::Never,
+            Answering::Approve,
+            Answering::Approve,
+            Answering::Reject,
+            Answering::InTurn,
+        ]),
         oddities,
     }
 }
 
 fn oddity(chance: &mut Chance) -> Oddity {
-    match chance.below(19) {
+    match chance.below(20) {
         0 => Oddity::IndexLag(*chance.pick(&[500, 5_000, 60_000])),
         1 => Oddity::Recalculation(*chance.pick(&[1, 2_000, 90_000])),
         2 => Oddity::HiddenForbidden,
@@ -129,6 +137,7 @@ fn oddity(chance: &mut Chance) -> Oddity {
         15 => Oddity::ShortMemory,
         16 => Oddity::NamesRewritten,
         17 => Oddity::CutTexts(6),
+        18 => Oddity::EntriesListable,
         _ => Oddity::Shuffled,
     }
 }
@@ -281,7 +290,11 @@ impl Drawing {
             let event = match self.chance.below(20) {
                 0..11 => Event::Act(self.act()),
                 11..17 => Event::Pass(self.pass()),
-                17..19 => self.wait(),
+                17..19 if self.chance.percent(70) => self.wait(),
+                17..19 => {
+                    let mailbox = self.count(0, self.mailboxes - 1);
+                    Event::Answer(mailbox, self.chance.percent(50))
+                }
                 _ => match self.trouble() {
                     Some(trouble) => Event::Trouble(trouble),
                     None => continue,
@@ -312,7 +325,8 @@ impl Drawing {
             pass.faults = Some(self.chance.below(1_000_000));
         }
         if self.chance.percent(20) {
-            pass.crash = Some(self.chance.below(30));
+            let steps_max = *self.chance.pick(&[30, 30, 120]);
+            pass.crash = Some(self.chance.below(steps_max));
         }
         if self.chance.percent(10) {
             let fault = *self.chance.pick(&[
@@ -335,7 +349,11 @@ impl Drawing {
 
     fn trouble(&mut self) -> Option<Trouble> {
         let mailbox = self.count(0, self.mailboxes - 1);
-        let drawn = self.chance.below(12);
+        let drawn = self.chance.below(16);
+        let who = self.count(0, self.people - 1);
+        let reach = *self
+            .chance
+            .pick(&[Reach::Forbidden, Reach::Missing, Reach::Empty]);
         let line = *self.chance.pick(&Line::ALL[2..]);
         (!self.is_calm).then_some(match drawn {
             0..4 => Trouble::DeltaExpires(mailbox),
@@ -343,6 +361,8 @@ impl Drawing {
             5 => Trouble::StoreOlder,
             6 => Trouble::Suspend(mailbox),
             7..10 => Trouble::FieldLost(line),
+            10..12 => Trouble::EntryVanishes(who, mailbox),
+            12..14 => Trouble::EntriesOutOfReach(reach),
             _ => Trouble::FieldsBack,
         })
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
 use super::values::{Line, PhoneKind, Token, Writing};
+use crate::simulator::flowfact::quirks::Reach;
 use crate::simulator::{MarkerKind, StoreFault};
 
 /// One world, and all that happens in it.
@@ -37,8 +38,23 @@ pub struct Setting {
     pub on_mailbox_delete: OnMailboxDelete,
     /// What taking a marker away does.
     pub on_unmark: OnUnmark,
+    /// What is said, at rest, to the lists that the guard asks about.
+    pub answering: Answering,
     /// How the services behave where they are odd.
     pub oddities: Vec<Oddity>,
+}
+
+/// What is said to the guard's lists once faults are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    /// Nothing.
+    Never,
+    /// Carry it out.
+    Approve,
+    /// Bring it back.
+    Reject,
+    /// Each in turn.
+    InTurn,
 }
 
 /// How a service behaves all the time.
@@ -82,6 +98,8 @@ pub enum Oddity {
     Shuffled,
     /// Texts of these fields are cut off after so many characters, without a word.
     CutTexts(usize),
+    /// The sync entries of a mailbox can be listed.
+    EntriesListable,
 }
 
 /// Somebody known before the first pass.
@@ -110,6 +128,8 @@ pub enum Event {
     ClockJump(i64),
     /// Something happens to a service or to what is remembered.
     Trouble(Trouble),
+    /// Somebody answers what the guard asks about a mailbox, if it asks: yes, or no.
+    Answer(usize, bool),
     /// Faults stop, passes run until everything is at rest, and everything is checked.
     Rest,
 }
@@ -221,6 +241,10 @@ pub enum Trouble {
     FieldsBack,
     /// A mailbox is switched off, and on again.
     Suspend(usize),
+    /// A person's sync entry of a mailbox is gone, and nobody took it away.
+    EntryVanishes(usize, usize),
+    /// Until the next rest the service of the sync entries lets nobody in, or shows nothing.
+    EntriesOutOfReach(Reach),
 }
 
 impl History {
@@ -283,6 +307,10 @@ impl fmt::Display for Event {
             Self::Wait(ms) => write!(formatter, "wait {ms} ms"),
             Self::ClockJump(ms) => write!(formatter, "the host's clock jumps by {ms} ms"),
             Self::Trouble(trouble) => write!(formatter, "trouble: {trouble:?}"),
+            Self::Answer(mailbox, is_yes) => {
+                let verdict = if *is_yes { "approves" } else { "rejects" };
+                write!(formatter, "somebody {verdict} what mailbox {mailbox} asks")
+            }
             Self::Rest => write!(formatter, "rest"),
         }
     }

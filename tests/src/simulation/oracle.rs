@@ -139,7 +139,11 @@ fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion:
             || (unmark_deletes && people.unmarked.contains(&(partner.1.clone(), mailbox)))
     });
     let lost = edits_lost(player, &people, &record, &partners);
+    let is_spared = people.spared.contains(&(mailbox, record.clone()));
     drop(people);
+    if is_spared {
+        player.violation("deletion of what people want to keep", told(deletion));
+    }
     if !is_right {
         let what = format!("{record:?}, partners {partners:?}: {}", told(deletion));
         player.violation("deletion without cause", what);
@@ -215,6 +219,7 @@ pub(super) fn check_rest(player: &mut Player) {
         rest.check_pairs(&mut found);
         rest.check_taking_part(&mut found);
         rest.check_held(&mut found);
+        rest.check_spared(&mut found);
         rest.check_rows(&mut found);
         rest.check_notes(&mut found);
         rest.check_owners(&mut found);
@@ -242,7 +247,7 @@ struct Rest<'a> {
 const CUT: [&str; 3] = ["Title", "Department", "Position"];
 
 /// Reasons for which a pair may stay as it is until a person does something.
-const HELD: [&str; 9] = [
+const HELD: [&str; 10] = [
     "ambiguous-match",
     "awaiting-approval",
     "cannot-be-restored",
@@ -251,6 +256,7 @@ const HELD: [&str; 9] = [
     "moved-in-mailbox",
     "namesake",
     "open-intent",
+    "rejected-not-restorable",
     "vanished-in-crm",
 ];
 
@@ -389,32 +395,31 @@ impl<'a> Rest<'a> {
         }
     }
 
+    /// Whom somebody wanted back is there on both sides, unless another mailbox's deletion, or
+    /// somebody, has come since.
+    fn check_spared(&self, found: &mut Found) {
+        for (mailbox, record) in &self.people.spared {
+            let Some(who) = self.people.owners.get(record) else {
+                continue;
+            };
+            if self.history.setting.mailboxes > 1 || self.is_person_held(*who) {
+                continue;
+            }
+            for book in [Book::Crm, Book::Mailbox(*mailbox)] {
+                let is_there = self.has_record(*who, |at, id| {
+                    at == book && people::is_live(self.world, &(at, id.to_owned()))
+                });
+                if !is_there {
+                    found.push(("not brought back", format!("{record:?}: not in {book:?}")));
+                }
+            }
+        }
+    }
+
     /// What is held is held for a reason that people can see.
     fn check_held(&self, found: &mut Found) {
         for ((mailbox, record), reason) in &self.pending {
-            let who = self.people.owners.get(record);
-            let pair = self.pairs.iter().find(|pair| {
-                pair.mailbox == *mailbox
-                    && pair.standing == Stands::Linked
-                    && (pair.crm_id == record.1 || pair.mailbox_id == record.1)
-            });
-            let is_right = match reason.as_str() {
-                "vanished-in-crm" | "cannot-be-restored" => {
-                    self.people.hidden.contains(&record.1)
-                        || people::contents(self.world, record).is_none()
-                }
-                "crm-unreadable" => self.people.hidden.contains(&record.1),
-                "moved-in-mailbox" => pair.is_some_and(|pair| {
-                    let address = address(self.world, *mailbox);
-                    let place = self.world.mailbox_place(address, &pair.mailbox_id);
-                    matches!(place, Place::Folder(_))
-                }),
-                "ambiguous-match" | "match-taken" | "namesake" | "open-intent" => {
-                    who.is_some_and(|who| self.people.copies.contains_key(who))
-                }
-                _ => HELD.contains(&reason.as_str()),
-            };
-            if !is_right {
+            if !self.is_rightly_held(*mailbox, record, reason) {
                 found.push((
                     "held without need",
                     format!("{record:?} in {mailbox}: {reason}"),
@@ -423,12 +428,52 @@ impl<'a> Rest<'a> {
         }
     }
 
+    fn is_rightly_held(&self, mailbox: usize, record: &Record, reason: &str) -> bool {
+        let Some(who) = self.people.owners.get(record) else {
+            return reason == "awaiting-approval";
+        };
+        match reason {
+            // Under a new id a mailbox contact is held together with its pair.
+            "vanished-in-crm" | "cannot-be-restored" | "rejected-not-restorable" => {
+                self.has_record(*who, |book, id| {
+                    book == Book::Crm
+                        && (self.people.hidden.contains(id)
+                            || people::contents(self.world, &(book, id.to_owned())).is_none())
+                })
+            }
+            "crm-unreadable" => self.has_record(*who, |_, id| self.people.hidden.contains(id)),
+            "moved-in-mailbox" => self.is_moved(*who, mailbox),
+            // A created copy that was moved away before the answer came: its source waits with it.
+            "open-intent" if self.is_moved(*who, mailbox) => true,
+            "ambiguous-match" | "match-taken" | "namesake" | "open-intent" => {
+                self.people.copies.contains_key(who)
+            }
+            _ => HELD.contains(&reason),
+        }
+    }
+
+    /// Whether a person has a record like this, wherever it is.
+    fn has_record(&self, who: usize, is_it: impl Fn(Book, &str) -> bool) -> bool {
+        let mut own = self.people.owners.iter();
+        own.any(|((book, id), owner)| *owner == who && is_it(*book, id))
+    }
+
+    /// Whether a person's contact is in another live folder of a mailbox.
+    fn is_moved(&self, who: usize, mailbox: usize) -> bool {
+        let address = address(self.world, mailbox);
+        self.has_record(who, |book, id| {
+            let place = || self.world.mailbox_place(address, id);
+            book == Book::Mailbox(mailbox) && matches!(place(), Place::Folder(_))
+        })
+    }
+
     /// Whoever was left alone since the last rest is byte for byte as they were; whoever was edited
     /// in one place only is there as the user left them; whoever was only deleted is gone.
     fn check_simple(&self, snapshot: &Snapshot, found: &mut Found) {
         for who in 0..self.history.people.len() {
             let is_unclear = snapshot.held.contains(&who)
                 || self.is_person_held(who)
+                || self.people.wanted_back.contains(&who)
                 || self.people.copies.contains_key(&who);
             if is_unclear {
                 continue;
@@ -466,9 +511,14 @@ impl<'a> Rest<'a> {
             }
             let now = people::contents(self.world, record).unwrap_or_default();
             let changed = people::changed_members(then, &now);
+            // A field that is mapped for the first time is filled as in a first pair.
+            let is_new = |group: &Group| {
+                matches!(group, Group::Line(line) if snapshot.lost_lines.contains(line))
+            };
+            let is_known = |group: Group| groups.contains(&group) || is_new(&group);
             let mut strange = changed
                 .iter()
-                .filter(|name| Group::of(name).is_none_or(|group| !groups.contains(&group)));
+                .filter(|name| !Group::of(name).is_some_and(is_known));
             if let Some(name) = strange.next() {
                 let (then, now) = (then.get(name), now.get(name));
                 found.push((
@@ -679,6 +729,8 @@ pub(super) struct Snapshot {
     pairs: Vec<Pair>,
     /// People about whom something was held.
     held: BTreeSet<usize>,
+    /// Fields that took no part.
+    lost_lines: BTreeSet<Line>,
 }
 
 impl Snapshot {
@@ -698,6 +750,7 @@ impl Snapshot {
             contents: contents.collect(),
             held: held.collect(),
             pairs: rest.pairs.clone(),
+            lost_lines: player.lost_lines.clone(),
         }
     }
 }

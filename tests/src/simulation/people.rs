@@ -3,6 +3,9 @@
 //! This is the oracle's own memory. It learns from what people do and from what the services hold,
 //! never from the engine.
 
+use contact_sync_guest::plan::approval::{Entry, Verdict};
+use contact_sync_guest::plan::guard::Destruction;
+use contact_sync_guest::report::Side;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +45,10 @@ pub(super) struct People {
     pub(super) log_lengths: BTreeMap<String, usize>,
     /// What journals held that were lost with their store.
     pub(super) lost_journal: Vec<String>,
+    /// What the pass of a mailbox was told not to delete, as long as nobody does anything more.
+    pub(super) spared: BTreeSet<(usize, Record)>,
+    /// Whom people have wanted back since the last rest.
+    pub(super) wanted_back: BTreeSet<usize>,
     number_of_people: BTreeMap<u32, usize>,
 }
 
@@ -171,6 +178,78 @@ impl People {
             in_pass,
         };
         self.deeds.entry(who).or_default().push(done);
+        self.spared
+            .retain(|(_, record)| self.owners.get(record) != Some(&who));
+    }
+
+    /// Everything was checked: what is done from here on is checked at the next rest.
+    pub(super) fn come_to_rest(&mut self) {
+        self.deeds.clear();
+        self.wanted_back.clear();
+    }
+
+    // ---- answers ------------------------------------------------------------------------------
+
+    /// Somebody has answered a list of the guard's.
+    pub(super) fn said(
+        &mut self,
+        mailbox: usize,
+        verdict: Verdict,
+        entries: impl Iterator<Item = Entry>,
+    ) {
+        for entry in entries {
+            let crm = entry.contact.crm_id.map(|id| (Book::Crm, id.to_string()));
+            let other = entry.contact.mailbox_id;
+            let other = other.map(|id| (Book::Mailbox(mailbox), id.to_string()));
+            let doomed = match entry.destruction {
+                Destruction::Deletion(Side::Crm) => crm.clone(),
+                Destruction::Deletion(Side::Mailbox) => other.clone(),
+                Destruction::Detaching | Destruction::Emptying(..) => None,
+            };
+            if verdict == Verdict::Reject {
+                let named = crm.iter().chain(&other);
+                let owners: Vec<usize> = named
+                    .filter_map(|record| self.owners.get(record).copied())
+                    .collect();
+                self.wanted_back.extend(owners);
+                self.spared.extend(doomed.map(|record| (mailbox, record)));
+            } else if let Some(record) = doomed {
+                self.spared.remove(&(mailbox, record));
+            }
+        }
+    }
+
+    // ---- what services do ---------------------------------------------------------------------
+
+    /// A sync entry is gone, as if somebody had taken it away.
+    pub(super) fn lose_entry(&mut self, world: &World, who: usize, mailbox: usize) {
+        let address = address(world, mailbox);
+        for record in self.live_records(world, who) {
+            let is_marked =
+                record.0 == Book::Crm && world.crm_markers(&record.1).iter().any(|at| at == address);
+            if is_marked {
+                self.unmarked.insert((record.1.clone(), mailbox));
+                world.crm_unmark(&record.1, address);
+                self.did(who, &record, DoneKind::Other, false);
+            }
+        }
+    }
+
+    /// All of them seem to be gone.
+    pub(super) fn lose_all_entries(&mut self, world: &World) {
+        let addresses = world.addresses();
+        for record in all_records(world) {
+            let Some(who) = self.owners.get(&record).copied() else {
+                continue;
+            };
+            if record.0 != Book::Crm {
+                continue;
+            }
+            for mailbox in 0..addresses.len() {
+                self.unmarked.insert((record.1.clone(), mailbox));
+            }
+            self.did(who, &record, DoneKind::Other, false);
+        }
     }
 
     fn act_on(&mut self, world: &World, record: &Record, who: usize, deed: &Deed, in_pass: bool) {
@@ -228,8 +307,8 @@ impl People {
                     self.copied(world, who);
                     world.mailbox_copy(address, id)
                 } else {
-                    if self.deeds.contains_key(&who) {
-                        // Nothing need be left to recognise it by.
+                    if self.deeds.contains_key(&who) || self.is_scattered(world, who) {
+                        // Nothing need be left to recognise it by, or nothing be shown of it yet.
                         self.copied(world, who);
                     }
                     self.deleted.insert(record.clone());
@@ -400,6 +479,7 @@ impl People {
     /// since, need not be recognised.
     pub(super) fn lose_memory(&mut self, world: &World) {
         self.lost_journal.extend(Journal::new(world).texts);
+        self.spared.clear();
         let hidden = self.hidden.iter();
         let hidden = hidden.filter_map(|id| self.owners.get(&(Book::Crm, id.clone())));
         let unsure: BTreeSet<usize> = hidden.chain(self.deeds.keys()).copied().collect();

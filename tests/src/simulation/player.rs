@@ -3,19 +3,21 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use contact_sync_guest::approval;
 use contact_sync_guest::job::{Job, Matching, NativeSync, Policy};
 use contact_sync_guest::outside::Outside;
 use contact_sync_guest::pass::{self, Mode, Step};
+use contact_sync_guest::plan::approval::Verdict as ApprovalVerdict;
 use contact_sync_guest::report::Outcome;
 use contact_sync_guest::setup;
 
-use super::history::{Event, History, Oddity, Pass, Trouble};
+use super::history::{Answering, Event, History, Oddity, Pass, Trouble};
 use super::oracle::{self, Violation};
 use super::people::{People, address};
 use super::sabotage::{Sabotage, Sabotaged};
-use crate::simulator::flowfact::quirks::TrashOrder;
+use crate::simulator::flowfact::quirks::{Reach, TrashOrder};
 use crate::simulator::{
-    FaultRates, FlowfactQuirks, GraphQuirks, Record as Logged, StoreFault, World,
+    FaultRates, FlowfactQuirks, GraphQuirks, MarkerKind, Record as Logged, StoreFault, World,
 };
 
 /// Long enough that indices and settling times play no part any more.
@@ -25,7 +27,7 @@ const PAUSE_MS: i64 = 660_000;
 const DAY_MS: i64 = 25 * 3_600_000;
 
 /// Within so many rounds everything comes to rest.
-const ROUNDS_MAX: usize = 12;
+const ROUNDS_MAX: usize = 18;
 
 /// Steps of one pass: far more than any needs.
 const ADVANCES_MAX: usize = 20_000;
@@ -103,6 +105,7 @@ pub(super) struct Player<'a> {
     /// Fields that were not in the schema at some time: what was written meanwhile took no part.
     pub(super) were_lost: std::collections::BTreeSet<super::values::Line>,
     schema: Option<crate::simulator::flowfact::schema::Schema>,
+    answers_at_rest: u32,
     /// What the engine deleted, and was right to.
     pub(super) deleted_rightly: std::collections::BTreeSet<super::people::Record>,
 }
@@ -129,6 +132,7 @@ impl<'a> Player<'a> {
             lost_lines: std::collections::BTreeSet::new(),
             were_lost: std::collections::BTreeSet::new(),
             schema: None,
+            answers_at_rest: 0,
             deleted_rightly: std::collections::BTreeSet::new(),
         }
     }
@@ -156,8 +160,37 @@ impl<'a> Player<'a> {
             Event::Wait(ms) => self.world.advance_ms(*ms),
             Event::ClockJump(ms) => self.world.shift_host_clock_ms(*ms),
             Event::Trouble(trouble) => self.trouble(*trouble),
+            Event::Answer(mailbox, is_yes) => {
+                let verdict = if *is_yes {
+                    ApprovalVerdict::Approve
+                } else {
+                    ApprovalVerdict::Reject
+                };
+                self.answer(*mailbox, verdict);
+            }
             Event::Rest => self.rest(),
         }
+    }
+
+    /// Somebody answers what the guard asks about a mailbox. Whether it asks anything.
+    fn answer(&mut self, mailbox: usize, verdict: ApprovalVerdict) -> bool {
+        let job = self.job(mailbox);
+        let asked = approval::request(&job, &self.outside, None, usize::MAX);
+        let page = match asked {
+            Ok(Some(page)) => page,
+            Ok(None) => return false,
+            Err(failure) => {
+                self.violation("request", format!("{failure:?}"));
+                return false;
+            }
+        };
+        let said = approval::answer(&job, &self.outside, &page.request.token, verdict);
+        if let Err(failure) = said {
+            self.violation("answer", format!("{failure:?}"));
+        }
+        let entries = page.entries.into_iter().map(|(_, entry)| entry);
+        self.people.borrow_mut().said(mailbox, verdict, entries);
+        true
     }
 
     fn trouble(&mut self, trouble: Trouble) {
@@ -168,6 +201,8 @@ impl<'a> Player<'a> {
                 world.services(|services, _| services.graph.expire_delta_tokens(address));
             }
             Trouble::StoreLost | Trouble::StoreOlder => {
+                // Whoever an index does not show yet cannot be recognised.
+                world.advance_ms(PAUSE_MS);
                 self.people.borrow_mut().lose_memory(world);
                 let rows = match trouble {
                     Trouble::StoreLost => std::collections::BTreeMap::new(),
@@ -194,6 +229,19 @@ impl<'a> Player<'a> {
                     world.services(|services, _| services.flowfact.schema = schema);
                 }
                 self.lost_lines.clear();
+            }
+            Trouble::EntryVanishes(who, mailbox) => {
+                if self.history.setting.marker == MarkerKind::SyncEntry {
+                    self.people.borrow_mut().lose_entry(world, who, mailbox);
+                }
+            }
+            Trouble::EntriesOutOfReach(reach) => {
+                if self.history.setting.marker == MarkerKind::SyncEntry {
+                    world.services(|services, _| services.flowfact.quirks.sync_entries = reach);
+                    if reach == Reach::Empty {
+                        self.people.borrow_mut().lose_all_entries(world);
+                    }
+                }
             }
             Trouble::Suspend(mailbox) => {
                 let suspended = setup::suspend(&self.job(mailbox), &self.outside);
@@ -278,6 +326,8 @@ impl<'a> Player<'a> {
     /// read; then all that the contract promises is checked.
     fn rest(&mut self) {
         let mut silent_rounds = 0;
+        self.world
+            .services(|services, _| services.flowfact.quirks.sync_entries = Reach::Open);
         for round in 0..ROUNDS_MAX {
             let wait_ms = if round % 3 == 1 { DAY_MS } else { PAUSE_MS };
             self.world.advance_ms(wait_ms);
@@ -285,12 +335,14 @@ impl<'a> Player<'a> {
             for mailbox in 0..self.history.setting.mailboxes {
                 self.world.take_counters();
                 match self.run(mailbox) {
-                    Ended::Done(outcome) => {
-                        if let Outcome::Stopped(failure) = *outcome {
+                    Ended::Done(outcome) => match *outcome {
+                        Outcome::Stopped(failure) => {
                             let why = format!("round {round}: {failure:?}");
                             self.violation("stopped at rest", why);
                         }
-                    }
+                        Outcome::NeedsApproval(_) => writes += u64::from(self.answer_at_rest(mailbox)),
+                        Outcome::Complete => {}
+                    },
                     Ended::Crashed => {}
                 }
                 writes += self.world.take_counters().writes();
@@ -302,7 +354,7 @@ impl<'a> Player<'a> {
             silent_rounds = if writes == 0 { silent_rounds + 1 } else { 0 };
             if silent_rounds == 3 {
                 oracle::check_rest(self);
-                self.people.borrow_mut().deeds.clear();
+                self.people.borrow_mut().come_to_rest();
                 self.is_memory_whole = true;
                 self.snapshot = Some(oracle::Snapshot::new(self));
                 return;
@@ -316,6 +368,18 @@ impl<'a> Player<'a> {
             writes.get(from..).unwrap_or_default().join("\n")
         });
         self.violation("never at rest", tail);
+    }
+
+    /// Whether there is somebody who answers.
+    fn answer_at_rest(&mut self, mailbox: usize) -> bool {
+        self.answers_at_rest += 1;
+        let verdict = match self.history.setting.answering {
+            Answering::Never => return false,
+            Answering::InTurn if self.answers_at_rest.is_multiple_of(2) => ApprovalVerdict::Approve,
+            Answering::Approve => ApprovalVerdict::Approve,
+            Answering::Reject | Answering::InTurn => ApprovalVerdict::Reject,
+        };
+        self.answer(mailbox, verdict)
     }
 
     pub(super) fn violation(&mut self, rule: &'static str, what: String) {
@@ -370,6 +434,7 @@ fn in_flowfact(quirks: &mut FlowfactQuirks, oddity: Oddity) {
                 quirks.text_length_max.insert(field.to_owned(), length);
             }
         }
+        Oddity::EntriesListable => quirks.sync_entries_listable = true,
         _ => {}
     }
 }

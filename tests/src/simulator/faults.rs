@@ -5,6 +5,11 @@
 use contact_sync_guest::outside::{Method, Request};
 
 use super::chance::Chance;
+use std::collections::BTreeMap;
+
+/// How late a create may take effect, in ms: before the settling time of the contract's section 7.3
+/// is over.
+const LATE_MS: [i64; 4] = [100, 5_000, 90_000, 400_000];
 
 /// What goes wrong with one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,11 @@ pub enum Fault {
     Slow {
         /// Milliseconds.
         delay_ms: u32,
+    },
+    /// The client waits in vain, and the service carries the request out so much later.
+    Late {
+        /// Milliseconds.
+        delay_ms: i64,
     },
     /// The service carries the request out, and the body of the answer is replaced.
     Garbled {
@@ -79,6 +89,31 @@ struct Rule {
     fault: Fault,
 }
 
+impl Fault {
+    /// What it is called where faults are counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LostBefore => "lost before the effect",
+            Self::LostAfter => "lost after the effect",
+            Self::Refused {
+                status: 429,
+                retry_after_s: Some(_),
+                ..
+            } => "429 with Retry-After",
+            Self::Refused { status: 429, .. } => "429 without Retry-After",
+            Self::Refused {
+                retry_after_s: Some(_),
+                ..
+            } => "5xx with Retry-After",
+            Self::Refused { .. } => "5xx without Retry-After",
+            Self::RefusedAfter { .. } => "5xx after the effect",
+            Self::Slow { .. } => "slow",
+            Self::Late { .. } => "create that takes effect late",
+            Self::Garbled { .. } => "garbled",
+        }
+    }
+}
+
 /// How often a seeded fault strikes: of 1,000 requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of `Fault`")]
@@ -88,11 +123,15 @@ pub struct FaultRates {
     pub throttled: u64,
     pub throttled_without_retry_after: u64,
     pub unavailable: u64,
+    pub unavailable_with_retry_after: u64,
     pub refused_after: u64,
+    /// Of 1,000 requests that create contacts. What else takes effect late may undo a later edit,
+    /// and nothing could be done about it.
+    pub late_creates: u64,
 }
 
 impl FaultRates {
-    /// Each of them in one of a hundred requests.
+    /// Each of them in one of a hundred requests, late creates in one of ten.
     pub fn bad_day() -> Self {
         Self {
             lost_before: 10,
@@ -100,7 +139,9 @@ impl FaultRates {
             throttled: 10,
             throttled_without_retry_after: 10,
             unavailable: 10,
+            unavailable_with_retry_after: 10,
             refused_after: 10,
+            late_creates: 100,
         }
     }
 }
@@ -111,6 +152,7 @@ pub struct Faults {
     rules: Vec<Rule>,
     seeded: Option<(Chance, FaultRates)>,
     struck: u64,
+    struck_by_name: BTreeMap<&'static str, u64>,
 }
 
 impl Faults {
@@ -145,10 +187,16 @@ impl Faults {
         self.struck
     }
 
+    /// How many requests have suffered which fault: by [`Fault::name`].
+    pub fn struck_by_name(&self) -> &BTreeMap<&'static str, u64> {
+        &self.struck_by_name
+    }
+
     /// What goes wrong with this request.
     pub(super) fn draw(&mut self, request: &Request) -> Option<Fault> {
-        let fault = self.scripted(request).or_else(|| self.drawn())?;
+        let fault = self.scripted(request).or_else(|| self.drawn(request))?;
         self.struck += 1;
+        *self.struck_by_name.entry(fault.name()).or_default() += 1;
         Some(fault)
     }
 
@@ -169,8 +217,12 @@ impl Faults {
         struck
     }
 
-    fn drawn(&mut self) -> Option<Fault> {
+    fn drawn(&mut self, request: &Request) -> Option<Fault> {
         let (chance, rates) = self.seeded.as_mut()?;
+        if creates_contacts(request) && chance.below(1000) < rates.late_creates {
+            let delay_ms = *chance.pick(&LATE_MS);
+            return Some(Fault::Late { delay_ms });
+        }
         let refused = |status, retry_after_s| Fault::Refused {
             status,
             retry_after_s,
@@ -182,6 +234,7 @@ impl Faults {
             (rates.throttled, refused(429, Some(2))),
             (rates.throttled_without_retry_after, refused(429, None)),
             (rates.unavailable, refused(503, None)),
+            (rates.unavailable_with_retry_after, refused(503, Some(3))),
             (rates.refused_after, Fault::RefusedAfter { status: 504 }),
         ];
         let mut drawn = chance.below(1000);
@@ -193,4 +246,19 @@ impl Faults {
         }
         None
     }
+}
+
+/// Whether a request creates contacts, and does nothing else.
+fn creates_contacts(request: &Request) -> bool {
+    if request.method != Method::Post {
+        return false;
+    }
+    let path = request.url.split('?').next().unwrap_or_default();
+    let body = request.body.as_deref().unwrap_or_default();
+    if path.ends_with("/$batch") {
+        let batch: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let items = batch["requests"].as_array();
+        return items.is_some_and(|items| items.iter().all(|item| item["method"] == "POST"));
+    }
+    path.ends_with("/entity-service/schemas/contacts") || path.ends_with("/contacts")
 }

@@ -185,7 +185,9 @@ impl World {
     ///
     /// Nothing may be sent to the world meanwhile.
     pub fn services<T>(&self, act: impl FnOnce(&mut Simulator, Timestamp) -> T) -> T {
-        act(&mut self.simulator.borrow_mut(), self.now.get())
+        let mut simulator = self.simulator.borrow_mut();
+        simulator.catch_up(self.now.get());
+        act(&mut simulator, self.now.get())
     }
 
     /// What was asked of the services since the beginning, or since this was last called.
