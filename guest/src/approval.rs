@@ -99,7 +99,7 @@ fn not_asked(job: &Job, asked: Option<&ApprovalRequest>) -> Failure {
                 "the mailbox `{mailbox}` asks about another list now: `{}`",
                 request.token
             ),
-            "look at that list, and answer that one",
+            "look at that list with `contact-sync approve`, and answer that one",
         ),
         None => (
             format!("the mailbox `{mailbox}` waits for no approval"),

@@ -22,6 +22,7 @@ mod restore;
 mod times;
 mod write;
 
+pub use remember::foretold;
 pub use restore::RESTORING;
 
 use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, SearchKey};

@@ -24,7 +24,8 @@ use contact_sync_host::credentials::SignInError;
 use contact_sync_host::store::{MemoryStore, OpenError, SqliteStore, Store};
 use contact_sync_host::types::{Operation, Outcome, Report};
 use contact_sync_host::{
-    Error, Host, HostSettings, Mailbox, Mode, Pairing, Pass, PluginError, Tenant, TwoIds, Verdict,
+    Error, Host, HostSettings, Mailbox, Mode, Overview, Pairing, Pass, PluginError, Tenant, TwoIds,
+    Verdict,
 };
 
 use progress::Display;
@@ -37,7 +38,7 @@ Examples:
   contact-sync sync --tenant muster --mailbox koeln one mailbox only
   contact-sync sync --json                          one JSON object per mailbox and line
   contact-sync approve                              what waits for my approval?
-  contact-sync explain \"Erika Mustermann\"          why she is, or is not, in the mailbox
+  contact-sync explain \"Erika Mustermann\"           why she is, or is not, in the mailbox
   contact-sync export-csv > contacts.csv            all contacts of the CRM
   contact-sync history --since 2d                   what was deleted or replaced since
   contact-sync restore mustermann --dry-run         what would it take to get it back?
@@ -46,7 +47,7 @@ Exit codes:
   0    everything is done
   1    wrong usage, or an error of the program itself
   2    the configuration has mistakes
-  3    a pass waits for a person's approval; everything else is done
+  3    something waits for a person's approval (of a preview: would wait); all else is done
   4    a mailbox is not ready, or a pass failed or broke off
   130  stopped by Ctrl-C; nothing is lost";
 
@@ -205,7 +206,9 @@ impl From<PluginError> for Stop {
 
 impl From<OpenError> for Stop {
     fn from(error: OpenError) -> Self {
-        let hint = "`store` in the configuration names the file";
+        let hint = "`store` in the configuration names the file; if it is damaged, put a copy of it \
+                    back, or move it away: the next sync then finds the pairs anew and deletes \
+                    nothing";
         Self::Message(End::Internal, error.to_string(), Some(hint.into()))
     }
 }
@@ -396,14 +399,11 @@ async fn run_mailbox(cli: &Cli, tenant: &Tenant, mailbox: &Mailbox) -> Result<En
         }
         Command::Status => {
             let overview = mailbox.status().await;
-            let end = show(
-                cli,
-                &place,
-                overview,
-                End::Complete,
-                human::overview,
-                json::overview,
-            )?;
+            let approve = approval::command(cli, &place, Verdict::Approve, None);
+            let print = |out: &mut dyn Write, place: &Place, overview: &Overview| {
+                human::overview(out, place, overview, &approve)
+            };
+            let end = show(cli, &place, overview, End::Complete, print, json::overview)?;
             if cli.options.verbose
                 && let Ok(Some(crash)) = mailbox.last_crash().await
             {

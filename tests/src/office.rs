@@ -58,11 +58,20 @@ pub type Trouble = Box<dyn Error + Send + Sync>;
 impl Premises {
     /// Premises with these mailboxes, named by their addresses' first parts.
     pub async fn open(seed: u64, addresses: &[&str]) -> Result<Self, Trouble> {
+        Self::open_with_policy(seed, addresses, "").await
+    }
+
+    /// Premises whose company has made choices: the lines of `[tenant.policy]`.
+    pub async fn open_with_policy(
+        seed: u64,
+        addresses: &[&str],
+        policy: &str,
+    ) -> Result<Self, Trouble> {
         let simulator = services(seed, addresses);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let folder = TempDir::new()?;
-        write_config(folder.path(), address, &simulator, addresses)?;
+        write_config(folder.path(), address, &simulator, addresses, policy)?;
         let simulator = Arc::new(Mutex::new(simulator));
         let server = tokio::spawn(serve(listener, Arc::clone(&simulator)));
         Ok(Self {
@@ -226,6 +235,7 @@ fn write_config(
     address: SocketAddr,
     simulator: &Simulator,
     addresses: &[&str],
+    policy: &str,
 ) -> Result<(), Trouble> {
     let (directory, client, secret) = simulator.graph.application();
     fs::write(
@@ -236,7 +246,8 @@ fn write_config(
     let mut config = format!(
         "store = \"{STORE}\"\n\n[[tenant]]\nid = \"muster-immobilien\"\n\n\
          [tenant.flowfact]\nbase-url = \"http://{address}/flowfact\"\n\
-         token = {{ file = \"flowfact-token\" }}\nmarker-field = \"synchronisation\"\n"
+         token = {{ file = \"flowfact-token\" }}\nmarker-field = \"synchronisation\"\n\n\
+         [tenant.policy]\n{policy}\n"
     );
     for mailbox in addresses {
         let name = name_of(mailbox);

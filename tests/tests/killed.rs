@@ -5,6 +5,9 @@
 //! host, each in a process of its own; at the n-th request of a pass its process is killed by a
 //! signal, just before the service carries the request out or just after. Others go on where it
 //! fell. In the end both sides must hold what they hold where nobody died.
+//!
+//! Nobody is matched here: a copy whose answer was lost would else be recognised by its e-mail
+//! address, and it would not show whether the intent was written before the create.
 
 use contact_sync_guest::outside::Timestamp;
 use contact_sync_tests::office::{Premises, now};
@@ -40,7 +43,8 @@ async fn a_sync_of_a_day_of_work_may_be_killed_at_any_request() {
 
 /// Tells a story to its end, then again with a death in the pass that follows it, for each moment.
 async fn tell(before: fn(&mut Story)) {
-    let premises = Premises::open(7, &[ANNA]).await.expect("premises");
+    let premises = Premises::open_with_policy(7, &[ANNA], "matching = \"off\"");
+    let premises = premises.await.expect("premises");
     let mut story = Story::begin(&premises);
     before(&mut story);
     premises.services().take_counters();
@@ -91,7 +95,7 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// Seven contacts in the CRM, seven in the mailbox; three of them are the same people.
+    /// Seven contacts in the CRM, six of them marked, and four others in the mailbox.
     fn begin(premises: &'a Premises) -> Self {
         premises.clear(7, &[ANNA]).expect("the same premises");
         let story = Self {
@@ -105,7 +109,7 @@ impl<'a> Story<'a> {
                 services.flowfact.set_marker(&id, ANNA, story.now());
             }
         }
-        for number in 4..11 {
+        for number in 7..11 {
             services
                 .graph
                 .create(ANNA, &in_outlook(number), story.now());

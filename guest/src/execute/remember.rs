@@ -10,7 +10,7 @@ use crate::mutation::{self, Mutant};
 use crate::outside::Write;
 use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
-use crate::plan::{self, Deed, Half, PackedPair, Pair};
+use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair};
 use crate::report::{Finding, Severity, Side};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -287,45 +287,71 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
 
     /// What people have not been told about this pair yet, and all that they have been told then.
     fn untold(&self, work: &Work, before: Option<&Link>) -> (Vec<Finding>, Vec<String>) {
-        let (Deed::Agree { merged, .. }
-        | Deed::CreateInCrm(merged)
-        | Deed::CreateInMailbox(merged)) = &work.decision.deed
-        else {
-            let told = before.map(|link| link.told.clone());
-            return (Vec::new(), told.unwrap_or_default());
+        let before = before.map(|link| link.told.as_slice()).unwrap_or_default();
+        let Some(merged) = merged(&work.decision.deed) else {
+            return (Vec::new(), before.to_vec());
         };
-        let told = before.map(|link| link.told.as_slice()).unwrap_or_default();
-        let name = work.pair.name();
-        let misfits = self.crm.misfits(&work.pair.crm_fields(), &merged.crm);
-        let misfits = misfits.into_iter().map(|(field, problem)| Finding {
-            severity: Severity::Warning,
-            code: "crm-cannot-hold".to_owned(),
-            message: problem.message,
-            remedy: problem.remedy,
-            contact: None,
-            field: Some(field),
-        });
-        let all: BTreeMap<String, Finding> = merged
-            .findings
-            .iter()
-            .cloned()
-            .chain(misfits)
-            .chain(self.not_kept(work, merged))
-            .map(|finding| (token(&finding), finding))
-            .collect();
-        let names: Vec<String> = all.keys().cloned().collect();
-        let findings = all
-            .into_iter()
-            .filter(|(token, _)| !told.contains(token))
-            .map(|(_, finding)| finding)
-            .chain(merged.conflicts.iter().map(conflict_finding))
-            .map(|finding| Finding {
-                contact: Some(name.clone()),
-                ..finding
-            })
-            .collect();
-        (findings, names)
+        let mut all = to_be_told(self.crm, &work.pair, merged);
+        all.extend(by_token(self.not_kept(work, merged)));
+        let told = all.keys().cloned().collect();
+        (news(all, before, merged, &work.pair), told)
     }
+}
+
+/// What carrying out a decision would tell people: what stays as it is on one side, conflicts, and
+/// nothing that they have been told before.
+pub fn foretold(crm: &impl Crm, pair: &Pair, decision: &Decision) -> Vec<Finding> {
+    let told = pair.link.as_ref().map(|link| link.told.as_slice());
+    merged(&decision.deed).map_or_else(Vec::new, |merged| {
+        let all = to_be_told(crm, pair, merged);
+        news(all, told.unwrap_or_default(), merged, pair)
+    })
+}
+
+fn merged(deed: &Deed) -> Option<&Merged> {
+    match deed {
+        Deed::Agree { merged, .. } | Deed::CreateInCrm(merged) | Deed::CreateInMailbox(merged) => {
+            Some(merged)
+        }
+        _ => None,
+    }
+}
+
+/// All that is to be said about what both sides are to hold, whether it is news or not.
+fn to_be_told(crm: &impl Crm, pair: &Pair, merged: &Merged) -> BTreeMap<String, Finding> {
+    let misfits = crm.misfits(&pair.crm_fields(), &merged.crm);
+    let misfits = misfits.into_iter().map(|(field, problem)| Finding {
+        severity: Severity::Warning,
+        code: "crm-cannot-hold".to_owned(),
+        message: problem.message,
+        remedy: problem.remedy,
+        contact: None,
+        field: Some(field),
+    });
+    by_token(merged.findings.iter().cloned().chain(misfits))
+}
+
+fn by_token(findings: impl IntoIterator<Item = Finding>) -> BTreeMap<String, Finding> {
+    let findings = findings.into_iter();
+    findings.map(|finding| (token(&finding), finding)).collect()
+}
+
+/// What people have not been told yet, and conflicts, which are news each time.
+fn news(
+    all: BTreeMap<String, Finding>,
+    told: &[String],
+    merged: &Merged,
+    pair: &Pair,
+) -> Vec<Finding> {
+    all.into_iter()
+        .filter(|(token, _)| !told.contains(token))
+        .map(|(_, finding)| finding)
+        .chain(merged.conflicts.iter().map(conflict_finding))
+        .map(|finding| Finding {
+            contact: Some(pair.name()),
+            ..finding
+        })
+        .collect()
 }
 
 /// What a side made of a value, where it took the write and holds something else.

@@ -83,8 +83,8 @@ pub(super) fn why(
             "awaiting-approval",
             "The guard holds back what would be destroyed here: more than usual was to be deleted, \
              detached or emptied in one day. Edits of this contact go on meanwhile.",
-            "Look at the list of the last pass, then approve or reject it; whatever is no longer \
-             as it was listed drops out by itself.",
+            "`contact-sync approve` shows the list, and how to approve or reject it; whatever is no \
+             longer as it was listed drops out by itself.",
         ),
         Standing::OpenIntent => warning(
             "open-intent",

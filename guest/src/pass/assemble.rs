@@ -3,14 +3,16 @@
 use super::{Mode, Pass, PutOff, Stage, Stop, rules};
 use crate::contact::{CrmId, FieldSet};
 use crate::crm::Crm;
-use crate::execute::Task;
+use crate::execute::{self, Task};
 use crate::links::{Caution, Link, Source};
 use crate::mailbox::Mailbox;
 use crate::mutation::{self, Mutant};
 use crate::plan::approval::{self, Judged};
 use crate::plan::guard::Destruction;
 use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair, Rules};
-use crate::report::{Action, ApprovalRequest, Operation, OperationState, Outcome, Side};
+use crate::report::{
+    Action, ApprovalRequest, Counts, Finding, Operation, OperationState, Outcome, Side,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
@@ -31,6 +33,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 let source = Source::Crm(link.crm_id.clone());
                 self.gathered.withheld.contains(&source)
             });
+            let operations = plan::describe(&pair, &decision);
+            count_unchanged(&mut self.counts, &pair, &operations);
+            if self.mode == Mode::Preview {
+                let foretold = execute::foretold(&self.crm, &pair, &decision);
+                count_conflicts(&mut self.counts, &foretold);
+                self.findings.extend(foretold);
+            }
             match &decision.deed {
                 Deed::Rest => {}
                 _ if is_withheld => {
@@ -50,7 +59,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     drafts.push(Draft::Task(TaskDraft {
                         rank: rank(&decision),
                         destroyed: plan::destructions(&pair, &decision, &rules),
-                        operations: plan::describe(&pair, &decision),
+                        operations,
                         decision,
                         judged,
                         pair: packed,
@@ -338,6 +347,25 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             reason: reason.to_owned(),
         });
     }
+}
+
+/// Halves of pairs that were read and need no write.
+fn count_unchanged(counts: &mut Counts, pair: &Pair, operations: &[Operation]) {
+    let has = |side: Side| operations.iter().any(|operation| operation.side == side);
+    let is_linked = pair.link.is_some();
+    if is_linked && matches!(pair.crm, Half::Present(_)) && !has(Side::Crm) {
+        counts.crm.unchanged = counts.crm.unchanged.saturating_add(1);
+    }
+    if is_linked && matches!(pair.mailbox, Half::Present(_)) && !has(Side::Mailbox) {
+        counts.mailbox.unchanged = counts.mailbox.unchanged.saturating_add(1);
+    }
+}
+
+/// Of a preview: no conflict is settled that a sync would count.
+fn count_conflicts(counts: &mut Counts, foretold: &[Finding]) {
+    let conflicts = foretold.iter().filter(|told| told.code == "conflict");
+    let conflicts = u32::try_from(conflicts.count()).unwrap_or(u32::MAX);
+    counts.conflicts = counts.conflicts.saturating_add(conflicts);
 }
 
 /// The reason of what the guard holds back.

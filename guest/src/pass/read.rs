@@ -101,9 +101,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 let is_stale = is_stale(&contact, &link);
                 if is_stale && is_news {
                     // Or a clock that was set back: only a read by id can tell.
-                    gathered.crm_queue.insert(contact.id.clone());
+                    gathered.crm_queue.insert(contact.id);
+                    return;
                 }
-                if is_stale || !is_news {
+                if !is_news {
                     if !is_stale {
                         gathered.crm_is_as_base(&link);
                     }

@@ -34,7 +34,7 @@ cleared is filled again.";
 /// Which list is answered.
 #[derive(Args, Debug)]
 pub(super) struct Answer {
-    /// The list that is answered, as `sync` and this command without it name it.
+    /// The list that is answered, as this command without it names it.
     pub(super) token: Option<String>,
 }
 
@@ -114,7 +114,7 @@ async fn read(mailbox: &Mailbox) -> Result<Option<Asked>, Error> {
 }
 
 fn print_list(out: &mut dyn Write, cli: &Cli, place: &Place, asked: &Asked) -> io::Result<()> {
-    human::needs_approval(out, place, &asked.request)?;
+    human::needs_approval(out, place, &asked.request, false)?;
     writeln!(out, "\nThe list {}", asked.request.token)?;
     for entry in &asked.entries {
         human::entry(out, entry)?;
@@ -137,30 +137,22 @@ fn print_answer(
     request: &ApprovalRequest,
     verdict: Verdict,
 ) -> io::Result<()> {
-    let ApprovalRequest {
-        crm_deletions,
-        mailbox_deletions,
-        detachings,
-        emptied,
-        ..
-    } = request;
     match verdict {
         Verdict::Approve => {
+            let what = human::asked(request, ["deletes", "detaches", "empties"]);
             writeln!(out, "{place}: approved; the next sync carries it out:")?;
             writeln!(
                 out,
-                "  it deletes {crm_deletions} in the CRM and {mailbox_deletions} in the mailbox, \
-                 detaches {detachings}, and empties {emptied} fields\n  \
-                 what is edited until then drops out, and the sync says so"
+                "  it {what}\n  what is edited until then drops out, and the sync says so"
             )
         }
         Verdict::Reject => {
-            writeln!(out, "{place}: rejected; the next sync brings it back:")?;
+            let what = human::asked(request, ["delete", "detach", "empty"]);
+            writeln!(out, "{place}: rejected; no sync will {what}")?;
             writeln!(
                 out,
-                "  {crm_deletions} contacts in the mailbox and {mailbox_deletions} in the CRM, \
-                 {detachings} pairs, and {emptied} fields\n  \
-                 what no service can bring back stays as it is, and the sync says so"
+                "  the next one brings back what vanished on the other side, and says what it cannot \
+                 bring back"
             )
         }
     }

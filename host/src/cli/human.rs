@@ -1,5 +1,6 @@
 //! Results for people.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use contact_sync_host::store::Crash;
@@ -30,7 +31,7 @@ pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Res
             writeln!(out, "{place}: complete in {elapsed}")?;
         }
         (Outcome::NeedsApproval(request), _) => {
-            needs_approval(out, place, request)?;
+            needs_approval(out, place, request, shown.purpose.is_dry())?;
             if shown.purpose == Purpose::Sync {
                 hint(
                     out,
@@ -49,7 +50,11 @@ pub(super) fn pass(out: &mut dyn Write, place: &Place, shown: &Shown) -> io::Res
             hint(out, problem.remedy.as_deref())?;
         }
     }
-    counts(out, &report.counts)?;
+    let planned = shown
+        .purpose
+        .is_dry()
+        .then_some(shown.operations.as_slice());
+    counts(out, &report.counts, planned)?;
     if report.more && !matches!(report.outcome, Outcome::Stopped(_)) {
         writeln!(out, "  there is more to do: run it again")?;
     }
@@ -91,9 +96,14 @@ pub(super) fn checkup(out: &mut dyn Write, place: &Place, checked: &Checked) -> 
     let checkup = &checked.checkup;
     let ready = if checkup.ready { "ready" } else { "not ready" };
     writeln!(out, "{place}: {ready}")?;
-    for finding in &checkup.findings {
-        one_finding(out, finding)?;
-    }
+    // The host knows why it could not sign in; the plugin only that it did not.
+    let untold = checked.sign_in.as_ref().map(|error| match error.service {
+        Service::Flowfact => "crm-unreachable",
+        Service::Graph | Service::Ews | Service::Autodiscover => "mailbox-unreachable",
+    });
+    (checkup.findings.iter())
+        .filter(|finding| untold != Some(finding.code.as_str()))
+        .try_for_each(|finding| one_finding(out, finding))?;
     if let Some(sign_in) = &checked.sign_in {
         writeln!(out, "  error: {sign_in}")?;
         hint(out, Some(&sign_in.remedy))?;
@@ -132,8 +142,13 @@ pub(super) fn checkup(out: &mut dyn Write, place: &Place, checked: &Checked) -> 
     Ok(())
 }
 
-/// What earlier passes left behind.
-pub(super) fn overview(out: &mut dyn Write, place: &Place, overview: &Overview) -> io::Result<()> {
+/// What earlier passes left behind. `approve`: the command that shows what waits for an approval.
+pub(super) fn overview(
+    out: &mut dyn Write,
+    place: &Place,
+    overview: &Overview,
+    approve: &str,
+) -> io::Result<()> {
     let last = overview
         .last_complete
         .map_or_else(|| "never".to_owned(), local_time);
@@ -147,7 +162,11 @@ pub(super) fn overview(out: &mut dyn Write, place: &Place, overview: &Overview) 
         ..
     } = overview;
     writeln!(out, "  {links} linked, {detached} detached, {held} held")?;
-    writeln!(out, "  {pending} pending, {held_back} waiting for approval")
+    writeln!(out, "  {pending} pending, {held_back} waiting for approval")?;
+    if *held_back > 0 {
+        hint(out, Some(&format!("see the list and answer it: {approve}")))?;
+    }
+    Ok(())
 }
 
 /// Entries of the journal: when, what and whose; what was lost; and what to name for getting it
@@ -164,7 +183,7 @@ pub(super) fn history(
         let (at, cause, side) = (
             local_time(entry.at),
             cause_name(entry.cause),
-            side_name(entry.side),
+            side_words(entry.side),
         );
         let contact = label(&entry.contact);
         writeln!(out, "  {at}  {cause:11} in {side:8} {contact}")?;
@@ -193,11 +212,12 @@ pub(super) fn crash(out: &mut dyn Write, crash: &Crash) -> io::Result<()> {
     Ok(())
 }
 
-/// What is asked, in numbers.
+/// What is asked, in numbers; `is_dry`: what a sync would ask.
 pub(super) fn needs_approval(
     out: &mut dyn Write,
     place: &Place,
     request: &ApprovalRequest,
+    is_dry: bool,
 ) -> io::Result<()> {
     let why = match request.reason.as_str() {
         "over-limit" => "more at once than the guard lets pass",
@@ -207,30 +227,59 @@ pub(super) fn needs_approval(
         "rebound" => "the mailbox is another one now",
         other => other,
     };
-    writeln!(out, "{place}: waits for your approval: {why}")?;
-    let ApprovalRequest {
-        crm_deletions,
-        mailbox_deletions,
-        detachings,
-        emptied,
-        links,
-        ..
-    } = request;
-    writeln!(
-        out,
-        "  would delete {crm_deletions} in the CRM and {mailbox_deletions} in the mailbox, detach \
-         {detachings}, empty {emptied} fields, of {links} linked contacts; none of it is done, \
-         everything else is"
-    )
+    let (asks, end) = if is_dry {
+        (
+            "a sync would ask for your approval",
+            "none of it would be done, everything else would",
+        )
+    } else {
+        (
+            "waits for your approval",
+            "none of it is done, everything else is",
+        )
+    };
+    writeln!(out, "{place}: {asks}: {why}")?;
+    let what = asked(request, ["delete", "detach", "empty"]);
+    let links = request.links;
+    writeln!(out, "  would {what}, of {links} linked contacts; {end}")
+}
+
+/// What a list comes to, with the words for a deletion, a detaching and an emptying.
+pub(super) fn asked(request: &ApprovalRequest, words: [&str; 3]) -> String {
+    let [delete, detach, empty] = words;
+    let mut parts = Vec::new();
+    let deletions = [
+        (request.crm_deletions, "in the CRM"),
+        (request.mailbox_deletions, "in the mailbox"),
+    ];
+    let deletions: Vec<_> = deletions
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, place)| format!("{count} {place}"))
+        .collect();
+    if !deletions.is_empty() {
+        parts.push(format!("{delete} {}", deletions.join(" and ")));
+    }
+    if request.detachings > 0 {
+        let pairs = plural(request.detachings, "pair");
+        parts.push(format!("{detach} {pairs}"));
+    }
+    if request.emptied > 0 {
+        let fields = plural(request.emptied, "field");
+        parts.push(format!("{empty} {fields}"));
+    }
+    parts.join(", ")
 }
 
 /// One entry of what is asked.
 pub(super) fn entry(out: &mut dyn Write, entry: &RequestEntry) -> io::Result<()> {
-    let (action, side) = (action_name(entry.action), side_name(entry.side));
     writeln!(out, "  {}", label(&entry.contact))?;
     match entry.emptied {
-        Some(field) => write!(out, "    empty {} in {side}", field_name(field))?,
-        None => write!(out, "    {action} in {side}")?,
+        Some(field) => {
+            let side = side_words(entry.side);
+            write!(out, "    empty {} in {side}", field_name(field))?;
+        }
+        None => write!(out, "    {}", deed(entry.action, entry.side))?,
     }
     writeln!(out, " ({})", entry.reason)?;
     for change in &entry.changes {
@@ -239,9 +288,14 @@ pub(super) fn entry(out: &mut dyn Write, entry: &RequestEntry) -> io::Result<()>
     Ok(())
 }
 
-fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
-    side_counts(out, "CRM", &counts.crm)?;
-    side_counts(out, "mailbox", &counts.mailbox)?;
+/// `planned`: of a pass that only says what would be done, all its operations.
+fn counts(out: &mut dyn Write, counts: &Counts, planned: Option<&[Operation]>) -> io::Result<()> {
+    for (side, counted) in [(Side::Crm, &counts.crm), (Side::Mailbox, &counts.mailbox)] {
+        match planned {
+            Some(operations) => planned_counts(out, side, counted, operations)?,
+            None => side_counts(out, side, counted)?,
+        }
+    }
     if counts.conflicts > 0 || counts.held > 0 {
         let conflicts = plural(counts.conflicts, "conflict");
         writeln!(out, "  {conflicts}, {} held", counts.held)?;
@@ -273,7 +327,43 @@ fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
     Ok(())
 }
 
-fn side_counts(out: &mut dyn Write, side: &str, counts: &SideCounts) -> io::Result<()> {
+/// Each contact once per column, as a sync counts it.
+fn planned_counts(
+    out: &mut dyn Write,
+    side: Side,
+    counts: &SideCounts,
+    operations: &[Operation],
+) -> io::Result<()> {
+    let contacts = |actions: &[Action]| {
+        let planned = operations.iter().filter(|operation| {
+            operation.side == side
+                && actions.contains(&operation.action)
+                && matches!(operation.state, OperationState::Planned)
+        });
+        let ids = planned.map(|operation| {
+            let contact = &operation.contact;
+            (contact.crm_id.as_deref(), contact.mailbox_id.as_deref())
+        });
+        ids.collect::<BTreeSet<_>>().len()
+    };
+    let created = contacts(&[Action::Create, Action::Restore]);
+    let updated = contacts(&[Action::Update, Action::Mark, Action::Unmark]);
+    let deleted = contacts(&[Action::Delete]);
+    let (
+        side,
+        SideCounts {
+            read, unchanged, ..
+        },
+    ) = (side_words(side), counts);
+    writeln!(
+        out,
+        "  {side:8} {read} read, would be {created} created, {updated} updated, {deleted} deleted, \
+         {unchanged} unchanged"
+    )
+}
+
+fn side_counts(out: &mut dyn Write, side: Side, counts: &SideCounts) -> io::Result<()> {
+    let side = side_words(side);
     let SideCounts {
         read,
         created,
@@ -303,8 +393,7 @@ pub(super) fn operations(out: &mut dyn Write, operations: &[Operation]) -> io::R
             reason,
             ..
         } = operation;
-        let (action, side) = (action_name(*action), side_name(*side));
-        write!(out, "    {action} in {side} ({reason})")?;
+        write!(out, "    {} ({reason})", deed(*action, *side))?;
         match &operation.state {
             OperationState::Planned | OperationState::Done => writeln!(out)?,
             OperationState::HeldBack => writeln!(out, ": waits for approval")?,
@@ -366,10 +455,10 @@ pub(super) fn label(contact: &ContactName) -> String {
         .map(|id| one_line(id))
         .collect();
     let label = one_line(&contact.label);
-    if ids.is_empty() {
-        label
-    } else {
-        format!("{label} [{}]", ids.join(" / "))
+    match (label.is_empty(), ids.is_empty()) {
+        (_, true) => label,
+        (true, false) => format!("[{}]", ids.join(" / ")),
+        (false, false) => format!("{label} [{}]", ids.join(" / ")),
     }
 }
 
@@ -434,6 +523,22 @@ pub(super) fn cause_name(cause: Cause) -> &'static str {
         Cause::Unmarked => "unmarked",
         Cause::Overwritten => "overwritten",
         Cause::Changed => "changed",
+    }
+}
+
+/// What is done, and where; a pair is made and taken apart on neither side.
+fn deed(action: Action, side: Side) -> String {
+    let name = action_name(action);
+    match action {
+        Action::Pair | Action::Detach | Action::Forget => name.to_owned(),
+        _ => format!("{name} in {}", side_words(side)),
+    }
+}
+
+fn side_words(side: Side) -> &'static str {
+    match side {
+        Side::Crm => "CRM",
+        Side::Mailbox => "mailbox",
     }
 }
 
@@ -600,19 +705,19 @@ mod tests {
             printed(&shown(Purpose::Preview, Outcome::Complete)),
             "\
 a/m1: a sync would carry out 2 operations
-  CRM      3 read, 0 created, 1 updated, 0 deleted, 2 unchanged
-  mailbox  3 read, 0 created, 1 updated, 0 deleted, 2 unchanged
+  CRM      3 read, would be 0 created, 1 updated, 0 deleted, 2 unchanged
+  mailbox  3 read, would be 0 created, 0 updated, 0 deleted, 2 unchanged
   1 conflict, 2 held
   FLOWFACT: 1 request, 1 KiB sent, 2 KiB received
   there is more to do: run it again
 
 Operations
   Erika Mustermann [c-1 / m-1]
-    update in crm (edited-in-mailbox)
+    update in CRM (edited-in-mailbox)
       emails: a@x.example -> b@x.example
       phones: + +49 221 1
       website: - x.example
-    mark in crm (edited-in-mailbox): waits for approval
+    mark in CRM (edited-in-mailbox): waits for approval
 
 Findings
   warning: Erika\\u{202e} Mustermann [c-1 / m-1]: No place\\u{1b}[2J left. (no-slot-left)

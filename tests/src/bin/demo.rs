@@ -283,7 +283,7 @@ async fn quiet(office: &Office) -> Result<(), Trouble> {
         .map(|usage| usage.requests)
         .sum();
     println!(
-        "A quiet pass: {requests} requests, 0 writes, {} rows read from the store, {} commit.",
+        "A quiet pass: {requests} requests, 0 writes; of the store {} read, {} commit.",
         ran.report.counts.store_reads, ran.report.counts.store_commits
     );
     let overview = office.mailbox("anna")?.status().await?;

@@ -64,6 +64,50 @@ fn preview_says_what_the_pass_does_and_does_nothing() {
     }
 }
 
+/// What a sync would say of a value without room, or of one that loses, a preview says before it.
+#[test]
+fn preview_foretells_what_does_not_fit_and_who_loses() {
+    let numbers = ["0221 11111", "0221 22222", "0221 33333"];
+    let office = numbers.map(|number| json!({"type": "office", "number": number}));
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    for edit in [
+        Edit::Crm("erika", json!({"phones": office, "position": ["Leitung"]})),
+        Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Vertrieb"})),
+    ] {
+        stage.edit(&edit);
+    }
+    stage.world.advance_ms(60_000);
+    let preview = stage.pass_in(ANNA, Mode::Preview);
+    let codes: Vec<_> = (preview.findings.iter())
+        .map(|finding| finding.code.as_str())
+        .collect();
+    assert_eq!(codes, ["no-slot-left", "conflict"]);
+    let played = stage.pass(ANNA);
+    assert_eq!(preview.findings, played.findings);
+    assert_eq!(preview.report.counts.conflicts, 1);
+    assert_eq!(played.report.counts.conflicts, 1);
+    let after = stage.pass_in(ANNA, Mode::Preview);
+    assert!(after.findings.is_empty(), "told once: {:?}", after.findings);
+}
+
+/// Every linked contact that was read is counted once: written, or unchanged.
+#[test]
+fn echoes_are_counted_as_unchanged() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::Crm("erika", json!({"position": ["Leitung"]})));
+    stage.world.advance_ms(60_000);
+    let counts = stage.pass(ANNA).report.counts;
+    assert_eq!((counts.crm.read, counts.crm.unchanged), (1, 1));
+    assert_eq!((counts.mailbox.updated, counts.mailbox.unchanged), (1, 0));
+    stage.world.advance_ms(60_000);
+    let counts = stage.pass(ANNA).report.counts;
+    assert_eq!((counts.mailbox.read, counts.mailbox.unchanged), (1, 1));
+}
+
 /// Of a mailbox that no pass has seen, a preview may be the very first thing.
 #[test]
 fn preview_of_a_first_pass_leaves_no_trace() {
