@@ -11,6 +11,7 @@ pub mod address;
 pub mod birthday;
 pub mod country;
 pub mod email;
+mod field;
 pub mod phone;
 pub mod text;
 

@@ -26,6 +26,7 @@ pub mod graph;
 pub mod http;
 pub mod interruption;
 pub mod log;
+pub mod meddled;
 mod wire;
 pub mod world;
 
@@ -41,6 +42,7 @@ pub use graph::quirks::GraphQuirks;
 pub use http::serve;
 pub use interruption::{Interruption, Moment};
 pub use log::{Counters, Record, RequestKind, RequestLog};
+pub use meddled::Meddled;
 pub use world::{Crashed, StoreFault, World, WorldBuilder};
 
 use contact_sync_guest::outside::{Request, Response, SendError, Timestamp};

@@ -6,13 +6,11 @@ use std::rc::Rc;
 use contact_sync_guest::contact::CrmId;
 use contact_sync_guest::job::{Matching, Policy};
 use contact_sync_guest::links::{Memory, bucket_of};
-use contact_sync_guest::outside::{
-    Method, Outside, Request, Response, ScanPage, SendError, StoreError, Timestamp, Write,
-};
+use contact_sync_guest::outside::{Method, Outside, Request, Response, SendError, Write};
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::report::{Finding, Outcome};
 use contact_sync_tests::simulator::flowfact::quirks::TrashOrder;
-use contact_sync_tests::simulator::{Fault, Matcher, Place, World, WorldBuilder};
+use contact_sync_tests::simulator::{Fault, Matcher, Meddled, Place, WorldBuilder};
 use serde_json::{Value, json};
 
 use super::safety::come_to_rest;
@@ -20,64 +18,13 @@ use super::stage::{
     ANNA, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, crm, ending, writes,
 };
 
-type Meddling = dyn Fn(&Request, Response) -> Result<Response, SendError>;
-
-/// A world whose answers something on the way changes.
-struct Meddled {
-    world: Rc<World>,
-    meddle: Box<Meddling>,
-}
-
-impl Outside for Meddled {
-    fn send(&self, requests: Vec<Request>) -> Vec<Result<Response, SendError>> {
-        let answers = self.world.send(requests.clone());
-        requests
-            .iter()
-            .zip(answers)
-            .map(|(request, answer)| (self.meddle)(request, answer?))
-            .collect()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.world.now()
-    }
-
-    fn sleep(&self, wait_ms: u32) {
-        self.world.sleep(wait_ms);
-    }
-
-    fn random(&self) -> u64 {
-        self.world.random()
-    }
-
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.world.get_many(keys)
-    }
-
-    fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        entries_max: u32,
-    ) -> Result<ScanPage, StoreError> {
-        self.world.scan(prefix, after, entries_max)
-    }
-
-    fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.world.commit(writes)
-    }
-}
-
 /// One pass of Anna's mailbox, with answers changed on the way.
 fn pass_with(
     stage: &mut Stage,
     meddle: impl Fn(&Request, Response) -> Result<Response, SendError> + 'static,
 ) -> (Outcome, Vec<Finding>) {
-    let outside = Meddled {
-        world: Rc::clone(&stage.world),
-        meddle: Box::new(meddle),
-    };
-    let mut pass = pass::open(stage.job(ANNA), Mode::Sync, Rc::new(outside)).expect("a sound job");
+    let outside = Rc::new(Meddled::new(&stage.world, meddle));
+    let mut pass = pass::open(stage.job(ANNA), Mode::Sync, outside).expect("a sound job");
     for _ in 0..10_000 {
         match pass.advance() {
             Step::Working(_) => {}

@@ -15,13 +15,11 @@ use contact_sync_guest::contact::{Shape, Slot, View};
 use contact_sync_guest::job::CrmAccess;
 use contact_sync_guest::mapping::Base;
 use contact_sync_guest::mutation::{Mutant, run_with};
-use contact_sync_guest::outside::{
-    Outside, Request, Response, ScanPage, SendError, StoreError, Timestamp, Write,
-};
+use contact_sync_guest::outside::Request;
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::plan::merge::{Input, merge};
 use contact_sync_guest::report::Side;
-use contact_sync_tests::simulator::World;
+use contact_sync_tests::simulator::Meddled;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -433,63 +431,14 @@ fn not_found_of_the_mailbox_is_no_deletion() {
 /// Plays a pass that is told something else than what the services say.
 fn play_tampered(stage: &Stage, tamper: impl Fn(&Request, &mut Value) + 'static) {
     stage.world.advance_ms(60_000);
-    let outside = Rc::new(Tampered {
-        world: Rc::clone(&stage.world),
-        tamper: Box::new(tamper),
-    });
+    let outside = Rc::new(Meddled::new(&stage.world, move |request, mut response| {
+        if let Ok(mut told) = serde_json::from_slice(&response.body) {
+            tamper(request, &mut told);
+            response.body = told.to_string().into_bytes();
+        }
+        Ok(response)
+    }));
     let mut pass = pass::open(stage.job(ANNA), Mode::Sync, outside).expect("the job is sound");
     while !matches!(pass.advance(), Step::Done(_)) {}
     stage.world.advance_ms(PAUSE_MS);
-}
-
-/// What is done to an answer.
-type Tamper = Box<dyn Fn(&Request, &mut Value)>;
-
-/// A world between which and the pass somebody sits.
-struct Tampered {
-    world: Rc<World>,
-    tamper: Tamper,
-}
-
-impl Outside for Tampered {
-    fn send(&self, requests: Vec<Request>) -> Vec<Result<Response, SendError>> {
-        let mut answers = self.world.send(requests.clone());
-        for (request, answer) in requests.iter().zip(&mut answers) {
-            let Ok(response) = answer else { continue };
-            if let Ok(mut told) = serde_json::from_slice(&response.body) {
-                (self.tamper)(request, &mut told);
-                response.body = told.to_string().into_bytes();
-            }
-        }
-        answers
-    }
-
-    fn now(&self) -> Timestamp {
-        self.world.now()
-    }
-
-    fn sleep(&self, wait_ms: u32) {
-        self.world.sleep(wait_ms);
-    }
-
-    fn random(&self) -> u64 {
-        self.world.random()
-    }
-
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.world.get_many(keys)
-    }
-
-    fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        entries_max: u32,
-    ) -> Result<ScanPage, StoreError> {
-        self.world.scan(prefix, after, entries_max)
-    }
-
-    fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.world.commit(writes)
-    }
 }
