@@ -53,6 +53,9 @@ pub use edited::{CrmWrite, Edited, SAME_TIME_MS};
 /// The format of everything that is stored. A newer one is refused; see [`Memory::state`].
 pub const FORMAT: u32 = 1;
 
+/// No longer id fits into a key (`wit/store.wit`).
+const ID_BYTES_MAX: usize = 400;
+
 /// How often the store is asked again where it says that it is busy.
 const STORE_TRIES_MAX: u32 = 3;
 
@@ -258,6 +261,14 @@ impl<T: Serialize + DeserializeOwned> Packed<T> {
     }
 }
 
+/// Whom a row names. One that nobody has written, and no key could hold, names nobody.
+fn pair_at(row: &[u8]) -> CrmId {
+    const NOBODY: &str = "?";
+    let id = std::str::from_utf8(row).ok();
+    let id = id.filter(|id| id.len() <= ID_BYTES_MAX && !id.contains(char::is_control));
+    CrmId::new(id.filter(|id| !id.is_empty()).unwrap_or(NOBODY))
+}
+
 /// The store, as one mailbox sees it: keys, counting, and patience with a busy store.
 #[derive(Clone)]
 pub struct Memory {
@@ -333,18 +344,20 @@ impl Memory {
         Ok(self.get(&keys)?.into_iter().map(decode).collect())
     }
 
-    /// The CRM ids that mailbox contacts are paired with, in the order of the ids.
+    /// The CRM ids that mailbox contacts are paired with, in the order of the ids. A damaged row
+    /// leads to a pair that is not there.
     pub fn paired_with(&self, ids: &[MailboxId]) -> Result<Vec<Option<CrmId>>, Failure> {
         let keys: Vec<String> = ids.iter().map(|id| self.key("at", id.as_str())).collect();
         let values = self.get(&keys)?;
         Ok(values
             .into_iter()
-            .map(|value| {
-                value
-                    .and_then(|bytes| String::from_utf8(bytes).ok())
-                    .map(CrmId::new)
-            })
+            .map(|value| value.map(|bytes| pair_at(&bytes)))
             .collect())
+    }
+
+    /// The write that leads from a mailbox contact to its pair.
+    pub fn set_pair_at(&self, mailbox_id: &MailboxId, crm_id: &CrmId) -> Write {
+        Write::Set(self.key("at", mailbox_id.as_str()), crm_id.as_str().into())
     }
 
     /// One page of all pairs, after the key where the page before it ended.
@@ -366,10 +379,7 @@ impl Memory {
     pub fn set_link(&self, before: Option<&Link>, link: &Link) -> Vec<Write> {
         let mut writes = vec![
             Write::Set(self.key("pair", link.crm_id.as_str()), encode(link)),
-            Write::Set(
-                self.key("at", link.mailbox_id.as_str()),
-                link.crm_id.as_str().into(),
-            ),
+            self.set_pair_at(&link.mailbox_id, &link.crm_id),
         ];
         if let Some(before) = before.filter(|before| before.mailbox_id != link.mailbox_id) {
             writes.push(Write::Delete(self.key("at", before.mailbox_id.as_str())));

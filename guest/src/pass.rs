@@ -240,6 +240,8 @@ struct Gathered {
     useless_answers: BTreeSet<MailboxId>,
     /// Pairs whose link cannot be read, but of which it is known who is whose partner.
     damaged: BTreeMap<MailboxId, CrmId>,
+    /// Mailbox contacts that no row led to their pair, and whose it is.
+    recognised_by_pair: BTreeMap<MailboxId, CrmId>,
     /// A link cannot be read: what both sides hold must be known wholly.
     is_damaged: bool,
     /// Pending mailbox contacts that are not due: read to be weighed, and for nothing else.

@@ -10,6 +10,7 @@
 //! | `budgets` | what a pass may cost |
 //! | `conflicts` | section 5: who wins, what is kept; the same contact under a new id |
 //! | `crashes` | section 7.3 and 7.4: a pass that dies at any step |
+//! | `damage` | any row of the store, damaged or of another version |
 //! | `explain` | why a contact is where it is |
 //! | `found` | what the simulation found |
 //! | `guard` | section 7.1: how much may be destroyed, and 7.10: lost memory |
@@ -35,6 +36,7 @@ mod contract {
     pub(crate) mod budgets;
     pub(crate) mod conflicts;
     pub(crate) mod crashes;
+    pub(crate) mod damage;
     pub(crate) mod explain;
     pub(crate) mod found;
     pub(crate) mod guard;

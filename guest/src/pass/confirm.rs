@@ -243,7 +243,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for ((id, read), crm_id) in ids.into_iter().zip(reads).zip(paired) {
             self.gathered.mailbox_queue.remove(&id);
             self.gathered.mailbox_asked.insert(id.clone());
-            let link = match crm_id {
+            let recognised = self.gathered.recognised_by_pair.get(&id);
+            let link = match recognised.cloned().or(crm_id) {
                 Some(crm_id) => {
                     let link = self.memory.links(std::slice::from_ref(&crm_id))?.pop();
                     self.gathered.is_damaged |= link == Some(Stored::Damaged);

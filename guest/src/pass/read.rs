@@ -318,7 +318,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     self.gathered.is_damaged = true;
                     self.gathered.damaged.insert(id, crm_id);
                 }
-                Stored::Missing => {}
+                // A row that leads nowhere: only all pairs together say whose contact this is.
+                Stored::Missing => self.gathered.is_damaged = true,
             }
         }
         Ok(links)
@@ -415,6 +416,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             self.gathered.counted = (0, 0);
         }
         for link in links.into_iter().filter_map(Stored::found) {
+            self.gathered.recognise_by_pair(&link);
             let (linked, detached) = &mut self.gathered.counted;
             match link.standing {
                 Standing::Linked => *linked = linked.saturating_add(1),
@@ -504,6 +506,17 @@ impl Gathered {
     }
 
     /// Sets the mailbox's half of a pair.
+    /// A mailbox contact that is taken for new although a pair names it: the row that leads from
+    /// the one to the other is damaged.
+    fn recognise_by_pair(&mut self, link: &Link) {
+        let found = self.mailbox.remove(&link.mailbox_id);
+        if let Some(contact) = found.and_then(|contact| contact.unpack()) {
+            let (mailbox_id, crm_id) = (link.mailbox_id.clone(), link.crm_id.clone());
+            self.recognised_by_pair.insert(mailbox_id, crm_id);
+            self.put_mailbox(link.clone(), Half::Present(contact));
+        }
+    }
+
     pub(super) fn put_mailbox(&mut self, link: Link, half: Half<MailboxContact>) {
         let id = link.crm_id.clone();
         if let Some(pair) = self.pairs.get_mut(&id) {

@@ -47,6 +47,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for id in &self.gathered.created_long_ago {
             writes.push(self.memory.set_created(id, None));
         }
+        writes.extend(self.recognised_writes()?);
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
         let damaged = begun.damaged_rows.iter();
@@ -167,6 +168,20 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut writes: Vec<Write> = former.map(|id| self.memory.delete_owner(id)).collect();
         writes.push(self.memory.set_owner(&begun.state.mailbox));
         writes
+    }
+
+    /// The writes that lead from mailbox contacts to their pairs once more, as far as they still
+    /// are pairs.
+    fn recognised_writes(&self) -> Result<Vec<Write>, Failure> {
+        let recognised = &self.gathered.recognised_by_pair;
+        let crm_ids: Vec<CrmId> = recognised.values().cloned().collect();
+        let links = self.memory.links(&crm_ids)?;
+        let links = links.into_iter().zip(recognised);
+        let still = links.filter_map(|(link, (mailbox_id, crm_id))| {
+            let link = link.found()?;
+            (link.mailbox_id == *mailbox_id).then(|| self.memory.set_pair_at(mailbox_id, crm_id))
+        });
+        Ok(still.collect())
     }
 
     /// The buckets of digests that changed: new digests in, deleted contacts out. A few at a time:

@@ -10,7 +10,9 @@ use contact_sync_guest::report::{Failure, Operation, Severity};
 use contact_sync_tests::simulator::{Access, Fault, Matcher, World};
 use serde_json::{Value, json};
 
-use super::stage::{ANNA, BERND, Edit, PAUSE_MS, Person, Scenario, Stage, Variant, crm, outlook};
+use super::stage::{
+    ANNA, BERND, Edit, PAUSE_MS, Person, Scenario, Stage, Variant, crm, in_the_readme, outlook,
+};
 
 fn erika() -> Value {
     json!({"firstName": ["Erika"], "lastName": ["Muster"], "company": ["Muster GmbH"],
@@ -34,6 +36,9 @@ fn ask(stage: &Stage, mailbox: &str, question: &str) -> Result<Answer, Failure> 
         stored,
         "explaining `{question}` remembers something"
     );
+    if let Ok(Answer::One(explanation)) = &answer {
+        in_the_readme(explanation.findings.iter().map(|told| told.code.as_str()));
+    }
     answer
 }
 

@@ -805,10 +805,15 @@ pub(crate) fn play(world: &Rc<World>, job: Job, mode: Mode) -> Played {
                 world.advance_ms(i64::from(ms));
             }
             Step::Done(report) => {
+                let findings = pass.findings().to_vec();
+                let operations = pass.operations().to_vec();
+                let reasons = operations.iter().map(|operation| operation.reason);
+                in_the_readme(findings.iter().map(|finding| finding.code.as_str()));
+                in_the_readme(reasons);
                 return Played {
                     report: *report,
-                    operations: pass.operations().to_vec(),
-                    findings: pass.findings().to_vec(),
+                    operations,
+                    findings,
                     counters: world.services(|services, _| services.take_counters()),
                     waits,
                 };
@@ -816,6 +821,15 @@ pub(crate) fn play(world: &Rc<World>, job: Job, mode: Mode) -> Played {
         }
     }
     panic!("the pass does not end");
+}
+
+/// Whoever meets a code can look it up.
+pub(crate) fn in_the_readme<'a>(codes: impl IntoIterator<Item = &'a str>) {
+    let readme = include_str!("../../../README.md");
+    for code in codes {
+        let is_named = readme.contains(&format!("`{code}`"));
+        assert!(is_named, "the README does not name `{code}`");
+    }
 }
 
 /// Requests that write, by kind.

@@ -11,7 +11,9 @@ use contact_sync_tests::simulator::flowfact::quirks::Reach;
 use contact_sync_tests::simulator::{Access, RequestKind as Kind, World};
 use serde_json::{Value, json};
 
-use super::stage::{ANNA, Edit, Ending, PAUSE_MS, Scenario, State, Variant, crm, ending, writes};
+use super::stage::{
+    ANNA, Edit, Ending, PAUSE_MS, Scenario, State, Variant, crm, ending, in_the_readme, writes,
+};
 
 fn erika() -> Value {
     json!({"firstName": ["Erika"], "lastName": ["Muster"], "emails": ["erika@muster.example"]})
@@ -194,6 +196,7 @@ fn checked(
     let checkup = setup::check(&job, &stage.outside()).expect("the job is sound");
     let counters = stage.world.services(|services, _| services.take_counters());
     assert!(writes(&counters).is_empty(), "a check writes nothing");
+    in_the_readme(checkup.findings.iter().map(|told| told.code.as_str()));
     assert!(
         checkup
             .findings
