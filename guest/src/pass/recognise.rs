@@ -1,7 +1,7 @@
-//! Who is the same person: contacts under new ids, people's answers, and matching.
+//! Who is the same person: what people answered, and matching.
 
 use super::{Mode, Pass, PutOff, Stage, Stop};
-use crate::contact::{CrmId, MailboxId, SearchKey};
+use crate::contact::{CrmId, MailboxId};
 use crate::crm::Crm;
 use crate::job::Matching;
 use crate::links::{Answer, Link, Packed, Source, Stored};
@@ -13,9 +13,6 @@ use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-/// Contacts whose key one step looks for: each is sought in every contact folder.
-pub(super) const KEYS_MAX: usize = 8;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
@@ -81,142 +78,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let there = self.crm.fields();
         begun.fields.retain(|field| there.contains(field));
         Ok(())
-    }
-
-    /// Somebody who is back under a new id, while the CRM contact was remembered as gone: linked
-    /// anew (contract, section 3), before the tombstone by itself creates anything.
-    fn link_tombstones(&mut self) {
-        for (crm_id, mailbox_id) in std::mem::take(&mut self.gathered.matched) {
-            let pair = self
-                .gathered
-                .pairs
-                .get(&crm_id)
-                .and_then(PackedPair::unpack);
-            let is_back = pair.is_some_and(|pair| {
-                pair.link.is_some_and(|link| link.is_tombstone())
-                    && matches!(pair.crm, Half::Present(_))
-            });
-            if is_back {
-                self.link_anew(&crm_id, &mailbox_id);
-            } else {
-                self.gathered.matched.push((crm_id, mailbox_id));
-            }
-        }
-    }
-
-    /// Pairs whose mailbox half is gone. One whose CRM half cannot be brought back is no longer
-    /// waited for: who was deleted and entered again is to be new.
-    fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
-        let mut gone = BTreeMap::new();
-        let is_lost = |id: &CrmId| {
-            let row = self.begun.as_ref().and_then(|begun| {
-                let source = Source::Crm(id.clone());
-                begun.pending.get(&source)
-            });
-            row.is_some_and(|row| row.reason == "cannot-be-restored")
-        };
-        for (id, packed) in &self.gathered.pairs {
-            if let (false, Half::Deleted, Some(link)) = (is_lost(id), &packed.mailbox, &packed.link)
-                && let Some(link) = link.unpack().filter(|link| !link.is_tombstone())
-            {
-                gone.insert(id.clone(), link);
-            }
-        }
-        gone
-    }
-
-    /// Looks for the keys of some contacts that are gone. Whether there were any left to look for.
-    fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<bool, Stop> {
-        let keyed: Vec<(CrmId, SearchKey)> = gone
-            .iter()
-            .filter(|(id, _)| !self.gathered.found_by_key.contains_key(*id))
-            .filter_map(|(id, link)| Some((id.clone(), link.key.clone()?)))
-            .take(KEYS_MAX)
-            .collect();
-        if keyed.is_empty() {
-            return Ok(false);
-        }
-        let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
-        let found = self.mailbox.find(&keys)?;
-        for ((crm_id, _), contacts) in keyed.into_iter().zip(found) {
-            let Ok(ids) = contacts else {
-                // It may be there under a new id: nothing is made of its being gone.
-                self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
-                self.gathered.found_by_key.insert(crm_id, Vec::new());
-                continue;
-            };
-            let partners = self.memory.paired_with(&ids)?;
-            let free: Vec<MailboxId> = ids
-                .into_iter()
-                .zip(partners)
-                .filter(|(_, partner)| partner.is_none())
-                .map(|(id, _)| id)
-                .collect();
-            // A feed may tell of the removal first, and of the new contact in its next round.
-            let unread = free
-                .iter()
-                .filter(|id| !self.gathered.mailbox.contains_key(*id))
-                .filter(|id| !self.gathered.mailbox_asked.contains(*id));
-            let unread: Vec<MailboxId> = unread.cloned().collect();
-            self.gathered.mailbox_queue.extend(unread);
-            self.gathered.found_by_key.insert(crm_id, free);
-        }
-        Ok(true)
-    }
-
-    /// The same contact under a new id (contract, section 3): a linked contact that is gone and a
-    /// new one that carries its key, or equals its base and is the only one that does.
-    fn link_new_ids(&mut self, mut gone: BTreeMap<CrmId, Link>) {
-        if gone.is_empty() {
-            return;
-        }
-        for (crm_id, carriers) in std::mem::take(&mut self.gathered.found_by_key) {
-            let in_folder = |id: &&MailboxId| self.gathered.mailbox.contains_key(*id);
-            let here: Vec<&MailboxId> = carriers.iter().filter(in_folder).collect();
-            let is_elsewhere = carriers.iter().any(|id| self.gathered.moved.contains(id));
-            // A key met twice is a user's copy and proves nothing.
-            let only = match here.as_slice() {
-                [only] => Some(only),
-                [one, ..] if mutation::is_on(Mutant::CopiedKeyIsProof) => Some(one),
-                _ => None,
-            };
-            if let Some(only) = only {
-                gone.remove(&crm_id);
-                self.link_anew(&crm_id, only);
-            } else if is_elsewhere && let Some(pair) = self.gathered.pairs.get_mut(&crm_id) {
-                gone.remove(&crm_id);
-                pair.mailbox = Half::Astray;
-            }
-        }
-        if gone.is_empty() || self.gathered.mailbox.is_empty() {
-            return;
-        }
-        for (crm_id, mailbox_id) in self.equal_to_base(&gone) {
-            gone.remove(&crm_id);
-            self.link_anew(&crm_id, &mailbox_id);
-        }
-        self.find_by_person(&gone);
-    }
-
-    /// What is left is matched as people are: a mailbox that was migrated, then edited.
-    fn find_by_person(&mut self, gone: &BTreeMap<CrmId, Link>) {
-        if gone.is_empty() || self.job.policy.matching == Matching::Off {
-            return;
-        }
-        let region = &self.job.tenant.region;
-        let crm: Vec<Candidate<CrmId>> = gone
-            .values()
-            .map(|link| Candidate::of_crm(link.crm_id.clone(), &link.base.crm, region))
-            .collect();
-        let mailbox = self.mailbox_candidates();
-        let proposal = matching::propose(&crm, &mailbox, false);
-        for (crm_id, mailbox_id) in proposal.pairs {
-            self.link_anew(&crm_id, &mailbox_id);
-        }
-        for question in proposal.questions {
-            self.hold_gone(gone, &question);
-            self.ask(&question, &crm, &mailbox);
-        }
     }
 
     /// What people, or settled intents, said about a CRM contact whose former partner is gone: the
@@ -551,7 +412,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// Several may be the same person: nothing is created, a person is asked.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         question: &Question<CrmId, MailboxId>,
         crm: &[Candidate<CrmId>],

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::recognise::KEYS_MAX;
+use super::renew::KEYS_MAX;
 use super::{Mode, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId, SearchKey};
 use crate::crm::{Crm, CrmCursor};
