@@ -315,22 +315,12 @@ async fn run_tenant(cli: &Cli, tenant: &Tenant, tenant_count: usize) -> Result<E
             as_new,
         } => {
             only_one("`pair`")?;
-            let paired = first
-                .pair(&pairing(
-                    crm_contact.as_ref(),
-                    mailbox_contact.as_ref(),
-                    as_new.as_ref(),
-                )?)
-                .await;
+            let (crm_contact, mailbox_contact) = (crm_contact.as_ref(), mailbox_contact.as_ref());
+            let pairing = pairing(crm_contact, mailbox_contact, as_new.as_ref())?;
+            let paired = first.pair(&pairing).await;
             let place = Place::of(tenant, first);
-            show(
-                cli,
-                &place,
-                paired,
-                End::Complete,
-                human::operation,
-                json::operation,
-            )
+            let (print, to_json) = (human::operation, json::operation);
+            show(cli, &place, paired, End::Complete, print, to_json)
         }
         Command::Explain { contact } => {
             only_one_tenant("`explain`", tenant_count)?;

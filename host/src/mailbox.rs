@@ -167,8 +167,8 @@ impl Mailbox {
         .await
     }
 
-    /// What this mailbox's guard asks, and a part of its list: at most 1,000 entries, from the store
-    /// alone. `None` where it asks nothing.
+    /// What this mailbox's guard asks, and a part of its list: at most 1,000 entries, from the
+    /// store alone. `None` where it asks nothing.
     pub async fn request(
         &self,
         after: Option<&str>,

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use contact_sync_host::Mode;
 use contact_sync_host::types::{Action, Field, Finding, Operation, Outcome, Report, Side};
+use contact_sync_host::{Mode, Target, Verdict};
 use contact_sync_tests::office::{Office, Ran, Trouble, now};
 use contact_sync_tests::people::{Sizes, population};
 use serde_json::{Map, Value, json};
@@ -33,6 +33,8 @@ async fn main() -> Result<(), Trouble> {
     conflict(&office, &cast).await?;
     markers(&office, &cast).await?;
     deletions(&office, &cast).await?;
+    accident(&office).await?;
+    regret(&office, &cast).await?;
     quiet(&office).await?;
     println!(
         "All of it took {:.1} s. Nothing left this machine.\n",
@@ -262,12 +264,67 @@ async fn deletions(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     println!(
         "\nSoftly: into the trash of each service, confirmed by id, and kept whole in the journal."
     );
-    println!("More than a tenth of the address book at once would wait for a person instead.");
+    Ok(())
+}
+
+async fn accident(office: &Office) -> Result<(), Trouble> {
+    const LOST: usize = 40;
+    title("6  An accident");
+    println!("A broken phone app deletes {LOST} of Anna's contacts at once.\n");
+    let count = |office: &Office| office.services().graph.contact_count(ANNA);
+    let before = count(office);
+    {
+        let mut services = office.services();
+        let ids: Vec<String> = services.graph.contacts(ANNA).into_keys().collect();
+        for id in ids.iter().take(LOST) {
+            services.graph.delete(ANNA, id, now());
+        }
+    }
+    let ran = office.run("anna", Mode::Sync).await?;
+    let Outcome::NeedsApproval(request) = ran.report.outcome else {
+        return Err("so many deletions wait for a person".into());
+    };
+    ensure(
+        ran.report.counts.crm.deleted == 0,
+        "FLOWFACT has lost nobody",
+    )?;
+    println!(
+        "Sync: \"would delete {} in FLOWFACT, of {} linked contacts; none of it is done.\"",
+        request.crm_deletions, request.links
+    );
+    println!("`contact-sync approve` shows the list, name by name; `reject` answers it:\n");
+    let mailbox = office.mailbox("anna")?;
+    mailbox.answer(&request.token, Verdict::Reject).await?;
+    let ran = office.run("anna", Mode::Sync).await?;
+    println!("Done: {}", counted(&ran.report));
+    ensure(count(office) == before, "everybody is in Outlook again")?;
+    println!("\nAll {before} contacts are in Outlook again.");
+    Ok(())
+}
+
+async fn regret(office: &Office, cast: &Cast) -> Result<(), Trouble> {
+    title("7  Back again");
+    println!("And Jonas Wiegand should not have been deleted either:\n");
+    let target = Target::Contact(cast.wiegand.clone());
+    let mut pass = office.mailbox("anna")?.restore(&target, false).await?;
+    pass.run(|_| {}).await?;
+    let operations = pass.operations(0).await?;
+    let findings = pass.findings(0).await?;
+    pass.close().await;
+    for operation in &operations {
+        println!("  {}: {}", operation.contact.label, what(operation));
+    }
+    show_findings(&findings);
+    outlook_id(office, "Wiegand")?;
+    ensure(
+        office.services().flowfact.find("lastName", "Wiegand") == Some(cast.wiegand.clone()),
+        "Jonas Wiegand is in FLOWFACT under his own id",
+    )?;
     Ok(())
 }
 
 async fn quiet(office: &Office) -> Result<(), Trouble> {
-    title("6  Nothing has happened since");
+    title("8  Nothing has happened since");
     // What the last pass wrote comes back from both services once, and is recognised.
     office.run("anna", Mode::Sync).await?;
     office.services().take_counters();
@@ -283,7 +340,7 @@ async fn quiet(office: &Office) -> Result<(), Trouble> {
         .map(|usage| usage.requests)
         .sum();
     println!(
-        "A quiet pass: {requests} requests, 0 writes; of the store {} read, {} commit.",
+        "A quiet pass: {requests} requests, 0 writes; rows read from the store: {}, commits: {}.",
         ran.report.counts.store_reads, ran.report.counts.store_commits
     );
     let overview = office.mailbox("anna")?.status().await?;
