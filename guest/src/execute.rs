@@ -270,7 +270,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     /// What a decision of this task would destroy.
     fn destructions(&self, pair: &Pair, decision: &Decision, task: &Task) -> Vec<Destruction> {
         let fields = self.fields_of(task);
-        plan::destructions(pair, decision, &self.rules_with(&fields))
+        let rejected = &task.judged.rejected;
+        approval::destructions(pair, decision, &self.rules_with(&fields), rejected)
     }
 
     fn fields_of(&self, task: &Task) -> FieldSet {

@@ -58,7 +58,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 _ => {
                     drafts.push(Draft::Task(TaskDraft {
                         rank: rank(&decision),
-                        destroyed: plan::destructions(&pair, &decision, &rules),
+                        destroyed: approval::destructions(
+                            &pair,
+                            &decision,
+                            &rules,
+                            &judged.rejected,
+                        ),
                         operations,
                         decision,
                         judged,

@@ -100,6 +100,21 @@ pub fn decide(pair: &Pair, rules: &Rules, rejected: &[Destruction]) -> Decision 
     }
 }
 
+/// As [`super::destructions`]. What a person rejected does not happen after a restoring either: the
+/// merge that follows it is decided by what they said.
+pub fn destructions(
+    pair: &Pair,
+    decision: &Decision,
+    rules: &Rules,
+    rejected: &[Destruction],
+) -> Vec<Destruction> {
+    let mut destroyed = super::destructions(pair, decision, rules);
+    if decision.deed == Deed::RestoreInCrm {
+        destroyed.retain(|kind| !rejected.contains(kind));
+    }
+    destroyed
+}
+
 /// What the CRM no longer has, or no longer marks.
 fn bring_back(pair: &Pair, rules: &Rules) -> Decision {
     match &pair.crm {

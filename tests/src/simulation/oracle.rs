@@ -179,6 +179,11 @@ fn edits_lost(
         .iter()
         .flat_map(|partner| card(world, partner).values())
         .collect();
+    // Where text that is no number takes the slot of a number, the number waits.
+    let has_opaque = partners.iter().any(|partner| {
+        let numbers = card(world, partner).phones.into_iter();
+        numbers.map(|(_, number)| number).any(|number| matches!(number, Number::Opaque(_)))
+    });
     let oddities = &player.history.setting.oddities;
     let cuts = oddities
         .iter()
@@ -190,6 +195,7 @@ fn edits_lost(
         written.is_some_and(|written| written.record == *record && !written.in_pass)
             && !shown.contains(value)
             && !value.starts_with("text ")
+            && !(has_opaque && value.starts_with("phone "))
             && !player
                 .were_lost
                 .iter()
@@ -909,7 +915,8 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
         let has_no_room = left
             .iter()
             .any(|(kind, held)| held == number && crowd.contains(&Room::Phones(*kind)));
-        if !is_there && !has_no_room && !is_opaque(crm) {
+        let has_opaque_room = left.iter().any(|(_, held)| held == number) && is_opaque(mailbox);
+        if !is_there && !has_no_room && !has_opaque_room && !is_opaque(crm) {
             found.push(format!("{kind:?} {number} is in the mailbox only"));
         }
     }

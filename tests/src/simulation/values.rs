@@ -192,7 +192,7 @@ impl Token {
             0 => format!("+49 {area} {tail}"),
             1 => format!("0{area} {head} {end}"),
             2 => format!("0{area}/{tail}"),
-            _ => format!("0049 {area} {head}-{end}"),
+            _ => format!("0049 {area}-{tail}"),
         }
     }
 

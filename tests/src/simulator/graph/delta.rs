@@ -224,6 +224,9 @@ fn is_shown(
     entry: LogEntry,
     immutable: bool,
 ) -> bool {
+    if entry.first_rounds_only && !round.first {
+        return false;
+    }
     if entry.gone {
         return !round.first || quirks.removed_in_first_round;
     }

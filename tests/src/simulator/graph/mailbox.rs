@@ -82,6 +82,8 @@ pub(super) struct LogEntry {
     pub(super) placement: u32,
     pub(super) at: Timestamp,
     pub(super) gone: bool,
+    /// Rounds that go on from a token are silent about it.
+    pub(super) first_rounds_only: bool,
 }
 
 impl ChangeLog {
@@ -261,8 +263,12 @@ impl Mailbox {
             contact.version = self.versions;
             contact.modified = now;
         }
-        if !quirks.moved_contact_unseen {
-            self.log(target, item, new_placement, false, now);
+        self.log(target, item, new_placement, false, now);
+        if quirks.moved_contact_unseen
+            && let Some(folder) = self.folders.get_mut(&target)
+            && let Some(entry) = folder.log.entries.get_mut(&self.sequence)
+        {
+            entry.first_rounds_only = true;
         }
         true
     }
@@ -314,6 +320,7 @@ impl Mailbox {
             placement,
             at,
             gone,
+            first_rounds_only: false,
         };
         if let Some(folder) = self.folders.get_mut(&folder) {
             folder.log.set(self.sequence, entry);
