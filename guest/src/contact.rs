@@ -365,6 +365,24 @@ impl View {
     };
 }
 
+/// Bytes that a record may hold in the fields that take part: far more than anybody enters, and so
+/// little that a link, which remembers both sides' records, fits into one value of the store
+/// (1 MiB, `wit/store.wit`) however it is escaped.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024;
+
+/// What a value holds, in bytes, its names and texts alone.
+pub(crate) fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(value_bytes).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(value_bytes(value)))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
+}
+
 /// A digest that is the same on every machine and in every version: FNV-1a, 64 bits. Tells texts
 /// apart; not for secrets.
 pub fn digest(bytes: &[u8]) -> u64 {

@@ -332,6 +332,45 @@ fn nonsense_in_place_of_one_contact_costs_no_other() {
     }
 }
 
+/// Somebody pasted a book into a field, more than the store takes in one piece: it is told of, and
+/// the others go on. Once it is shortened, it goes on as well.
+#[test]
+fn contact_as_large_as_a_book_costs_no_other() {
+    let book = "x".repeat(2_000_000);
+    for (side, code) in [("crm", "crm-unreadable"), ("mailbox", "mailbox-unreadable")] {
+        let mut stage = Scenario::new()
+            .before([
+                crm("erika", &[ANNA], person(&json!({}))),
+                crm(
+                    "max",
+                    &[ANNA],
+                    json!({"firstName": ["Max"], "lastName": ["Kraft"]}),
+                ),
+            ])
+            .stage(Variant::AccountField);
+        let write = |text: &str| match side {
+            "crm" => Edit::Crm("erika", json!({"position": [text]})),
+            _ => Edit::Outlook(ANNA, "erika", json!({"jobTitle": text})),
+        };
+        stage.edit(&write(&book));
+        stage.edit(&Edit::Outlook(ANNA, "max", json!({"jobTitle": "Leitung"})));
+        let played = stage.pass(ANNA);
+        assert_eq!(ending(&played.report.outcome), Ending::Complete, "{side}");
+        assert_eq!(played.codes(), [code], "{side}");
+        stage.check(side, &State::Crm("max", json!({"position": ["Leitung"]})));
+        stage.edit(&write("Vertrieb"));
+        stage.world.advance_ms(DAY_MS);
+        stage.pass(ANNA);
+        stage.check(
+            side,
+            &State::Crm("erika", json!({"position": ["Vertrieb"]})),
+        );
+        let title = json!({"jobTitle": "Vertrieb"});
+        stage.check(side, &State::Outlook(ANNA, "erika", title));
+        stage.check_quiet(side);
+    }
+}
+
 #[test]
 fn service_that_cannot_be_reached_ends_the_pass_with_a_message() {
     for url in ["/graph/", "/flowfact/"] {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contact::{
     CrmAddress, CrmContact, CrmEmail, CrmFields, CrmId, CrmKind, CrmPhone, Field, FieldSet,
-    Members, PostalAddress,
+    Members, PostalAddress, RECORD_BYTES_MAX, value_bytes,
 };
 use crate::crm::flowfact::schema::{Property, Schema, TimeMember};
 use crate::job::Marker;
@@ -60,6 +60,11 @@ pub(super) fn parse(
         message: "FLOWFACT answered with a contact without an id".into(),
         remedy: Some("tell whoever maintains this sync".into()),
     })?;
+    let held = schema.fields.values();
+    let held = held.flat_map(|property| values(entity, &property.name));
+    if held.map(value_bytes).sum::<usize>() > RECORD_BYTES_MAX {
+        return Err(too_large(&id));
+    }
     let metadata = entity.get("_metadata");
     let text = |member| metadata?.get(member)?.as_str().map(str::to_owned);
     let modified = [TimeMember::LastModified, TimeMember::Timestamp];
@@ -199,6 +204,18 @@ fn fields(entity: &Value, schema: &Schema) -> CrmFields {
         }
     }
     fields
+}
+
+fn too_large(id: &CrmId) -> Problem {
+    Problem {
+        message: format!(
+            "FLOWFACT's contact {id} holds more than {} KiB in the fields that are synced",
+            RECORD_BYTES_MAX / 1024
+        ),
+        remedy: Some(
+            "shorten what it holds in FLOWFACT and save it; the other contacts go on".into(),
+        ),
+    }
 }
 
 fn differs(before: &CrmFields, after: &CrmFields, field: Field) -> bool {

@@ -7,7 +7,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::contact::{
-    ChangeKey, Field, MailboxContact, MailboxEmail, MailboxId, PostalAddress, SearchKey, Slot, View,
+    ChangeKey, Field, MailboxContact, MailboxEmail, MailboxId, PostalAddress, RECORD_BYTES_MAX,
+    SearchKey, Slot, View, value_bytes,
 };
 use crate::outside::Timestamp;
 use crate::report::Problem;
@@ -94,6 +95,9 @@ pub(super) fn is_whole(json: &Value) -> bool {
 /// it would be written back wrongly.
 pub(super) fn parse(json: &Value) -> Result<Found, Problem> {
     let id = id(json).ok_or_else(|| unreadable(None, "id"))?;
+    if value_bytes(json) > RECORD_BYTES_MAX {
+        return Err(too_large(&id));
+    }
     let etag = json.get("@odata.etag").and_then(Value::as_str);
     let change_key = match text(json, "changeKey", &id)? {
         Some(change_key) => change_key,
@@ -392,6 +396,18 @@ fn instant(text: &str) -> Option<Timestamp> {
     text.parse::<jiff::Timestamp>()
         .ok()
         .map(|instant| Timestamp(instant.as_millisecond()))
+}
+
+fn too_large(id: &MailboxId) -> Problem {
+    Problem {
+        message: format!(
+            "Microsoft Graph's contact {id} holds more than {} KiB",
+            RECORD_BYTES_MAX / 1024
+        ),
+        remedy: Some(
+            "shorten what it holds in Outlook and save it; the other contacts go on".into(),
+        ),
+    }
 }
 
 fn unreadable(id: Option<&MailboxId>, name: &str) -> Problem {
