@@ -868,7 +868,11 @@ fn portions(writes: Vec<Write>) -> Vec<Vec<Write>> {
 fn unreadable(message: String) -> Failure {
     Failure::StateUnreadable(Problem {
         message,
-        remedy: Some("run the newest version of the plugin, or restore the store".to_owned()),
+        remedy: Some(
+            "run the newest version of the plugin, or put a copy of the store back; without one, \
+             move it away: the next pass then finds the pairs anew and deletes nothing"
+                .to_owned(),
+        ),
     })
 }
 

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use crate::contact::{CrmId, Field, FieldSet, MailboxId};
-use crate::crm::Crm;
 use crate::crm::flowfact::{Flowfact, Survey};
+use crate::crm::{Crm, CrmRead};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
 use crate::links::{Answer, Caution, Memory, Source, State, Stored};
-use crate::mailbox::Mailbox;
 use crate::mailbox::graph::Graph;
+use crate::mailbox::{Mailbox, MailboxRead};
 use crate::outside::Outside;
 use crate::plan::matching::is_question;
 use crate::report::{
@@ -133,7 +133,8 @@ pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
 }
 
 /// Remembers who a mailbox contact is: a CRM contact, or, without one, somebody new. The next pass
-/// acts on it. Sends nothing.
+/// acts on it. Where no pass has asked about the mailbox contact, it is read: nobody is to wait in
+/// every pass for an id that was mistyped.
 pub fn pair(
     job: &Job,
     outside: &Rc<dyn Outside>,
@@ -142,12 +143,12 @@ pub fn pair(
 ) -> Result<Operation, Failure> {
     check_job(job)?;
     let memory = Memory::new(Rc::clone(outside), &job.mailbox.id);
-    if memory.state()?.is_none() {
+    let Some(state) = memory.state()? else {
         return Err(not_found(
             "no pass has read this mailbox yet",
             "start a sync first",
         ));
-    }
+    };
     let has_partner = |paired: &[Option<CrmId>]| paired.iter().any(Option::is_some);
     if has_partner(&memory.paired_with(std::slice::from_ref(mailbox_id))?) {
         return Err(not_found(
@@ -155,14 +156,21 @@ pub fn pair(
             "take the marker off the CRM contact first",
         ));
     }
+    let mut pending = memory.pending()?;
+    let is_asked = pending.contains_key(&Source::Mailbox(mailbox_id.clone()));
     let answer = match &crm_id {
         Some(crm_id) => {
             let link = memory
                 .links(std::slice::from_ref(crm_id))?
                 .pop()
                 .and_then(Stored::found);
+            if !is_asked {
+                // A tombstone's contact can come back from the trash.
+                let unknown = link.is_none().then_some(crm_id);
+                check_are_there(job, outside, &state, mailbox_id, unknown)?;
+            }
             // A pair whose mailbox contact is gone, and may be one of several new ones.
-            let asked = memory.pending()?.remove(&Source::Crm(crm_id.clone()));
+            let asked = pending.remove(&Source::Crm(crm_id.clone()));
             let is_open = asked.is_some_and(|row| is_question(&row.reason));
             if !is_open && link.is_some_and(|link| !link.is_tombstone()) {
                 return Err(not_found(
@@ -172,7 +180,11 @@ pub fn pair(
             }
             Answer::Same(crm_id.clone())
         }
-        None => Answer::New,
+        None if is_asked => Answer::New,
+        None => {
+            check_are_there(job, outside, &state, mailbox_id, None)?;
+            Answer::New
+        }
     };
     memory.commit(vec![memory.set_answer(mailbox_id, Some(&answer))])?;
     let action = if crm_id.is_some() {
@@ -192,6 +204,34 @@ pub fn pair(
         reason: "paired-by-person",
         state: OperationState::Planned,
     })
+}
+
+/// Looks for contacts by the ids that a person gave.
+fn check_are_there(
+    job: &Job,
+    outside: &Rc<dyn Outside>,
+    state: &State,
+    mailbox_id: &MailboxId,
+    crm_id: Option<&CrmId>,
+) -> Result<(), Failure> {
+    const REMEDY: &str = "take both ids from a finding, or from `contact-sync explain`";
+    let Sides::FlowfactAndGraph(mut crm, mut mailbox, _) = sides(job, outside)?;
+    mailbox.connect(Some(&state.mailbox))?;
+    let read = mailbox.read(std::slice::from_ref(mailbox_id))?.pop();
+    if !matches!(read, Some(MailboxRead::Present(_))) {
+        return Err(not_found(
+            "the contacts folder of this mailbox has no contact with this id",
+            REMEDY,
+        ));
+    }
+    let Some(crm_id) = crm_id else {
+        return Ok(());
+    };
+    crm.connect(Some(&state.crm))?;
+    match crm.read(std::slice::from_ref(crm_id))?.pop() {
+        Some(CrmRead::Present(_)) => Ok(()),
+        _ => Err(not_found("the CRM shows no contact with this id", REMEDY)),
+    }
 }
 
 /// Reasons of pending rows that mean *held* (contract, section 1).

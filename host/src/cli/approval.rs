@@ -148,11 +148,10 @@ fn print_answer(
         }
         Verdict::Reject => {
             let what = human::asked(request, ["delete", "detach", "empty"]);
-            writeln!(out, "{place}: rejected; no sync will {what}")?;
+            writeln!(out, "{place}: rejected; the next sync does not {what}:")?;
             writeln!(
                 out,
-                "  the next one brings back what vanished on the other side, and says what it cannot \
-                 bring back"
+                "  it brings back what vanished on the other side, and says what it cannot bring back"
             )
         }
     }

@@ -660,6 +660,39 @@ fn answer_of_a_person_makes_the_pair() {
     stage.check_quiet("paired");
 }
 
+/// Nobody asked about them: whoever pairs them has typed their ids.
+#[test]
+fn ids_that_nobody_asked_about_are_looked_for_before_they_are_remembered() {
+    let mut stage = Scenario::new().stage(Variant::AccountField);
+    stage.edit(&Edit::CrmNew("max", &[], person("Max", "Kraft", "")));
+    let ute = json!({"givenName": "Ute", "surname": "Stark"});
+    stage.edit(&Edit::OutlookNew(ANNA, "ute", ute));
+    stage.edit(&Edit::OutlookNew(ANNA, "gone", json!({"givenName": "Go"})));
+    stage.learn();
+    stage.edit(&Edit::OutlookPurge(ANNA, "gone"));
+    let before = stage.world.stored();
+    let max = CrmId::new(stage.crm_id("max"));
+    let ute = MailboxId::new(stage.mailbox_id(ANNA, "ute"));
+    let gone = MailboxId::new(stage.mailbox_id(ANNA, "gone"));
+    let pair = |mailbox_id: &MailboxId, crm_id: Option<CrmId>| {
+        setup::pair(&stage.job(ANNA), &stage.outside(), mailbox_id, crm_id)
+    };
+    for mistyped in [&gone, &MailboxId::new("nobody")] {
+        for crm_id in [Some(max.clone()), None] {
+            let refused = pair(mistyped, crm_id);
+            assert!(matches!(refused, Err(Failure::NotFound(_))), "{refused:?}");
+        }
+    }
+    let refused = pair(&ute, Some(CrmId::new("nobody")));
+    assert!(matches!(refused, Err(Failure::NotFound(_))), "{refused:?}");
+    assert_eq!(stage.world.stored(), before, "nothing is remembered");
+    pair(&ute, Some(max)).expect("both are there");
+    stage.pass(ANNA);
+    let linked = State::Standing(ANNA, "max", Some(Stands::Linked));
+    stage.check("paired", &linked);
+    stage.check_quiet("paired");
+}
+
 #[test]
 fn answer_that_it_is_somebody_new_creates_it() {
     let mut stage = question();
