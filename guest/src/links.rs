@@ -20,6 +20,7 @@
 //! | `crm/mailbox/<digest of the identity>` | the mailbox that has this identity | at a full read |
 //! | `crm/edited/<CRM id>` | [`Edited`]: when users edited what passes wrote | where both sides were edited, with `conflict = newest` |
 //! | `crm/created/<CRM id>` | when a pass created it: an index may not show it yet | where a mailbox contact is new |
+//! | `crm/importing/<key>` | [`Intent`] of an import that is not settled: its copy may not show yet | where a mailbox contact is new |
 //! | `crm/deletion/<CRM id>` | [`Deletion`]: which mailbox's deletion took it away | where it is restored |
 //!
 //! The journal has rows of its own; see [`crate::journal`].
@@ -472,14 +473,42 @@ impl Memory {
             .collect())
     }
 
-    /// The write that opens an intent.
-    pub fn open_intent(&self, intent: &Intent) -> Write {
-        Write::Set(self.key("intent", intent.key.as_str()), encode(intent))
+    /// The writes that open an intent. Imports are known to the passes of all mailboxes: the same
+    /// person may be new in two of them.
+    pub fn open_intent(&self, intent: &Intent) -> Vec<Write> {
+        let key = self.key("intent", intent.key.as_str());
+        let mut writes = vec![Write::Set(key, encode(intent))];
+        if let Source::Mailbox(_) = intent.source {
+            let key = format!("{IMPORTING}{}", intent.key.as_str());
+            writes.push(Write::Set(key, encode(intent)));
+        }
+        writes
     }
 
-    /// The write that closes an intent.
-    pub fn close_intent(&self, key: &SearchKey) -> Write {
-        Write::Delete(self.key("intent", key.as_str()))
+    /// The writes that close an intent.
+    pub fn close_intent(&self, key: &SearchKey) -> Vec<Write> {
+        let own = Write::Delete(self.key("intent", key.as_str()));
+        vec![own, self.forget_importing(key)]
+    }
+
+    /// Imports into this tenant's CRM that are not settled, of whichever mailbox.
+    pub fn importing(&self) -> Result<Vec<Intent>, Failure> {
+        let mut importing = Vec::new();
+        let mut after = None;
+        loop {
+            let (entries, next) = self.scan_below(IMPORTING, after.as_deref(), STORE_ITEMS_MAX)?;
+            let read = entries.into_iter();
+            importing.extend(read.filter_map(|(_, value)| decode(Some(value)).found()));
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(importing),
+            }
+        }
+    }
+
+    /// The write after which other mailboxes' passes wait for an import no longer.
+    pub fn forget_importing(&self, key: &SearchKey) -> Write {
+        Write::Delete(format!("{IMPORTING}{}", key.as_str()))
     }
 
     /// All answers that no pass has acted on.
@@ -814,6 +843,9 @@ fn owner_key(identity: &MailboxIdentity) -> String {
         crate::contact::digest(text.as_bytes())
     )
 }
+
+/// What the keys of imports that are not settled begin with.
+const IMPORTING: &str = "crm/importing/";
 
 /// What the keys of CRM contacts that passes have created begin with.
 const CREATED: &str = "crm/created/";

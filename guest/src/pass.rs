@@ -252,6 +252,10 @@ struct Gathered {
     counted: (u32, u32),
     /// What passes have created so long ago that every index shows it.
     created_long_ago: Vec<CrmId>,
+    /// Imports of other mailboxes whose copies may not show yet.
+    importing: Vec<Intent>,
+    /// Such imports that are so old that every index shows what became of them.
+    imported_long_ago: Vec<SearchKey>,
     /// Where the slice of markers goes on in the next pass.
     next_slice: Option<u8>,
 }

@@ -23,7 +23,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     ) -> Result<(), Failure> {
         for work in works.iter().filter(|work| work.is_open()) {
             if let Some(intent) = self.intent(work) {
-                writes.push(self.memory.open_intent(&intent));
+                writes.extend(self.memory.open_intent(&intent));
             }
             if let Some(link) = work.begun_link() {
                 writes.push(self.memory.set_link_row(&link));

@@ -90,7 +90,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Deed::CreateInCrm(_) | Deed::CreateInMailbox(_)
         );
         if let (true, Some(key)) = (creates, &work.intent) {
-            writes.push(self.memory.close_intent(key));
+            writes.extend(self.memory.close_intent(key));
         }
     }
 

@@ -301,6 +301,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let times = |id: &CrmId| self.memory.edited(id);
         let timed = plan::decide_by_time(&pair, &rules, times, decide);
         let decision = timed.unwrap_or_else(|_| decide(&rules));
+        // Without the fields an edit may be none, and its pair's deletion be what is left.
+        let mut destroyed = plan::destructions(&pair, &decision, &rules).into_iter();
+        if destroyed.any(|kind| !draft.destroyed.contains(&kind)) {
+            return false;
+        }
         draft.operations = plan::describe(&pair, &decision);
         !matches!(decision.deed, Deed::Rest)
     }

@@ -11,7 +11,7 @@ use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::job::CrmNotFound;
-use crate::links::{Answer, Link, Packed, Source, Stored};
+use crate::links::{Answer, Intent, Link, Packed, Source, Stored};
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::mutation::{self, Mutant};
 use crate::plan::matching::{Candidate, is_question};
@@ -461,6 +461,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         self.gathered.queued.created = true;
         let now = self.outside.now();
+        let own = |intent: &Intent| {
+            let begun = self.begun.as_ref();
+            begun.is_some_and(|begun| begun.intents.iter().any(|open| open.key == intent.key))
+        };
+        let mut importing = self.memory.importing()?;
+        importing.retain(|intent| !own(intent));
+        let is_young = |intent: &mut Intent| now.since_ms(intent.at).abs() <= SETTLE_MS;
+        self.gathered.importing = importing.extract_if(.., is_young).collect();
+        let settled = importing.into_iter().map(|intent| intent.key);
+        self.gathered.imported_long_ago = settled.collect();
         let (recent, settled): (Vec<_>, Vec<_>) = self
             .memory
             .created()?

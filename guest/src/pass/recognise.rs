@@ -4,7 +4,7 @@ use super::{Mode, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::Crm;
 use crate::job::Matching;
-use crate::links::{Answer, Link, Packed, Source, Stored};
+use crate::links::{Answer, Intent, Link, Packed, Source, Stored};
 use crate::mailbox::Mailbox;
 use crate::mapping::{self, Base};
 use crate::mutation::{self, Mutant};
@@ -188,26 +188,29 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// Nothing is made of a contact that may be the copy an open intent is about.
     fn withhold_copies_of_open_intents(&mut self) {
         let Some(begun) = &self.begun else { return };
-        let region = &self.job.tenant.region;
-        for intent in &begun.intents {
-            match intent.source {
-                Source::Crm(_) => {
-                    for (id, packed) in &self.gathered.mailbox {
-                        let is_copy = packed.unpack().is_some_and(|contact| {
-                            let candidate = Candidate::of_mailbox((), &contact.view, region);
-                            intent.candidate.resembles(&candidate)
-                        });
-                        if is_copy {
-                            self.gathered.withheld.insert(Source::Mailbox(id.clone()));
-                        }
-                    }
-                }
-                Source::Mailbox(_) => {
-                    for (id, candidate) in &self.gathered.candidates {
-                        if intent.candidate.resembles(candidate) {
-                            self.gathered.withheld.insert(Source::Crm(id.clone()));
-                        }
-                    }
+        let exports = begun.intents.iter();
+        let exports = exports.filter(|intent| matches!(intent.source, Source::Crm(_)));
+        // Of whoever is being imported from another mailbox, a second CRM contact would be made.
+        let concerning = exports.chain(&self.gathered.importing);
+        let concerning: Vec<&Intent> = concerning.collect();
+        for (id, packed) in &self.gathered.mailbox {
+            let is_concerned = !concerning.is_empty()
+                && packed.unpack().is_some_and(|contact| {
+                    let region = &self.job.tenant.region;
+                    let candidate = Candidate::of_mailbox((), &contact.view, region);
+                    let mut concerning = concerning.iter();
+                    concerning.any(|intent| intent.candidate.resembles(&candidate))
+                });
+            if is_concerned {
+                self.gathered.withheld.insert(Source::Mailbox(id.clone()));
+            }
+        }
+        let imports = begun.intents.iter();
+        let imports = imports.filter(|intent| matches!(intent.source, Source::Mailbox(_)));
+        for intent in imports {
+            for (id, candidate) in &self.gathered.candidates {
+                if intent.candidate.resembles(candidate) {
+                    self.gathered.withheld.insert(Source::Crm(id.clone()));
                 }
             }
         }

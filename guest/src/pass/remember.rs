@@ -48,6 +48,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             writes.push(self.memory.set_created(id, None));
         }
         writes.extend(self.recognised_writes()?);
+        for key in &self.gathered.imported_long_ago {
+            writes.push(self.memory.forget_importing(key));
+        }
         let begun = self.begun.as_ref().ok_or_else(super::not_begun)?;
         writes.extend(self.owner_writes(begun));
         let damaged = begun.damaged_rows.iter();

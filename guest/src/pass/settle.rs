@@ -288,12 +288,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             Settled::Adopted(crm, mailbox) => {
                 let answer = Answer::Same(crm);
                 writes.push(self.memory.set_answer(&mailbox, Some(&answer)));
-                writes.push(self.memory.close_intent(&intent.key));
+                writes.extend(self.memory.close_intent(&intent.key));
                 begun.answers.insert(mailbox, answer);
                 begun.intents.retain(|open| open.key != intent.key);
             }
             Settled::Forgotten => {
-                writes.push(self.memory.close_intent(&intent.key));
+                writes.extend(self.memory.close_intent(&intent.key));
                 begun.intents.retain(|open| open.key != intent.key);
             }
             Settled::Open { is_ambiguous } => {
@@ -309,7 +309,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         is_redated: true,
                         ..intent.clone()
                     };
-                    writes.push(self.memory.open_intent(&redated));
+                    writes.extend(self.memory.open_intent(&redated));
                 }
             }
         }

@@ -451,6 +451,8 @@ impl<'a> Rest<'a> {
             "moved-in-mailbox" => self.is_moved(*who, mailbox),
             // A created copy that was moved away before the answer came: its source waits with it.
             "open-intent" if self.is_moved(*who, mailbox) => true,
+            // Nor can one be adopted whose source nobody sees.
+            "open-intent" if self.has_record(*who, |_, id| self.people.hidden.contains(id)) => true,
             "ambiguous-match" | "match-taken" | "namesake" | "open-intent" => {
                 self.people.copies.contains_key(who)
             }

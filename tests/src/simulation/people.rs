@@ -193,6 +193,7 @@ impl People {
     /// Somebody has answered a list of the guard's.
     pub(super) fn said(
         &mut self,
+        world: &World,
         mailbox: usize,
         verdict: Verdict,
         entries: impl Iterator<Item = Entry>,
@@ -211,6 +212,10 @@ impl People {
                 let owners: Vec<usize> = named
                     .filter_map(|record| self.owners.get(record).copied())
                     .collect();
+                for who in &owners {
+                    // Meanwhile another mailbox may have imported its own contact anew.
+                    self.copied(world, *who);
+                }
                 self.wanted_back.extend(owners);
                 self.spared.extend(doomed.map(|record| (mailbox, record)));
             } else if let Some(record) = doomed {

@@ -189,7 +189,8 @@ impl<'a> Player<'a> {
             self.violation("answer", format!("{failure:?}"));
         }
         let entries = page.entries.into_iter().map(|(_, entry)| entry);
-        self.people.borrow_mut().said(mailbox, verdict, entries);
+        let mut people = self.people.borrow_mut();
+        people.said(&self.world, mailbox, verdict, entries);
         true
     }
 

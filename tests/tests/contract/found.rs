@@ -1,6 +1,10 @@
 //! What the simulation found, told as scenarios: each was lost, doubled or taken apart once.
 
-use contact_sync_tests::simulator::{MarkerKind, Place};
+use contact_sync_guest::approval;
+use contact_sync_guest::outside::Method;
+use contact_sync_guest::plan::approval::Verdict;
+use contact_sync_guest::report::Outcome;
+use contact_sync_tests::simulator::{Fault, MarkerKind, Matcher, Place};
 use serde_json::{Value, json};
 
 use super::stage::{
@@ -319,6 +323,68 @@ fn contact_in_the_trash_that_the_index_still_shows_is_not_exported() {
     stage.pass(ANNA);
     stage.check("in the trash", &State::OutlookCount(ANNA, 0));
     stage.check_quiet("in the trash");
+}
+
+/// A contact is deleted in the CRM, and its last address cleared in the mailbox. What would follow
+/// the restoring waits for a person, and does so quietly; who rejects it gets both back.
+#[test]
+fn clearing_that_would_follow_a_restoring_can_be_rejected() {
+    for verdict in [None, Some(Verdict::Approve), Some(Verdict::Reject)] {
+        let mut stage = Scenario::new()
+            .ballast(0)
+            .before([crm("erika", &[ANNA], erika())])
+            .stage(Variant::AccountField);
+        let cleared = json!({"emailAddresses": []});
+        stage.edit(&Edit::Outlook(ANNA, "erika", cleared.clone()));
+        stage.edit(&Edit::CrmDelete("erika"));
+        stage.world.advance_ms(PAUSE_MS);
+        let played = stage.pass(ANNA);
+        let Outcome::NeedsApproval(request) = played.report.outcome else {
+            panic!("nothing is asked: {played:#?}");
+        };
+        assert!(!played.report.more, "nothing but the answer is waited for");
+        stage.check("asked", &State::Pending(ANNA, &["awaiting-approval"]));
+        stage.check("asked", &State::CrmCount(0));
+        let Some(verdict) = verdict else { continue };
+        let (job, outside) = (stage.job(ANNA), stage.outside());
+        approval::answer(&job, &outside, &request.token, verdict).expect("it is asked");
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA);
+        let place = format!("{verdict:?}");
+        let emails = match verdict {
+            Verdict::Approve => Value::Null,
+            Verdict::Reject => erika()["emails"].clone(),
+        };
+        stage.check(&place, &State::Crm("erika", json!({"emails": emails})));
+        stage.check(&place, &State::Standing(ANNA, "erika", Some(Stands::Linked)));
+        stage.check_quiet(&place);
+    }
+}
+
+/// Two colleagues have the same customer. The first import's answer is lost, and FLOWFACT carries it
+/// out minutes later: the second mailbox waits until it must have shown.
+#[test]
+fn customer_of_two_colleagues_is_imported_once_although_the_first_import_is_late() {
+    let mut stage = two_colleagues(MarkerKind::AccountField);
+    stage.world.services(|services, _| {
+        let creates = Matcher::of(Method::Post, "/entity-service/schemas/contacts");
+        services.faults.next(creates, Fault::Late { delay_ms: 300_000 });
+    });
+    for _ in 0..3 {
+        for mailbox in [ANNA, BERND] {
+            stage.pass(mailbox);
+        }
+        stage.world.advance_ms(PAUSE_MS);
+    }
+    stage.learn();
+    stage.check("once", &State::CrmCount(1));
+    for mailbox in [ANNA, BERND] {
+        let linked = Some(Stands::Linked);
+        stage.check(mailbox, &State::Standing(mailbox, "erika", linked));
+    }
+    stage.check_quiet("late");
+    let left = stage.rows("crm/importing/");
+    assert!(left.is_empty(), "no import is open: {left:?}");
 }
 
 fn two_colleagues(kind: MarkerKind) -> Stage {
