@@ -270,24 +270,34 @@ fn second_configuration_of_one_mailbox_is_refused() {
 
 #[test]
 fn second_configuration_is_refused_although_the_first_has_only_begun() {
-    let stage = linked().ballast(0).stage(Variant::AccountField);
-    let world = World::builder().mailbox(ANNA).build();
-    for number in 0..30 {
-        let name = format!("Neu {number}");
-        world.mailbox_create(ANNA, &json!({"givenName": "N", "surname": name}));
+    let mut broken_off = 0;
+    for step in 0.. {
+        let world = World::builder().mailbox(ANNA).build();
+        for number in 0..30 {
+            let name = format!("Neu {number}");
+            world.mailbox_create(ANNA, &json!({"givenName": "N", "surname": name}));
+        }
+        world.crash_after(step);
+        if world
+            .run(|| play(&world, world.job(ANNA), Mode::Sync))
+            .is_ok()
+        {
+            break;
+        }
+        if !world.stored().keys().any(|key| key.contains("/pair/")) {
+            continue;
+        }
+        broken_off += 1;
+        let mut job = world.job(ANNA);
+        job.mailbox.id = "anna-again".to_owned();
+        let played = play(&world, job, Mode::Sync);
+        assert_eq!(
+            ending(&played.report.outcome),
+            Ending::Stopped("wrong-identity"),
+            "broken off after {step} steps"
+        );
     }
-    drop(stage);
-    world.crash_after(42);
-    let crashed = world.run(|| play(&world, world.job(ANNA), Mode::Sync));
-    assert!(crashed.is_err(), "the first pass is to break off");
-    assert!(!world.crm_ids().is_empty(), "and only after it has written");
-    let mut job = world.job(ANNA);
-    job.mailbox.id = "anna-again".to_owned();
-    let played = play(&world, job, Mode::Sync);
-    assert_eq!(
-        ending(&played.report.outcome),
-        Ending::Stopped("wrong-identity")
-    );
+    assert!(broken_off > 2, "the first pass ended before it had begun");
 }
 
 const NEW: &str = "anna@neu.example";
