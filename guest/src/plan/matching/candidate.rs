@@ -114,19 +114,16 @@ impl<I> Candidate<I> {
         }
     }
 
-    /// What people call it; the names are without case.
+    /// What people call it. The digest knows no case: each word is written as names usually are.
     pub fn label(&self) -> String {
-        let name = [
-            self.first_name.as_str(),
-            self.last_name.as_str(),
-            self.company.as_str(),
-        ];
-        let name: Vec<&str> = name.into_iter().filter(|part| !part.is_empty()).collect();
+        let name = spoken(&format!("{} {}", self.first_name, self.last_name));
+        let company = spoken(&self.company);
         let address = self.emails.first().or(self.phones.first());
-        if name.is_empty() {
-            address.cloned().unwrap_or_default()
-        } else {
-            name.join(" ")
+        match (name.is_empty(), company.is_empty()) {
+            (true, true) => address.cloned().unwrap_or_default(),
+            (true, false) => company,
+            (false, true) => name,
+            (false, false) => format!("{name}, {company}"),
         }
     }
 
@@ -237,4 +234,16 @@ fn digest(text: &str) -> u32 {
     let hash = crate::contact::digest(text.as_bytes());
     let [low, high] = [hash & 0xffff_ffff, hash >> 32];
     u32::try_from(low ^ high).unwrap_or(u32::MAX)
+}
+
+/// A name as people write it, as far as that can be told from one without case.
+fn spoken(name: &str) -> String {
+    let mut begins = true;
+    let letters = name.trim().chars().flat_map(|letter| {
+        let is_first = std::mem::replace(&mut begins, !letter.is_alphanumeric());
+        let upper = is_first.then(|| letter.to_uppercase().to_string());
+        let written = upper.unwrap_or_else(|| letter.to_string());
+        written.chars().collect::<Vec<_>>()
+    });
+    letters.collect()
 }
