@@ -37,8 +37,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             count_unchanged(&mut self.counts, &pair, &operations);
             if self.mode == Mode::Preview {
                 let foretold = execute::foretold(&self.crm, &pair, &decision);
-                count_conflicts(&mut self.counts, &foretold);
-                self.findings.extend(foretold);
+                foretell(foretold, &mut self.counts, &mut self.findings);
             }
             match &decision.deed {
                 Deed::Rest => {}
@@ -371,11 +370,12 @@ fn count_unchanged(counts: &mut Counts, pair: &Pair, operations: &[Operation]) {
     }
 }
 
-/// Of a preview: no conflict is settled that a sync would count.
-fn count_conflicts(counts: &mut Counts, foretold: &[Finding]) {
+/// Of a preview: what a sync would tell, and the conflicts that it would count.
+fn foretell(foretold: Vec<Finding>, counts: &mut Counts, findings: &mut Vec<Finding>) {
     let conflicts = foretold.iter().filter(|told| told.code == "conflict");
     let conflicts = u32::try_from(conflicts.count()).unwrap_or(u32::MAX);
     counts.conflicts = counts.conflicts.saturating_add(conflicts);
+    findings.extend(foretold);
 }
 
 /// The reason of what the guard holds back.
