@@ -32,16 +32,54 @@ pub mod values;
 pub use generate::generate;
 pub use history::History;
 pub use oracle::Violation;
-pub use player::{Verdict, play, requests};
+pub use player::{Census, Verdict, play, requests};
 pub use sabotage::Sabotage;
 pub use shrink::shrink;
 
+use contact_sync_guest::mutation::{self, Mutant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Plays the world of a seed.
 pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Verdict {
     guarded(|| play(&generate(seed), sabotage))
 }
+
+/// Plays the world of a seed with an engine that breaks one promise.
+pub fn run_with_mutant(seed: u64, mutant: Mutant) -> Verdict {
+    mutation::run_with(Some(mutant), || run(seed, None))
+}
+
+/// Promises whose breaking shows in what becomes of people's contacts: those that the simulation
+/// must notice. What a pass tells, and how it counts, is proven elsewhere.
+pub const MUTANTS: [Mutant; 27] = [
+    Mutant::PositionBeforeLinks,
+    Mutant::PendingForgotten,
+    Mutant::EchoTakenForEdit,
+    Mutant::BaseAsSent,
+    Mutant::SlotTableIgnored,
+    Mutant::SlotsBeforeValues,
+    Mutant::OpaqueTakenForEmpty,
+    Mutant::LostFieldTakenForCleared,
+    Mutant::CrmRewritten,
+    Mutant::ViewRewritten,
+    Mutant::SlotlessDropped,
+    Mutant::TypeForgotten,
+    Mutant::FirstCandidateWins,
+    Mutant::AnyNotFoundIsDeletion,
+    Mutant::DeletedItemsAreMoved,
+    Mutant::MovedIsDeleted,
+    Mutant::VanishedIsDeleted,
+    Mutant::RebuiltFromView,
+    Mutant::ReplayedEntryImported,
+    Mutant::TombstoneForgotten,
+    Mutant::MarkerOfCauseKept,
+    Mutant::IntentNotWritten,
+    Mutant::OpenIntentsIgnored,
+    Mutant::SettledAtOnce,
+    Mutant::ConflictNotInJournal,
+    Mutant::CrmNotReadBeforeWrite,
+    Mutant::DeletionNotConfirmed,
+];
 
 /// A panic is a verdict too.
 fn guarded(play: impl FnOnce() -> Verdict) -> Verdict {

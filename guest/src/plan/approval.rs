@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::guard::Destruction;
 use super::{Decision, Deed, Half, Pair, Rules};
 use crate::contact::{CrmFields, Field, FieldSet, View};
+use crate::links::Link;
 use crate::mapping::{self, Shown};
 use crate::report::{Action, Change, ContactName, Side};
 
@@ -86,7 +87,7 @@ pub fn decide(pair: &Pair, rules: &Rules, rejected: &[Destruction]) -> Decision 
             super::create_in_mailbox(pair, rules, REJECTED)
         }
         Deed::DeleteInMailbox | Deed::Detach if destroyed.iter().any(undone) => {
-            bring_back(pair, rules)
+            bring_back(pair, rules, rejected)
         }
         Deed::Agree { .. } => {
             let fields: FieldSet = destroyed
@@ -116,11 +117,19 @@ pub fn destructions(
 }
 
 /// What the CRM no longer has, or no longer marks.
-fn bring_back(pair: &Pair, rules: &Rules) -> Decision {
+fn bring_back(pair: &Pair, rules: &Rules, rejected: &[Destruction]) -> Decision {
     match &pair.crm {
         Half::Present(_) => {
-            let merged = super::merged(pair, pair.link.as_ref(), rules);
-            super::agree(merged, true, REJECTED)
+            let agreed = super::agree(super::merged(pair, pair.link.as_ref(), rules), true, REJECTED);
+            let mut emptied = super::destructions(pair, &agreed, rules);
+            emptied.retain(|kind| rejected.contains(kind));
+            let fields = emptied.iter().filter_map(|kind| kind.field()).collect();
+            match without(pair, &fields).filter(|_| !emptied.is_empty()) {
+                Some(link) => {
+                    super::agree(super::merged(pair, Some(&link), rules), true, REJECTED)
+                }
+                None => agreed,
+            }
         }
         Half::Deleted => super::decision(Deed::RestoreInCrm, REJECTED),
         _ => super::decision(Deed::Hold(None), NOT_RESTORABLE),
@@ -132,10 +141,8 @@ fn fill_again(pair: &Pair, rules: &Rules, fields: &FieldSet) -> Option<Decision>
     if fields.is_empty() {
         return None;
     }
-    let mut link = pair.link.clone()?;
-    link.base.fields.retain(|field| !fields.contains(field));
     let pair = Pair {
-        link: Some(link),
+        link: Some(without(pair, fields)?),
         crm: pair.crm.clone(),
         mailbox: pair.mailbox.clone(),
     };
@@ -144,6 +151,13 @@ fn fill_again(pair: &Pair, rules: &Rules, fields: &FieldSet) -> Option<Decision>
         reason: REJECTED,
         ..decision
     })
+}
+
+/// A pair's link as if these fields had never taken part.
+fn without(pair: &Pair, fields: &FieldSet) -> Option<Link> {
+    let mut link = pair.link.clone()?;
+    link.base.fields.retain(|field| !fields.contains(field));
+    Some(link)
 }
 
 /// The entries of a list for what a decision would destroy, of these kinds.
@@ -184,7 +198,7 @@ pub fn has_come_about(pair: &Pair, destruction: Destruction) -> bool {
         Destruction::Deletion(_) | Destruction::Detaching => !pair
             .link
             .as_ref()
-            .is_some_and(crate::links::Link::is_linked),
+            .is_some_and(Link::is_linked),
         Destruction::Emptying(Side::Crm, field) => pair.crm_fields().shown(field).is_empty(),
         Destruction::Emptying(Side::Mailbox, field) => pair.view().shown(field).is_empty(),
     }

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use contact_sync_tests::simulation::{Verdict, generate, play, requests, run, shrink};
+use contact_sync_tests::simulation::{
+    Census, MUTANTS, Verdict, generate, play, requests, run, run_with_mutant, shrink,
+};
 
 /// Plays the whole sync in invented worlds, in virtual time: people edit, delete and move contacts
 /// on both sides, services fail, passes die; then everything must be as the contract says.
@@ -34,6 +36,12 @@ struct Arguments {
     /// Prints failing histories as they were drawn.
     #[arg(long)]
     whole: bool,
+    /// Prints how often what was done, and what went wrong.
+    #[arg(long)]
+    census: bool,
+    /// Plays with engines that each break one promise on purpose, and says which seed noticed it.
+    #[arg(long, conflicts_with_all = ["seed", "all"])]
+    mutants: bool,
     /// Prints the requests of a failing history.
     #[arg(long)]
     requests: bool,
@@ -58,6 +66,7 @@ struct Totals {
     passes: usize,
     requests: usize,
     in_window: usize,
+    census: Census,
     failed: Vec<u64>,
 }
 
@@ -79,6 +88,9 @@ fn main() -> ExitCode {
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = arguments.threads.unwrap_or(cores).max(1);
+    if arguments.mutants {
+        return play_mutants(from, to);
+    }
     let next = AtomicU64::new(from);
     let totals = Mutex::new(Totals::default());
     std::thread::scope(|scope| {
@@ -97,6 +109,9 @@ fn main() -> ExitCode {
                     totals.passes += verdict.passes;
                     totals.requests += verdict.requests;
                     totals.in_window += verdict.in_window;
+                    for (name, times) in &verdict.census {
+                        *totals.census.entry(name.clone()).or_default() += times;
+                    }
                     if totals.worlds.is_multiple_of(1_000) {
                         eprintln!("{} worlds, {} passes", totals.worlds, totals.passes);
                     }
@@ -129,11 +144,35 @@ fn main() -> ExitCode {
         totals.in_window,
         totals.failed.len()
     );
+    if arguments.census {
+        for (name, times) in &totals.census {
+            println!("{times:>9}  {name}");
+        }
+    }
     if totals.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+#[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
+fn play_mutants(from: u64, to: u64) -> ExitCode {
+    let mut missed = 0;
+    for mutant in MUTANTS {
+        let noticed = (from..to).find_map(|seed| {
+            let verdict = run_with_mutant(seed, mutant);
+            Some((seed, verdict.violations.first()?.rule))
+        });
+        match noticed {
+            Some((seed, rule)) => println!("{mutant:?}: seed {seed}: {rule}"),
+            None => {
+                missed += 1;
+                println!("{mutant:?}: not noticed");
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed > 0))
 }
 
 #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]

@@ -247,6 +247,24 @@ pub enum Trouble {
     EntriesOutOfReach(Reach),
 }
 
+impl Act {
+    /// What it is called where deeds are counted.
+    pub fn name(&self) -> String {
+        let book = match self.book {
+            Book::Crm => "CRM",
+            Book::Mailbox(_) => "mailbox",
+        };
+        format!("{book}: {}", first_word(&self.deed))
+    }
+}
+
+/// The name of a variant.
+pub(super) fn first_word(value: &impl fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let end = text.find(|character: char| !character.is_alphanumeric());
+    text.split_at(end.unwrap_or(text.len())).0.to_owned()
+}
+
 impl History {
     /// How many events there are, those during passes too.
     pub fn size(&self) -> usize {

@@ -132,6 +132,12 @@ fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion:
             (*own == record.1).then_some(other)
         })
         .collect();
+    let partners = if partners.is_empty() {
+        // A pass that broke off has not remembered whom it deleted under a new id.
+        people.others_of(&record)
+    } else {
+        partners
+    };
     let unmark_deletes = player.history.setting.on_unmark == OnUnmark::DeleteFromMailbox;
     let is_right = partners.iter().any(|partner| {
         people.deleted.contains(partner)
@@ -253,7 +259,8 @@ struct Rest<'a> {
 const CUT: [&str; 3] = ["Title", "Department", "Position"];
 
 /// Reasons for which a pair may stay as it is until a person does something.
-const HELD: [&str; 10] = [
+const HELD: [&str; 11] = [
+    "ambiguous-create",
     "ambiguous-match",
     "awaiting-approval",
     "cannot-be-restored",
@@ -453,7 +460,7 @@ impl<'a> Rest<'a> {
             "open-intent" if self.is_moved(*who, mailbox) => true,
             // Nor can one be adopted whose source nobody sees.
             "open-intent" if self.has_record(*who, |_, id| self.people.hidden.contains(id)) => true,
-            "ambiguous-match" | "match-taken" | "namesake" | "open-intent" => {
+            "ambiguous-create" | "ambiguous-match" | "match-taken" | "namesake" | "open-intent" => {
                 self.people.copies.contains_key(who)
             }
             _ => HELD.contains(&reason),
@@ -550,6 +557,10 @@ impl<'a> Rest<'a> {
         let now = people::contents(self.world, record).unwrap_or_default();
         let mut changed = people::changed_members(left, &now);
         changed.retain(|name| !DERIVED.contains(&name.as_str()));
+        changed.retain(|name| match Group::of(name) {
+            Some(Group::Line(line)) => !snapshot.lost_lines.contains(&line),
+            _ => true,
+        });
         if let Some(name) = changed.first() {
             let (left, now) = (left.get(name), now.get(name));
             found.push((

@@ -49,6 +49,8 @@ pub(super) struct People {
     pub(super) spared: BTreeSet<(usize, Record)>,
     /// Whom people have wanted back since the last rest.
     pub(super) wanted_back: BTreeSet<usize>,
+    /// How often people did what: by a name for each deed.
+    pub(super) census: BTreeMap<String, u64>,
     number_of_people: BTreeMap<u32, usize>,
 }
 
@@ -142,6 +144,7 @@ impl People {
                 let id = self.enter(world, act.book, act.who, &edits);
                 let record = (act.book, id);
                 self.written_in(&record, in_pass);
+                self.count(act, in_pass);
                 self.did(act.who, &record, DoneKind::Other, in_pass);
             }
             Deed::BringBack => self.bring_back(world, act),
@@ -166,7 +169,16 @@ impl People {
                     kind => kind,
                 };
                 self.did(act.who, &record, kind, in_pass);
+                self.count(act, in_pass);
             }
+        }
+    }
+
+    fn count(&mut self, act: &Act, in_pass: bool) {
+        let name = act.name();
+        *self.census.entry(name).or_default() += 1;
+        if in_pass {
+            *self.census.entry("deed during a pass".to_owned()).or_default() += 1;
         }
     }
 
@@ -429,6 +441,7 @@ impl People {
         };
         let record = record.clone();
         self.did(act.who, &record, DoneKind::Other, false);
+        self.count(act, false);
         self.copied(world, act.who);
         match &record {
             (Book::Crm, id) => world.crm_restore(id),
@@ -460,6 +473,7 @@ impl People {
         };
         let record = record.clone();
         self.did(act.who, &record, DoneKind::Other, false);
+        self.count(act, false);
         self.deleted.insert(record.clone());
         for value in card(world, &record).values() {
             if !self.is_elsewhere(world, &value, &record) {
@@ -489,7 +503,7 @@ impl People {
         let hidden = hidden.filter_map(|id| self.owners.get(&(Book::Crm, id.clone())));
         let unsure: BTreeSet<usize> = hidden.chain(self.deeds.keys()).copied().collect();
         for who in unsure {
-            *self.copies.entry(who).or_default() += 1;
+            *self.copies.entry(who).or_default() += world.addresses().len();
         }
     }
 
@@ -509,6 +523,25 @@ impl People {
             let card = card(world, &(Book::Crm, id.clone()));
             self.crowd(&id, &card);
         }
+        self.crowd_by_opaque_phones(world);
+    }
+
+    /// Where text that is no number takes a slot, numbers wait.
+    fn crowd_by_opaque_phones(&mut self, world: &World) {
+        for record in all_records(world) {
+            let phones = card(world, &record).phones;
+            let mut opaque = phones.iter();
+            let is_crowded = matches!(record.0, Book::Mailbox(_))
+                && opaque.any(|(_, number)| matches!(number, Number::Opaque(_)));
+            if is_crowded {
+                for (book, id) in self.others_of(&record) {
+                    if book == Book::Crm {
+                        let rooms = PhoneKind::ALL.map(Room::Phones);
+                        self.crowded.entry(id).or_default().extend(rooms);
+                    }
+                }
+            }
+        }
     }
 
     /// Whose values a record holds.
@@ -519,6 +552,14 @@ impl People {
             .filter_map(|number| self.number_of_people.get(&number).copied())
             .collect();
         owners.into_iter().collect()
+    }
+
+    /// The other records of whoever a record belongs to.
+    pub(super) fn others_of(&self, record: &Record) -> Vec<Record> {
+        let who = self.owners.get(record);
+        let own = self.owners.iter().filter(|(_, owner)| Some(*owner) == who);
+        let others = own.filter(|(other, _)| other.0 != record.0);
+        others.map(|(other, _)| other.clone()).collect()
     }
 
     /// The records of a person that are there.

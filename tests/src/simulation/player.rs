@@ -11,7 +11,7 @@ use contact_sync_guest::plan::approval::Verdict as ApprovalVerdict;
 use contact_sync_guest::report::Outcome;
 use contact_sync_guest::setup;
 
-use super::history::{Answering, Event, History, Oddity, Pass, Trouble};
+use super::history::{first_word, Answering, Event, History, Oddity, Pass, Trouble};
 use super::oracle::{self, Violation};
 use super::people::{People, address};
 use super::sabotage::{Sabotage, Sabotaged};
@@ -32,6 +32,9 @@ const ROUNDS_MAX: usize = 18;
 /// Steps of one pass: far more than any needs.
 const ADVANCES_MAX: usize = 20_000;
 
+/// How often something happened, by name.
+pub type Census = std::collections::BTreeMap<String, u64>;
+
 /// What came of a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -43,6 +46,8 @@ pub struct Verdict {
     pub passes: usize,
     /// Requests that were answered.
     pub requests: usize,
+    /// How often what was done and what went wrong, by name.
+    pub census: Census,
     /// Values that were written between a read and a write of a pass, and so lost (contract,
     /// section 7.5).
     pub in_window: usize,
@@ -138,6 +143,7 @@ impl<'a> Player<'a> {
     }
 
     fn end(mut self) -> Verdict {
+        self.take_census();
         self.verdict.digest = self.world.services(|services, _| {
             let mut digest = Digest::new();
             for record in services.log.records() {
@@ -149,6 +155,35 @@ impl<'a> Player<'a> {
         self.verdict
     }
 
+    fn take_census(&mut self) {
+        let setting = &self.history.setting;
+        let mut census = std::mem::take(&mut self.people.borrow_mut().census);
+        let mut count = |name: String, times: u64| *census.entry(name).or_default() += times;
+        count(format!("{} mailboxes", setting.mailboxes), 1);
+        count(format!("marker: {:?}", setting.marker), 1);
+        count(format!("answering: {:?}", setting.answering), 1);
+        for oddity in &setting.oddities {
+            count(format!("oddity: {}", first_word(oddity)), 1);
+        }
+        self.world.services(|services, _| {
+            for (name, times) in services.faults.struck_by_name() {
+                count(format!("fault: {name}"), *times);
+            }
+            for record in services.log.records() {
+                if matches!(record.status, 403 | 404 | 410 | 412) {
+                    count(format!("answer: {}", record.status), 1);
+                }
+            }
+        });
+        for (name, times) in census {
+            *self.verdict.census.entry(name).or_default() += times;
+        }
+    }
+
+    fn count(&mut self, name: impl Into<String>) {
+        *self.verdict.census.entry(name.into()).or_default() += 1;
+    }
+
     fn event(&mut self, event: &Event) {
         match event {
             Event::Act(act) => {
@@ -158,8 +193,15 @@ impl<'a> Player<'a> {
             }
             Event::Pass(pass) => self.pass(pass),
             Event::Wait(ms) => self.world.advance_ms(*ms),
-            Event::ClockJump(ms) => self.world.shift_host_clock_ms(*ms),
-            Event::Trouble(trouble) => self.trouble(*trouble),
+            Event::ClockJump(ms) => {
+                let way = if *ms < 0 { "back" } else { "forward" };
+                self.count(format!("clock jumps {way}"));
+                self.world.shift_host_clock_ms(*ms);
+            }
+            Event::Trouble(trouble) => {
+                self.count(format!("trouble: {}", first_word(trouble)));
+                self.trouble(*trouble);
+            }
             Event::Answer(mailbox, is_yes) => {
                 let verdict = if *is_yes {
                     ApprovalVerdict::Approve
@@ -189,6 +231,7 @@ impl<'a> Player<'a> {
             self.violation("answer", format!("{failure:?}"));
         }
         let entries = page.entries.into_iter().map(|(_, entry)| entry);
+        self.count(format!("answer: {verdict:?}"));
         let mut people = self.people.borrow_mut();
         people.said(&self.world, mailbox, verdict, entries);
         true
@@ -294,7 +337,12 @@ impl<'a> Player<'a> {
                 people.borrow_mut().act(world, &history, &act, true);
             });
         }
-        self.run(order.mailbox);
+        if let Some((_, fault)) = order.store {
+            self.count(format!("store: {fault:?}"));
+        }
+        if let Ended::Crashed = self.run(order.mailbox) {
+            self.count("crash");
+        }
         self.world.end_interruptions();
         self.world.fail_store(0, StoreFault::LeaseRegained);
         self.world.services(|services, _| services.faults.clear());

@@ -117,7 +117,9 @@ fn open(
     }
     state.log.generation += 1;
     let since = end.as_ref().map_or(0, |end| end.since);
-    let visible_until = call.now.plus_ms(-quirks.delta_delay_ms);
+    // What is told late is what has changed; a first round shows what is there.
+    let delay_ms = end.as_ref().map_or(0, |_| quirks.delta_delay_ms);
+    let visible_until = call.now.plus_ms(-delay_ms);
     let mut newest = state.log.entries.iter().rev();
     let until = newest
         .find(|(_, entry)| entry.at <= visible_until)
