@@ -5,8 +5,8 @@
 //! cargo run --example platform -- contact-sync.toml
 //! ```
 //!
-//! The configuration is the program's own (`contact-sync example-config`), with as many `[[tenant]]`
-//! as you like; a platform fills the same types from its database. What is remembered is kept in
+//! The configuration is the program's own (`contact-sync example-config`), with as many tenants as
+//! you like; a platform fills the same types from its database. What is remembered is kept in
 //! `platform.db` beside it.
 
 #![expect(clippy::print_stdout, reason = "a program that shows what it does")]

@@ -120,8 +120,8 @@ fn answer_about_a_vanished_partner_clears_nothing() {
     stage.check(place, &State::Outlook(ANNA, "rike", filled));
 }
 
-/// Deleted in the mailbox, edited in the CRM: it is created there again. The answer is lost, and the
-/// copy lacks a number, as if the mailbox had not taken it: that is nobody's clearing.
+/// Deleted in the mailbox, edited in the CRM: it is created there again. The answer is lost, and
+/// the copy lacks a number, as if the mailbox had not taken it: that is nobody's clearing.
 #[test]
 pub(crate) fn copy_that_lacks_a_value_clears_nothing() {
     let mut stage = Scenario::new()
