@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use contact_sync_tests::simulation::{
-    Census, MUTANTS, Verdict, generate, play, requests, run, run_with_mutant, shrink,
+    Census, MUTANTS, RARE_MUTANTS, Verdict, generate, play, requests, run, run_with_mutant, shrink,
 };
 
 /// Plays the whole sync in invented worlds, in virtual time: people edit, delete and move contacts
@@ -159,7 +159,7 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
 fn play_mutants(from: u64, to: u64) -> ExitCode {
     let mut missed = 0;
-    for mutant in MUTANTS {
+    for mutant in MUTANTS.into_iter().chain(RARE_MUTANTS) {
         let noticed = (from..to).find_map(|seed| {
             let verdict = run_with_mutant(seed, mutant);
             Some((seed, verdict.violations.first()?.rule))

@@ -188,7 +188,9 @@ fn edits_lost(
     // Where text that is no number takes the slot of a number, the number waits.
     let has_opaque = partners.iter().any(|partner| {
         let numbers = card(world, partner).phones.into_iter();
-        numbers.map(|(_, number)| number).any(|number| matches!(number, Number::Opaque(_)))
+        numbers
+            .map(|(_, number)| number)
+            .any(|number| matches!(number, Number::Opaque(_)))
     });
     let oddities = &player.history.setting.oddities;
     let cuts = oddities
@@ -447,13 +449,12 @@ impl<'a> Rest<'a> {
         };
         match reason {
             // Under a new id a mailbox contact is held together with its pair.
-            "vanished-in-crm" | "cannot-be-restored" | "rejected-not-restorable" => {
-                self.has_record(*who, |book, id| {
+            "vanished-in-crm" | "cannot-be-restored" | "rejected-not-restorable" => self
+                .has_record(*who, |book, id| {
                     book == Book::Crm
                         && (self.people.hidden.contains(id)
                             || people::contents(self.world, &(book, id.to_owned())).is_none())
-                })
-            }
+                }),
             "crm-unreadable" => self.has_record(*who, |_, id| self.people.hidden.contains(id)),
             "moved-in-mailbox" => self.is_moved(*who, mailbox),
             // A created copy that was moved away before the answer came: its source waits with it.
@@ -527,9 +528,7 @@ impl<'a> Rest<'a> {
             let now = people::contents(self.world, record).unwrap_or_default();
             let changed = people::changed_members(then, &now);
             // A field that is mapped for the first time is filled as in a first pair.
-            let is_new = |group: &Group| {
-                matches!(group, Group::Line(line) if snapshot.lost_lines.contains(line))
-            };
+            let is_new = |group: &Group| matches!(group, Group::Line(line) if snapshot.lost_lines.contains(line));
             let is_known = |group: Group| groups.contains(&group) || is_new(&group);
             let mut strange = changed
                 .iter()

@@ -178,7 +178,10 @@ impl People {
         let name = act.name();
         *self.census.entry(name).or_default() += 1;
         if in_pass {
-            *self.census.entry("deed during a pass".to_owned()).or_default() += 1;
+            *self
+                .census
+                .entry("deed during a pass".to_owned())
+                .or_default() += 1;
         }
     }
 
@@ -242,8 +245,8 @@ impl People {
     pub(super) fn lose_entry(&mut self, world: &World, who: usize, mailbox: usize) {
         let address = address(world, mailbox);
         for record in self.live_records(world, who) {
-            let is_marked =
-                record.0 == Book::Crm && world.crm_markers(&record.1).iter().any(|at| at == address);
+            let is_marked = record.0 == Book::Crm
+                && world.crm_markers(&record.1).iter().any(|at| at == address);
             if is_marked {
                 self.unmarked.insert((record.1.clone(), mailbox));
                 world.crm_unmark(&record.1, address);
@@ -488,14 +491,14 @@ impl People {
         }
     }
 
-    /// What is remembered is older than what was done: a clearing by the sync itself then looks like
-    /// one by a user, and nothing tells them apart.
+    /// What is remembered is older than what was done: a clearing by the sync itself then looks
+    /// like one by a user, and nothing tells them apart.
     pub(super) fn forgive_all(&mut self) {
         self.removed.extend(self.written.keys().cloned());
     }
 
-    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on one side
-    /// since, need not be recognised.
+    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on one
+    /// side since, need not be recognised.
     pub(super) fn lose_memory(&mut self, world: &World) {
         self.lost_journal.extend(Journal::new(world).texts);
         self.spared.clear();

@@ -356,7 +356,10 @@ fn clearing_that_would_follow_a_restoring_can_be_rejected() {
             Verdict::Reject => erika()["emails"].clone(),
         };
         stage.check(&place, &State::Crm("erika", json!({"emails": emails})));
-        stage.check(&place, &State::Standing(ANNA, "erika", Some(Stands::Linked)));
+        stage.check(
+            &place,
+            &State::Standing(ANNA, "erika", Some(Stands::Linked)),
+        );
         stage.check_quiet(&place);
     }
 }
@@ -368,7 +371,9 @@ fn customer_of_two_colleagues_is_imported_once_although_the_first_import_is_late
     let mut stage = two_colleagues(MarkerKind::AccountField);
     stage.world.services(|services, _| {
         let creates = Matcher::of(Method::Post, "/entity-service/schemas/contacts");
-        services.faults.next(creates, Fault::Late { delay_ms: 300_000 });
+        services
+            .faults
+            .next(creates, Fault::Late { delay_ms: 300_000 });
     });
     for _ in 0..3 {
         for mailbox in [ANNA, BERND] {
