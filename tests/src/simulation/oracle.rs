@@ -200,15 +200,12 @@ fn edits_lost(
     let own = own.filter(|value| !(cuts && CUT.iter().any(|line| value.starts_with(line))));
     own.filter(|value| {
         let written = people.written.get(value);
-        written.is_some_and(|written| written.record == *record && !written.in_pass)
-            && !shown.contains(value)
-            && !value.starts_with("text ")
-            && !(has_opaque && value.starts_with("phone "))
-            && !player
-                .were_lost
-                .iter()
-                .any(|line| value.starts_with(&format!("{line:?} ")))
-            && !people.removed.contains(value)
+        let is_own = written.is_some_and(|written| written.record == *record && !written.in_pass);
+        let waits = value.starts_with("text ") || (has_opaque && value.starts_with("phone "));
+        let mut were_lost = player.were_lost.iter();
+        let was_lost = were_lost.any(|line| value.starts_with(&format!("{line:?} ")));
+        let is_elsewhere = shown.contains(value) || people.removed.contains(value);
+        is_own && !waits && !was_lost && !is_elsewhere
     })
     .collect()
 }
@@ -287,7 +284,8 @@ impl<'a> Rest<'a> {
                 } else {
                     Book::Mailbox(mailbox)
                 };
-                let reason = row["reason"].as_str().unwrap_or_default().to_owned();
+                let reason = row.get("reason").and_then(Value::as_str);
+                let reason = reason.unwrap_or_default().to_owned();
                 pending.insert((mailbox, (book, id.to_owned())), reason);
             }
         }
@@ -521,7 +519,7 @@ impl<'a> Rest<'a> {
         groups: &BTreeSet<Group>,
         found: &mut Found,
     ) {
-        for (record, then) in snapshot.contents.iter() {
+        for (record, then) in &snapshot.contents {
             if self.people.owners.get(record) != Some(&who) {
                 continue;
             }

@@ -51,7 +51,7 @@ pub(super) struct People {
     pub(super) wanted_back: BTreeSet<usize>,
     /// How often people did what: by a name for each deed.
     pub(super) census: BTreeMap<String, u64>,
-    number_of_people: BTreeMap<u32, usize>,
+    owners_by_number: BTreeMap<u32, usize>,
 }
 
 /// Where and when a value was last written.
@@ -109,7 +109,7 @@ impl People {
 
     fn learn_numbers(&mut self, who: usize, edits: &[Edit]) {
         for number in edits.iter().filter_map(Edit::number) {
-            self.number_of_people.insert(number, who);
+            self.owners_by_number.insert(number, who);
         }
     }
 
@@ -370,7 +370,7 @@ impl People {
         };
         let record = (book, id.clone());
         self.owners.insert(record.clone(), who);
-        let note = self.note(world, &record);
+        let note = note(world, &record);
         self.notes.insert(record.clone(), note);
         self.wrote(world, &record, &BTreeSet::new(), false);
         id
@@ -552,7 +552,7 @@ impl People {
         let values = card.values();
         let numbers = values.iter().filter_map(|value| number_in(value));
         let owners: BTreeSet<usize> = numbers
-            .filter_map(|number| self.number_of_people.get(&number).copied())
+            .filter_map(|number| self.owners_by_number.get(&number).copied())
             .collect();
         owners.into_iter().collect()
     }
@@ -578,10 +578,6 @@ impl People {
         live.retain(|(book, _)| *book == act.book);
         let at = act.pick.checked_rem(live.len())?;
         live.into_iter().nth(at)
-    }
-
-    fn note(&self, world: &World, record: &Record) -> Value {
-        note(world, record)
     }
 
     /// Whether a person has records that the sync does not know for one.

@@ -390,7 +390,7 @@ impl<'a> Player<'a> {
                             self.violation("stopped at rest", why);
                         }
                         Outcome::NeedsApproval(_) => {
-                            writes += u64::from(self.answer_at_rest(mailbox))
+                            writes += u64::from(self.answer_at_rest(mailbox));
                         }
                         Outcome::Complete => {}
                     },
