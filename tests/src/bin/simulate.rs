@@ -105,13 +105,7 @@ fn main() -> ExitCode {
                     let Ok(mut totals) = totals.lock() else {
                         return;
                     };
-                    totals.worlds += 1;
-                    totals.passes += verdict.passes;
-                    totals.requests += verdict.requests;
-                    totals.in_window += verdict.in_window;
-                    for (name, times) in &verdict.census {
-                        *totals.census.entry(name.clone()).or_default() += times;
-                    }
+                    totals.add(&verdict);
                     if totals.worlds.is_multiple_of(1_000) {
                         eprintln!("{} worlds, {} passes", totals.worlds, totals.passes);
                     }
@@ -135,24 +129,41 @@ fn main() -> ExitCode {
     let Ok(totals) = totals.into_inner() else {
         return ExitCode::FAILURE;
     };
-    println!(
-        "{} worlds, {} passes, {} requests; {} values fell into the window of section 7.5; {} \
-         worlds failed",
-        totals.worlds,
-        totals.passes,
-        totals.requests,
-        totals.in_window,
-        totals.failed.len()
-    );
-    if arguments.census {
-        for (name, times) in &totals.census {
-            println!("{times:>9}  {name}");
-        }
-    }
+    totals.print(arguments.census);
     if totals.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+impl Totals {
+    fn add(&mut self, verdict: &Verdict) {
+        self.worlds += 1;
+        self.passes += verdict.passes;
+        self.requests += verdict.requests;
+        self.in_window += verdict.in_window;
+        for (name, times) in &verdict.census {
+            *self.census.entry(name.clone()).or_default() += times;
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
+    fn print(&self, with_census: bool) {
+        println!(
+            "{} worlds, {} passes, {} requests; {} values fell into the window of section 7.5; {} \
+             worlds failed",
+            self.worlds,
+            self.passes,
+            self.requests,
+            self.in_window,
+            self.failed.len()
+        );
+        if with_census {
+            for (name, times) in &self.census {
+                println!("{times:>9}  {name}");
+            }
+        }
     }
 }
 

@@ -526,8 +526,10 @@ impl<'a> Rest<'a> {
             let now = people::contents(self.world, record).unwrap_or_default();
             let changed = people::changed_members(then, &now);
             // A field that is mapped for the first time is filled as in a first pair.
-            let is_new = |group: &Group| matches!(group, Group::Line(line) if snapshot.lost_lines.contains(line));
-            let is_known = |group: Group| groups.contains(&group) || is_new(&group);
+            let is_known = |group: Group| match group {
+                Group::Line(line) if snapshot.lost_lines.contains(&line) => true,
+                group => groups.contains(&group),
+            };
             let mut strange = changed
                 .iter()
                 .filter(|name| !Group::of(name).is_some_and(is_known));

@@ -295,21 +295,7 @@ impl People {
                 }
             }
             (Deed::Hide | Deed::Show, Book::Crm) => {
-                let is_hidden = *deed == Deed::Hide;
-                if is_hidden {
-                    if self.is_scattered(world, who) {
-                        self.copied(world, who);
-                    }
-                    self.hidden.insert(id.clone());
-                } else {
-                    self.hidden.remove(id);
-                }
-                let access = if is_hidden {
-                    Access::Hidden
-                } else {
-                    Access::Full
-                };
-                world.services(|services, now| services.flowfact.grant(id, access, now));
+                self.grant(world, id, who, *deed == Deed::Hide);
             }
             (Deed::Touch, Book::Crm) => {
                 world.services(|services, now| services.flowfact.recalculate(id, now));
@@ -345,6 +331,20 @@ impl People {
     }
 
     // ---- single deeds -------------------------------------------------------------------------
+
+    fn grant(&mut self, world: &World, id: &str, who: usize, is_hidden: bool) {
+        let access = if is_hidden {
+            if self.is_scattered(world, who) {
+                self.copied(world, who);
+            }
+            self.hidden.insert(id.to_owned());
+            Access::Hidden
+        } else {
+            self.hidden.remove(id);
+            Access::Full
+        };
+        world.services(|services, now| services.flowfact.grant(id, access, now));
+    }
 
     fn enter(&mut self, world: &World, book: Book, who: usize, edits: &[Edit]) -> String {
         let mut fields = Map::new();
@@ -497,8 +497,8 @@ impl People {
         self.removed.extend(self.written.keys().cloned());
     }
 
-    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on one
-    /// side since, need not be recognised.
+    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on
+    /// one side since, need not be recognised.
     pub(super) fn lose_memory(&mut self, world: &World) {
         self.lost_journal.extend(Journal::new(world).texts);
         self.spared.clear();
