@@ -120,14 +120,16 @@ pub fn destructions(
 fn bring_back(pair: &Pair, rules: &Rules, rejected: &[Destruction]) -> Decision {
     match &pair.crm {
         Half::Present(_) => {
-            let agreed = super::agree(super::merged(pair, pair.link.as_ref(), rules), true, REJECTED);
+            let agreed = super::agree(
+                super::merged(pair, pair.link.as_ref(), rules),
+                true,
+                REJECTED,
+            );
             let mut emptied = super::destructions(pair, &agreed, rules);
             emptied.retain(|kind| rejected.contains(kind));
             let fields = emptied.iter().filter_map(|kind| kind.field()).collect();
             match without(pair, &fields).filter(|_| !emptied.is_empty()) {
-                Some(link) => {
-                    super::agree(super::merged(pair, Some(&link), rules), true, REJECTED)
-                }
+                Some(link) => super::agree(super::merged(pair, Some(&link), rules), true, REJECTED),
                 None => agreed,
             }
         }
@@ -195,10 +197,9 @@ pub fn token(entries: &[Entry]) -> String {
 /// Whether a listed destruction has come about since: by a pass that broke off, or by a person.
 pub fn has_come_about(pair: &Pair, destruction: Destruction) -> bool {
     match destruction {
-        Destruction::Deletion(_) | Destruction::Detaching => !pair
-            .link
-            .as_ref()
-            .is_some_and(Link::is_linked),
+        Destruction::Deletion(_) | Destruction::Detaching => {
+            !pair.link.as_ref().is_some_and(Link::is_linked)
+        }
         Destruction::Emptying(Side::Crm, field) => pair.crm_fields().shown(field).is_empty(),
         Destruction::Emptying(Side::Mailbox, field) => pair.view().shown(field).is_empty(),
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use contact_sync_tests::simulation::{
-    Census, MUTANTS, Verdict, generate, play, requests, run, run_with_mutant, shrink,
+    Census, MUTANTS, RARE_MUTANTS, Verdict, generate, play, requests, run, run_with_mutant, shrink,
 };
 
 /// Plays the whole sync in invented worlds, in virtual time: people edit, delete and move contacts
@@ -105,13 +105,7 @@ fn main() -> ExitCode {
                     let Ok(mut totals) = totals.lock() else {
                         return;
                     };
-                    totals.worlds += 1;
-                    totals.passes += verdict.passes;
-                    totals.requests += verdict.requests;
-                    totals.in_window += verdict.in_window;
-                    for (name, times) in &verdict.census {
-                        *totals.census.entry(name.clone()).or_default() += times;
-                    }
+                    totals.add(&verdict);
                     if totals.worlds.is_multiple_of(1_000) {
                         eprintln!("{} worlds, {} passes", totals.worlds, totals.passes);
                     }
@@ -135,20 +129,7 @@ fn main() -> ExitCode {
     let Ok(totals) = totals.into_inner() else {
         return ExitCode::FAILURE;
     };
-    println!(
-        "{} worlds, {} passes, {} requests; {} values fell into the window of section 7.5; {} \
-         worlds failed",
-        totals.worlds,
-        totals.passes,
-        totals.requests,
-        totals.in_window,
-        totals.failed.len()
-    );
-    if arguments.census {
-        for (name, times) in &totals.census {
-            println!("{times:>9}  {name}");
-        }
-    }
+    totals.print(arguments.census);
     if totals.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -156,10 +137,40 @@ fn main() -> ExitCode {
     }
 }
 
+impl Totals {
+    fn add(&mut self, verdict: &Verdict) {
+        self.worlds += 1;
+        self.passes += verdict.passes;
+        self.requests += verdict.requests;
+        self.in_window += verdict.in_window;
+        for (name, times) in &verdict.census {
+            *self.census.entry(name.clone()).or_default() += times;
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
+    fn print(&self, with_census: bool) {
+        println!(
+            "{} worlds, {} passes, {} requests; {} values fell into the window of section 7.5; {} \
+             worlds failed",
+            self.worlds,
+            self.passes,
+            self.requests,
+            self.in_window,
+            self.failed.len()
+        );
+        if with_census {
+            for (name, times) in &self.census {
+                println!("{times:>9}  {name}");
+            }
+        }
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "this is the program's whole purpose")]
 fn play_mutants(from: u64, to: u64) -> ExitCode {
     let mut missed = 0;
-    for mutant in MUTANTS {
+    for mutant in MUTANTS.into_iter().chain(RARE_MUTANTS) {
         let noticed = (from..to).find_map(|seed| {
             let verdict = run_with_mutant(seed, mutant);
             Some((seed, verdict.violations.first()?.rule))

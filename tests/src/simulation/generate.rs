@@ -275,7 +275,7 @@ impl Drawing {
             Deed::Move | Deed::Copy | Deed::Recreate => Book::Mailbox(mailbox),
             _ => book,
         };
-        let pick = if self.chance.percent(20) { 1 } else { 0 };
+        let pick = usize::from(self.chance.percent(20));
         Act {
             book,
             who,

@@ -188,7 +188,9 @@ fn edits_lost(
     // Where text that is no number takes the slot of a number, the number waits.
     let has_opaque = partners.iter().any(|partner| {
         let numbers = card(world, partner).phones.into_iter();
-        numbers.map(|(_, number)| number).any(|number| matches!(number, Number::Opaque(_)))
+        numbers
+            .map(|(_, number)| number)
+            .any(|number| matches!(number, Number::Opaque(_)))
     });
     let oddities = &player.history.setting.oddities;
     let cuts = oddities
@@ -198,15 +200,12 @@ fn edits_lost(
     let own = own.filter(|value| !(cuts && CUT.iter().any(|line| value.starts_with(line))));
     own.filter(|value| {
         let written = people.written.get(value);
-        written.is_some_and(|written| written.record == *record && !written.in_pass)
-            && !shown.contains(value)
-            && !value.starts_with("text ")
-            && !(has_opaque && value.starts_with("phone "))
-            && !player
-                .were_lost
-                .iter()
-                .any(|line| value.starts_with(&format!("{line:?} ")))
-            && !people.removed.contains(value)
+        let is_own = written.is_some_and(|written| written.record == *record && !written.in_pass);
+        let waits = value.starts_with("text ") || (has_opaque && value.starts_with("phone "));
+        let mut were_lost = player.were_lost.iter();
+        let was_lost = were_lost.any(|line| value.starts_with(&format!("{line:?} ")));
+        let is_elsewhere = shown.contains(value) || people.removed.contains(value);
+        is_own && !waits && !was_lost && !is_elsewhere
     })
     .collect()
 }
@@ -285,7 +284,8 @@ impl<'a> Rest<'a> {
                 } else {
                     Book::Mailbox(mailbox)
                 };
-                let reason = row["reason"].as_str().unwrap_or_default().to_owned();
+                let reason = row.get("reason").and_then(Value::as_str);
+                let reason = reason.unwrap_or_default().to_owned();
                 pending.insert((mailbox, (book, id.to_owned())), reason);
             }
         }
@@ -447,13 +447,12 @@ impl<'a> Rest<'a> {
         };
         match reason {
             // Under a new id a mailbox contact is held together with its pair.
-            "vanished-in-crm" | "cannot-be-restored" | "rejected-not-restorable" => {
-                self.has_record(*who, |book, id| {
+            "vanished-in-crm" | "cannot-be-restored" | "rejected-not-restorable" => self
+                .has_record(*who, |book, id| {
                     book == Book::Crm
                         && (self.people.hidden.contains(id)
                             || people::contents(self.world, &(book, id.to_owned())).is_none())
-                })
-            }
+                }),
             "crm-unreadable" => self.has_record(*who, |_, id| self.people.hidden.contains(id)),
             "moved-in-mailbox" => self.is_moved(*who, mailbox),
             // A created copy that was moved away before the answer came: its source waits with it.
@@ -520,17 +519,17 @@ impl<'a> Rest<'a> {
         groups: &BTreeSet<Group>,
         found: &mut Found,
     ) {
-        for (record, then) in snapshot.contents.iter() {
+        for (record, then) in &snapshot.contents {
             if self.people.owners.get(record) != Some(&who) {
                 continue;
             }
             let now = people::contents(self.world, record).unwrap_or_default();
             let changed = people::changed_members(then, &now);
             // A field that is mapped for the first time is filled as in a first pair.
-            let is_new = |group: &Group| {
-                matches!(group, Group::Line(line) if snapshot.lost_lines.contains(line))
+            let is_known = |group: Group| match group {
+                Group::Line(line) if snapshot.lost_lines.contains(&line) => true,
+                group => groups.contains(&group),
             };
-            let is_known = |group: Group| groups.contains(&group) || is_new(&group);
             let mut strange = changed
                 .iter()
                 .filter(|name| !Group::of(name).is_some_and(is_known));

@@ -51,7 +51,7 @@ pub(super) struct People {
     pub(super) wanted_back: BTreeSet<usize>,
     /// How often people did what: by a name for each deed.
     pub(super) census: BTreeMap<String, u64>,
-    number_of_people: BTreeMap<u32, usize>,
+    owners_by_number: BTreeMap<u32, usize>,
 }
 
 /// Where and when a value was last written.
@@ -109,7 +109,7 @@ impl People {
 
     fn learn_numbers(&mut self, who: usize, edits: &[Edit]) {
         for number in edits.iter().filter_map(Edit::number) {
-            self.number_of_people.insert(number, who);
+            self.owners_by_number.insert(number, who);
         }
     }
 
@@ -178,7 +178,10 @@ impl People {
         let name = act.name();
         *self.census.entry(name).or_default() += 1;
         if in_pass {
-            *self.census.entry("deed during a pass".to_owned()).or_default() += 1;
+            *self
+                .census
+                .entry("deed during a pass".to_owned())
+                .or_default() += 1;
         }
     }
 
@@ -242,8 +245,8 @@ impl People {
     pub(super) fn lose_entry(&mut self, world: &World, who: usize, mailbox: usize) {
         let address = address(world, mailbox);
         for record in self.live_records(world, who) {
-            let is_marked =
-                record.0 == Book::Crm && world.crm_markers(&record.1).iter().any(|at| at == address);
+            let is_marked = record.0 == Book::Crm
+                && world.crm_markers(&record.1).iter().any(|at| at == address);
             if is_marked {
                 self.unmarked.insert((record.1.clone(), mailbox));
                 world.crm_unmark(&record.1, address);
@@ -292,21 +295,7 @@ impl People {
                 }
             }
             (Deed::Hide | Deed::Show, Book::Crm) => {
-                let is_hidden = *deed == Deed::Hide;
-                if is_hidden {
-                    if self.is_scattered(world, who) {
-                        self.copied(world, who);
-                    }
-                    self.hidden.insert(id.clone());
-                } else {
-                    self.hidden.remove(id);
-                }
-                let access = if is_hidden {
-                    Access::Hidden
-                } else {
-                    Access::Full
-                };
-                world.services(|services, now| services.flowfact.grant(id, access, now));
+                self.grant(world, id, who, *deed == Deed::Hide);
             }
             (Deed::Touch, Book::Crm) => {
                 world.services(|services, now| services.flowfact.recalculate(id, now));
@@ -343,6 +332,20 @@ impl People {
 
     // ---- single deeds -------------------------------------------------------------------------
 
+    fn grant(&mut self, world: &World, id: &str, who: usize, is_hidden: bool) {
+        let access = if is_hidden {
+            if self.is_scattered(world, who) {
+                self.copied(world, who);
+            }
+            self.hidden.insert(id.to_owned());
+            Access::Hidden
+        } else {
+            self.hidden.remove(id);
+            Access::Full
+        };
+        world.services(|services, now| services.flowfact.grant(id, access, now));
+    }
+
     fn enter(&mut self, world: &World, book: Book, who: usize, edits: &[Edit]) -> String {
         let mut fields = Map::new();
         for edit in edits {
@@ -367,7 +370,7 @@ impl People {
         };
         let record = (book, id.clone());
         self.owners.insert(record.clone(), who);
-        let note = self.note(world, &record);
+        let note = note(world, &record);
         self.notes.insert(record.clone(), note);
         self.wrote(world, &record, &BTreeSet::new(), false);
         id
@@ -488,14 +491,14 @@ impl People {
         }
     }
 
-    /// What is remembered is older than what was done: a clearing by the sync itself then looks like
-    /// one by a user, and nothing tells them apart.
+    /// What is remembered is older than what was done: a clearing by the sync itself then looks
+    /// like one by a user, and nothing tells them apart.
     pub(super) fn forgive_all(&mut self) {
         self.removed.extend(self.written.keys().cloned());
     }
 
-    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on one side
-    /// since, need not be recognised.
+    /// What is remembered is lost, or older than it was: whoever is hidden now, or was edited on
+    /// one side since, need not be recognised.
     pub(super) fn lose_memory(&mut self, world: &World) {
         self.lost_journal.extend(Journal::new(world).texts);
         self.spared.clear();
@@ -549,7 +552,7 @@ impl People {
         let values = card.values();
         let numbers = values.iter().filter_map(|value| number_in(value));
         let owners: BTreeSet<usize> = numbers
-            .filter_map(|number| self.number_of_people.get(&number).copied())
+            .filter_map(|number| self.owners_by_number.get(&number).copied())
             .collect();
         owners.into_iter().collect()
     }
@@ -575,10 +578,6 @@ impl People {
         live.retain(|(book, _)| *book == act.book);
         let at = act.pick.checked_rem(live.len())?;
         live.into_iter().nth(at)
-    }
-
-    fn note(&self, world: &World, record: &Record) -> Value {
-        note(world, record)
     }
 
     /// Whether a person has records that the sync does not know for one.

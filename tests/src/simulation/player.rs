@@ -11,7 +11,7 @@ use contact_sync_guest::plan::approval::Verdict as ApprovalVerdict;
 use contact_sync_guest::report::Outcome;
 use contact_sync_guest::setup;
 
-use super::history::{first_word, Answering, Event, History, Oddity, Pass, Trouble};
+use super::history::{Answering, Event, History, Oddity, Pass, Trouble, first_word};
 use super::oracle::{self, Violation};
 use super::people::{People, address};
 use super::sabotage::{Sabotage, Sabotaged};
@@ -389,7 +389,9 @@ impl<'a> Player<'a> {
                             let why = format!("round {round}: {failure:?}");
                             self.violation("stopped at rest", why);
                         }
-                        Outcome::NeedsApproval(_) => writes += u64::from(self.answer_at_rest(mailbox)),
+                        Outcome::NeedsApproval(_) => {
+                            writes += u64::from(self.answer_at_rest(mailbox));
+                        }
                         Outcome::Complete => {}
                     },
                     Ended::Crashed => {}

@@ -19,12 +19,8 @@ pub enum Sabotage {
     LosesPhones,
     /// Nothing of what is deleted or overwritten is kept.
     NoJournal,
-    /// Creates are sent without a word written before.
-    NoIntents,
     /// Links are not remembered.
     NoLinks,
-    /// Positions are remembered, and pending contacts are not.
-    NoPending,
     /// Writes name no version.
     NoVersions,
 }
@@ -73,9 +69,7 @@ impl Sabotaged {
         let (Write::Set(key, _) | Write::Delete(key)) = write;
         let folder = match self.sabotage {
             Sabotage::NoJournal => "/journal/",
-            Sabotage::NoIntents => "/intent/",
             Sabotage::NoLinks => "/pair/",
-            Sabotage::NoPending => "/pending/",
             _ => return true,
         };
         !key.contains(folder)

@@ -4,8 +4,10 @@
 
 use contact_sync_guest::outside::{Method, Request};
 
-use super::chance::Chance;
+use serde_json::Value;
 use std::collections::BTreeMap;
+
+use super::chance::Chance;
 
 /// How late a create may take effect, in ms: before the settling time of the contract's section 7.3
 /// is over.
@@ -256,9 +258,10 @@ fn creates_contacts(request: &Request) -> bool {
     let path = request.url.split('?').next().unwrap_or_default();
     let body = request.body.as_deref().unwrap_or_default();
     if path.ends_with("/$batch") {
-        let batch: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-        let items = batch["requests"].as_array();
-        return items.is_some_and(|items| items.iter().all(|item| item["method"] == "POST"));
+        let batch: Value = serde_json::from_slice(body).unwrap_or_default();
+        let creates = |item: &Value| item.get("method").and_then(Value::as_str) == Some("POST");
+        let items = batch.get("requests").and_then(Value::as_array);
+        return items.is_some_and(|items| items.iter().all(creates));
     }
     path.ends_with("/entity-service/schemas/contacts") || path.ends_with("/contacts")
 }

@@ -364,8 +364,8 @@ fn clearing_that_would_follow_a_restoring_can_be_rejected() {
     }
 }
 
-/// Two colleagues have the same customer. The first import's answer is lost, and FLOWFACT carries it
-/// out minutes later: the second mailbox waits until it must have shown.
+/// Two colleagues have the same customer. The first import's answer is lost, and FLOWFACT carries
+/// it out minutes later: the second mailbox waits until it must have shown.
 #[test]
 fn customer_of_two_colleagues_is_imported_once_although_the_first_import_is_late() {
     let mut stage = two_colleagues(MarkerKind::AccountField);
