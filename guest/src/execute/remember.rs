@@ -113,8 +113,9 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         };
         let follow_up = follow_up(&work);
         if let (Some(before), Deed::CreateInCrm(_)) = (&before, &work.decision.deed) {
-            // The record that it was is gone for good.
+            // The record that it was is gone for good, and nobody asks any more who took it away.
             writes.extend(self.memory.delete_link(before));
+            writes.push(self.memory.set_deletion(&before.crm_id, None));
         }
         if let Some(mut link) = after.clone() {
             link.told = told;
