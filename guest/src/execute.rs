@@ -314,6 +314,12 @@ impl Work {
         self.written.contains(&(Side::Crm, Action::Restore))
     }
 
+    /// Whether a person asks for values, rather than for the contact.
+    fn brings_values_back(&self) -> bool {
+        let wish = self.wish.as_ref();
+        wish.is_some_and(|wish| !wish.edits.is_empty())
+    }
+
     fn was_created(&self) -> bool {
         match self.decision.deed {
             Deed::CreateInCrm(_) => self.crm.is_some(),
