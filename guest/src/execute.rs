@@ -22,7 +22,7 @@ mod restore;
 mod times;
 mod write;
 
-pub use remember::foretold;
+pub use remember::{difference, foretold};
 pub use restore::RESTORING;
 
 use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, SearchKey};
@@ -74,6 +74,8 @@ pub type Planned = Vec<Destruction>;
 pub struct Batch {
     /// What became of each task.
     pub outcomes: Vec<Outcome>,
+    /// Of tasks that have not come to their end: what is remembered of their pairs all the same.
+    pub halves: Vec<Option<Link>>,
     /// What is to be remembered of it: one commit, together with what the pass counts.
     pub writes: Vec<Write>,
 }
@@ -138,6 +140,8 @@ pub struct Executor<'a, C, M> {
 struct Work {
     task: Task,
     pair: Pair,
+    /// The link as it is stored; that of `pair` is what the next round merges with.
+    stored: Option<Link>,
     decision: Decision,
     intent: Option<SearchKey>,
     /// The CRM's record after the CRM was written.
@@ -226,6 +230,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let decision = self.decide(&pair, &task, wish.as_ref());
         Ok(Work {
             task,
+            stored: pair.link.clone(),
             pair,
             decision,
             intent: Some(key),
@@ -313,6 +318,12 @@ impl Work {
 
     fn was_restored(&self) -> bool {
         self.written.contains(&(Side::Crm, Action::Restore))
+    }
+
+    /// Whether a person asks for values, rather than for the contact.
+    fn brings_values_back(&self) -> bool {
+        let wish = self.wish.as_ref();
+        wish.is_some_and(|wish| !wish.edits.is_empty())
     }
 
     fn was_created(&self) -> bool {

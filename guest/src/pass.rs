@@ -37,11 +37,11 @@ use std::rc::Rc;
 
 use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, MailboxId, SearchKey};
 use crate::crm::{Crm, CrmCursor, CrmPosition, TrashMark};
-use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task};
+use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task, difference};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
 use crate::journal;
-use crate::links::{Answer, Intent, Link, Memory, Packed, Pending, Source, State};
+use crate::links::{Answer, Intent, Link, Memory, Packed, Pending, Source, Standing, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
 use crate::mutation::{self, Mutant};
 use crate::outside::{Outside, Timestamp, Write};
@@ -462,7 +462,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut writes = batch.writes;
         writes.extend(self.restored(&tasks, &batch.outcomes)?);
         let mut stop = None;
-        for (task, outcome) in tasks.into_iter().zip(batch.outcomes) {
+        let ends = batch.outcomes.into_iter().zip(batch.halves);
+        for (mut task, (outcome, half)) in tasks.into_iter().zip(ends) {
+            if let Some(half) = half {
+                self.take_half(&mut task, &half);
+            }
             if let TaskOutcome::NotDone(error) = outcome {
                 self.tasks.push_back(task);
                 stop = Some(error);
@@ -484,6 +488,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             None => Ok(Stage::Execute),
             Some(error) => Err(error.into()),
         }
+    }
+
+    /// A pair of which a part is remembered counts as what it is remembered as, and that is what it
+    /// is when its task is taken up again.
+    fn take_half(&mut self, task: &mut Task, half: &Link) {
+        let before = task.pair.link.as_ref().and_then(Packed::unpack);
+        let more = |standing| difference(before.as_ref(), Some(half), standing);
+        if let Some(begun) = &mut self.begun {
+            let state = &mut begun.state;
+            state.links = state.links.saturating_add_signed(more(Standing::Linked));
+            state.detached = state
+                .detached
+                .saturating_add_signed(more(Standing::Detached));
+        }
+        task.pair.link = Some(Packed::new(half));
     }
 
     /// The writes that say of the journal's entries that they were brought back.

@@ -83,13 +83,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     /// What is to be remembered of a task that has not come to its end.
-    pub(super) fn remember_half(&self, work: &Work) -> Vec<Write> {
+    pub(super) fn remember_half(&self, work: &Work, writes: &mut Vec<Write>) -> Option<Link> {
         let link = self
             .half_agreed(work)
-            .filter(|_| !mutation::is_on(Mutant::HalfForgotten));
-        link.map_or_else(Vec::new, |link| {
-            self.memory.set_link(work.pair.link.as_ref(), &link)
-        })
+            .filter(|_| !mutation::is_on(Mutant::HalfForgotten))?;
+        writes.extend(self.memory.set_link(work.stored.as_ref(), &link));
+        Some(link)
     }
 
     /// Fields in which neither side is to be written any more.

@@ -26,7 +26,12 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 writes.extend(self.memory.open_intent(&intent));
             }
             if let Some(link) = work.begun_link() {
-                writes.push(self.memory.set_link_row(&link));
+                writes.extend(match &work.stored {
+                    Some(stored) if stored.mailbox_id == link.mailbox_id => {
+                        vec![self.memory.set_link_row(&link)]
+                    }
+                    stored => self.memory.set_link(stored.as_ref(), &link),
+                });
             }
             for entry in self.losses(work) {
                 writes.push(journal::write(self.memory, &entry, *number));

@@ -18,16 +18,18 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     pub(super) fn remember(&self, mut works: Vec<Work>, number: &mut u32) -> Batch {
         let mut batch = Batch {
             outcomes: Vec::with_capacity(works.len()),
+            halves: Vec::with_capacity(works.len()),
             writes: self.journalled(&mut works, number),
         };
         for work in works {
-            let outcome = self.conclude(work, &mut batch.writes);
+            let (outcome, half) = self.conclude(work, &mut batch.writes);
             batch.outcomes.push(outcome);
+            batch.halves.push(half);
         }
         batch
     }
 
-    fn conclude(&self, work: Work, writes: &mut Vec<Write>) -> Outcome {
+    fn conclude(&self, work: Work, writes: &mut Vec<Write>) -> (Outcome, Option<Link>) {
         let is_clean = work.was_restored() && work.old_marker != OldMarker::Left;
         if let (true, Some(id)) = (is_clean, work.pair.crm_id()) {
             // Whoever deletes it next is another cause.
@@ -36,23 +38,23 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         if work.was_created() {
             // Whatever came after the create: the new contact must be known, or it would be created
             // twice. A marker that could not be set is found missing and set by a later pass.
-            return self.conclude_done(work, writes);
+            return (self.conclude_done(work, writes), None);
         }
         self.forget_unused_cause(&work, writes);
         match work.end {
             None => match work.decision.deed {
-                Deed::Hold(problem) => Outcome::PutOff {
-                    reason: work.decision.reason,
-                    problem,
-                },
-                _ => self.conclude_done(work, writes),
+                Deed::Hold(problem) => {
+                    let reason = work.decision.reason;
+                    (Outcome::PutOff { reason, problem }, None)
+                }
+                _ => (self.conclude_done(work, writes), None),
             },
             Some(ref end) => {
-                writes.extend(self.remember_half(&work));
+                let half = self.remember_half(&work, writes);
                 if !matches!(end, End::PutOff { reason, .. } if *reason == "answer-lost") {
                     self.close_unsent_intent(&work, writes);
                 }
-                match end {
+                let outcome = match end {
                     End::Stale => Outcome::PutOff {
                         reason: "edited-meanwhile",
                         problem: None,
@@ -62,7 +64,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                         problem: problem.clone(),
                     },
                     End::NotDone(error) => Outcome::NotDone(error.clone()),
-                }
+                };
+                (outcome, half)
             }
         }
     }
@@ -97,6 +100,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn conclude_done(&self, mut work: Work, writes: &mut Vec<Write>) -> Outcome {
         writes.extend(self.times_written(&work));
         let before = work.pair.link.take();
+        let stored = work.stored.take();
         let after = self.link_after(&work, before.as_ref());
         let (mut findings, told) = self.untold(&work, before.as_ref());
         findings.extend(not_back(&work, before.as_ref()));
@@ -113,15 +117,16 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         };
         let follow_up = follow_up(&work);
         if let (Some(before), Deed::CreateInCrm(_)) = (&before, &work.decision.deed) {
-            // The record that it was is gone for good.
+            // The record that it was is gone for good, and nobody asks any more who took it away.
             writes.extend(self.memory.delete_link(before));
+            writes.push(self.memory.set_deletion(&before.crm_id, None));
         }
         if let Some(mut link) = after.clone() {
             link.told = told;
             if mutation::is_on(Mutant::TombstoneForgotten) && link.is_tombstone() {
                 writes.extend(self.memory.delete_link(&link));
             } else {
-                writes.extend(self.memory.set_link(before.as_ref(), &link));
+                writes.extend(self.memory.set_link(stored.as_ref(), &link));
             }
         }
         if work.was_created() {
@@ -130,7 +135,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 writes.push(self.memory.set_created(&link.crm_id, Some(self.now)));
             }
         }
-        let is_back = before.as_ref().is_some_and(Link::is_tombstone)
+        let is_back = stored.as_ref().is_some_and(Link::is_tombstone)
             && after.as_ref().is_some_and(Link::is_linked);
         if let (true, Some(link)) = (is_back, &after) {
             writes.push(self.memory.set_deletion(&link.crm_id, None));
@@ -154,8 +159,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             findings,
             destructions,
             leaves_rest: work.leaves_rest,
-            links: difference(before.as_ref(), after.as_ref(), Standing::Linked),
-            detached: difference(before.as_ref(), after.as_ref(), Standing::Detached),
+            links: difference(stored.as_ref(), after.as_ref(), Standing::Linked),
+            detached: difference(stored.as_ref(), after.as_ref(), Standing::Detached),
             follow_up,
         }))
     }
@@ -474,7 +479,8 @@ fn token(finding: &Finding) -> String {
     )
 }
 
-fn difference(before: Option<&Link>, after: Option<&Link>, standing: Standing) -> i32 {
+/// How many pairs of this standing there are more, or fewer.
+pub fn difference(before: Option<&Link>, after: Option<&Link>, standing: Standing) -> i32 {
     let counts =
         |link: Option<&Link>| i32::from(link.is_some_and(|link| link.standing == standing));
     counts(after) - counts(before)

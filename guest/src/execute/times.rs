@@ -21,15 +21,18 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             return Ok(writes);
         }
         for work in works.iter_mut().filter(|work| work.is_open()) {
-            let (Deed::Agree { merged, .. }, Half::Present(contact)) =
-                (&work.decision.deed, &work.pair.crm)
-            else {
+            let Half::Present(contact) = &work.pair.crm else {
                 continue;
             };
-            if merged.crm == contact.fields {
+            let after = match &work.decision.deed {
+                Deed::Agree { merged, .. } => &merged.crm,
+                Deed::PutBack { crm, .. } => crm,
+                _ => continue,
+            };
+            if *after == contact.fields {
                 continue;
             }
-            let (id, after) = (contact.id.clone(), merged.crm.clone());
+            let (id, after) = (contact.id.clone(), after.clone());
             let known = match work.times.take() {
                 Some(times) => times,
                 None => self.memory.edited(&id)?,
@@ -72,6 +75,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             after,
             written,
             edited: match &work.pair.mailbox {
+                // Whoever brings a value back edits it now.
+                _ if work.brings_values_back() => Some(self.now),
                 Half::Present(contact) => contact.modified,
                 _ => None,
             },

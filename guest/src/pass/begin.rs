@@ -22,8 +22,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let (pending, answers) = (self.memory.pending()?, self.memory.answers()?);
         let intents = self.intents()?;
         let damaged_rows = self.memory.damaged_rows();
-        self.findings
-            .extend(damaged_rows.iter().map(|key| damaged_row(key)));
         let endpoint = &self.job.mailbox.endpoint;
         let due = !damaged_rows.is_empty()
             || stored
@@ -42,6 +40,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .as_ref()
                 .is_some_and(|state| !fields.is_subset(&state.fields) || marker != state.marker);
         self.check_sides(stored.as_ref(), &connection, &identity, is_full)?;
+        // Not before: where a service asks for patience, this step is taken again.
+        self.findings
+            .extend(damaged_rows.iter().map(|key| damaged_row(key)));
         let is_unknown = stored.is_none();
         let mut state =
             stored.unwrap_or_else(|| first_state(&connection, &identity, &marker, &fields));

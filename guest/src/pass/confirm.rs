@@ -55,10 +55,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// Where nobody knows what was about to be created when a pass broke off, anybody who is new
     /// may be its copy, until it must have shown (contract, 7.3).
     fn withhold_creations(&mut self) {
-        let Some(begun) = &self.begun else { return };
-        let until = begun.state.creations_wait_until;
-        let now = self.outside.now();
-        if !until.is_some_and(|until| (1..=SETTLE_MS).contains(&until.since_ms(now))) {
+        if !self.must_creations_wait() {
             return;
         }
         let gathered = &mut self.gathered;
@@ -72,6 +69,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .filter(|(_, pair)| matches!(pair.mailbox, Half::Deleted));
         let gone: Vec<Source> = gone.map(|(id, _)| Source::Crm(id.clone())).collect();
         gathered.withheld.extend(gone);
+    }
+
+    /// Whether something that was about to be created is not known, and may still show.
+    pub(super) fn must_creations_wait(&self) -> bool {
+        let begun = self.begun.as_ref();
+        let until = begun.and_then(|begun| begun.state.creations_wait_until);
+        let now = self.outside.now();
+        until.is_some_and(|until| (1..=SETTLE_MS).contains(&until.since_ms(now)))
     }
 
     /// What earlier passes left to look at: pending contacts, people's answers, tombstones where

@@ -133,6 +133,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let Some(begun) = &self.begun else {
             return Ok(());
         };
+        // Who is new and gone is nobody; without this, an answer about them would be kept for ever.
+        let about_nobody = begun.answers.iter().filter(|(mailbox_id, answer)| {
+            let source = Source::Mailbox((*mailbox_id).clone());
+            **answer == Answer::New && self.gathered.gone.contains(&source)
+        });
+        let about_nobody: Vec<MailboxId> = about_nobody.map(|(id, _)| id.clone()).collect();
+        self.gathered.useless_answers.extend(about_nobody);
         let answers: Vec<(CrmId, MailboxId)> = begun
             .answers
             .iter()

@@ -9,7 +9,7 @@ use crate::contact::CrmId;
 use crate::crm::Crm;
 use crate::job::ConflictWinner;
 use crate::journal;
-use crate::links::{Pending, Source, State, bucket_of};
+use crate::links::{Pending, Source, Standing, State, Stored, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::mutation::{self, Mutant};
 use crate::outside::{Timestamp, Write};
@@ -41,9 +41,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         for mailbox_id in &self.gathered.useless_answers {
             writes.push(self.memory.set_answer(mailbox_id, None));
         }
-        for (before, after) in &self.gathered.renewal.at_rest {
-            writes.extend(self.memory.set_link(Some(before), after));
-        }
+        writes.extend(self.at_rest_writes()?);
         for id in &self.gathered.created_long_ago {
             writes.push(self.memory.set_created(id, None));
         }
@@ -173,6 +171,24 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         writes
     }
 
+    /// Pairs at rest under new ids, as far as this pass has not linked them anew since it planned.
+    fn at_rest_writes(&self) -> Result<Vec<Write>, Failure> {
+        let at_rest = &self.gathered.renewal.at_rest;
+        let ids: Vec<CrmId> = at_rest
+            .iter()
+            .map(|(link, _)| link.crm_id.clone())
+            .collect();
+        let links = self.memory.links(&ids)?.into_iter().zip(at_rest);
+        let still = links.filter(|(stored, _)| match stored {
+            Stored::Found(link) => link.standing == Standing::Detached,
+            Stored::Missing => false,
+            Stored::Damaged => true,
+        });
+        Ok(still
+            .flat_map(|(_, (before, after))| self.memory.set_link(Some(before), after))
+            .collect())
+    }
+
     /// The writes that lead from mailbox contacts to their pairs once more, as far as they still
     /// are pairs.
     fn recognised_writes(&self) -> Result<Vec<Write>, Failure> {
@@ -283,7 +299,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .memory
             .links(&old)?
             .into_iter()
-            .filter_map(crate::links::Stored::found)
+            .filter_map(Stored::found)
         {
             if link.is_tombstone() {
                 writes.extend(self.memory.delete_link(&link));

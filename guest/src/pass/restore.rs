@@ -324,6 +324,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             ..all
         };
         let decision = plan::restore::decide(&pair, wish, &reduced);
+        if creates(&pair, &decision.deed) && self.must_creations_wait() {
+            self.findings.push(under_way(&pair));
+            return Ok(());
+        }
         let settles = super::mailbox_answer(begun, &pair);
         let operations = plan::restore::describe(&pair, wish, &decision);
         let planned = plan::destructions(&pair, &decision, &reduced);
@@ -506,6 +510,15 @@ fn other_marker_goes(pair: &Pair) -> Finding {
         remedy: Some("set the marker again if it is wanted there too".to_owned()),
         contact: Some(pair.name()),
         ..finding(Severity::Note, "marker-taken", message)
+    }
+}
+
+/// Whether carrying this out creates a contact, at once or as what follows.
+fn creates(pair: &Pair, deed: &Deed) -> bool {
+    match deed {
+        Deed::CreateInCrm(_) | Deed::CreateInMailbox(_) => true,
+        Deed::RestoreInCrm => plan::restore::is_gone_from_mailbox(pair),
+        _ => false,
     }
 }
 

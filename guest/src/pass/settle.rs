@@ -98,7 +98,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let former: Vec<CrmId> = paired.into_iter().flatten().collect();
             let links = self.memory.links(&former)?.into_iter();
             let gone = links.filter_map(Stored::found).filter(Link::is_tombstone);
-            writes.extend(gone.flat_map(|link| self.memory.delete_link(&link)));
+            writes.extend(gone.flat_map(|link| {
+                let mut writes = self.memory.delete_link(&link);
+                writes.push(self.memory.set_deletion(&link.crm_id, None));
+                writes
+            }));
         }
         Ok(writes)
     }
