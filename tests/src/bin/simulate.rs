@@ -17,6 +17,10 @@ use contact_sync_tests::simulation::{
 #[command(after_help = "Examples:
   cargo run --release --bin simulate -- --seeds 0..10000
   cargo run --release --bin simulate -- --seed 4711 --verbose")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line, and goes with the others as it likes"
+)]
 struct Arguments {
     /// Seeds from A up to, but not including, B.
     #[arg(long, value_name = "A..B", default_value = "0..1000", value_parser = range)]
@@ -175,12 +179,11 @@ fn play_mutants(from: u64, to: u64) -> ExitCode {
             let verdict = run_with_mutant(seed, mutant);
             Some((seed, verdict.violations.first()?.rule))
         });
-        match noticed {
-            Some((seed, rule)) => println!("{mutant:?}: seed {seed}: {rule}"),
-            None => {
-                missed += 1;
-                println!("{mutant:?}: not noticed");
-            }
+        if let Some((seed, rule)) = noticed {
+            println!("{mutant:?}: seed {seed}: {rule}");
+        } else {
+            missed += 1;
+            println!("{mutant:?}: not noticed");
         }
     }
     ExitCode::from(u8::from(missed > 0))
