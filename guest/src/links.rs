@@ -388,11 +388,12 @@ impl Memory {
         let tombstone = self.key("tombstone", link.crm_id.as_str());
         match link.standing {
             Standing::Tombstone { at } => writes.push(Write::Set(tombstone, encode(&at))),
-            _ if before.is_some_and(Link::is_tombstone) => writes.push(Write::Delete(tombstone)),
+            // Of a row that could not be read nobody knows what it was.
+            _ if before.is_none_or(Link::is_tombstone) => writes.push(Write::Delete(tombstone)),
             _ => {}
         }
         let detached = self.key("detached", link.crm_id.as_str());
-        let was_detached = before.is_some_and(|before| before.standing == Standing::Detached);
+        let was_detached = before.is_none_or(|before| before.standing == Standing::Detached);
         match link.standing {
             Standing::Detached => writes.push(Write::Set(detached, encode(&()))),
             _ if was_detached => writes.push(Write::Delete(detached)),

@@ -4,7 +4,7 @@ use super::{Mode, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::Crm;
 use crate::job::Matching;
-use crate::links::{Answer, Intent, Link, Packed, Source, Stored};
+use crate::links::{Answer, Intent, Link, Packed, Source, Standing, Stored};
 use crate::mailbox::Mailbox;
 use crate::mapping::{self, Base};
 use crate::mutation::{self, Mutant};
@@ -123,7 +123,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// pairs whose link cannot be read, as far as both are there.
     fn take_answers(&mut self) -> Result<(), Failure> {
         let damaged = std::mem::take(&mut self.gathered.damaged);
+        let at_rest = if damaged.is_empty() {
+            BTreeSet::new()
+        } else {
+            BTreeSet::from_iter(self.memory.detached()?)
+        };
         for (mailbox_id, crm_id) in damaged {
+            if at_rest.contains(&crm_id) && !self.gathered.marked.contains(&crm_id) {
+                self.keep_at_rest(crm_id, &mailbox_id);
+                continue;
+            }
             let are_there = self.gathered.mailbox.contains_key(&mailbox_id)
                 && self.gathered.candidates.contains_key(&crm_id);
             if are_there {
@@ -164,6 +173,32 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             }
         }
         Ok(())
+    }
+
+    /// A pair at rest whose row cannot be read, but another one says that it is at rest: nobody has
+    /// set its marker again, so it is neither matched nor imported.
+    fn keep_at_rest(&mut self, crm_id: CrmId, mailbox_id: &MailboxId) {
+        let contact = self.gathered.mailbox.remove(mailbox_id);
+        let (Some(contact), Some(begun)) = (
+            contact.and_then(|contact| contact.unpack()),
+            &mut self.begun,
+        ) else {
+            return;
+        };
+        let link = Link {
+            crm_id,
+            mailbox_id: contact.id,
+            standing: Standing::Detached,
+            marker_seen: false,
+            base: Base::default(),
+            crm_modified: None,
+            change_key: contact.change_key,
+            key: None,
+            unfinished: None,
+            told: Vec::new(),
+        };
+        begun.state.detached = begun.state.detached.saturating_add(1);
+        self.gathered.renewal.at_rest.push((link.clone(), link));
     }
 
     /// Whether one of the two is certainly gone, or has a partner.

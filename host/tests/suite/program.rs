@@ -274,8 +274,7 @@ fn approval_is_asked_for_with_the_list_and_the_commands() {
         listed.stdout,
         "\
 b/m3: waits for your approval: more at once than the guard lets pass
-  would delete 0 in the CRM and 1 in the mailbox, detach 0, empty 0 fields, of 9 linked contacts; \
-none of it is done, everything else is
+  would delete 1 in the mailbox, of 9 linked contacts; none of it is done, everything else is
 
 The list T7
   Erika [c-1]
