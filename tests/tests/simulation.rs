@@ -13,7 +13,7 @@ use contact_sync_tests::simulation::{
 };
 
 /// Worlds that every `cargo test` plays.
-const WORLDS: u64 = 1_500;
+const WORLDS: u64 = 3_000;
 
 /// Within so many worlds an engine that does wrong must be caught.
 const SABOTAGED_WORLDS_MAX: u64 = 2_000;
