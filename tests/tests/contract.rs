@@ -21,6 +21,7 @@
 //! | `matching` | section 6: the same person, questions and answers |
 //! | `mended` | faults that a review found, each as the story in which it showed |
 //! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
+//! | `met` | where two promises meet, each as the story in which they did |
 //! | `mutations` | that the proofs can fail: bugs on purpose, each of them caught |
 //! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `pairs` | section 3, row by row, and its policies |
@@ -47,6 +48,7 @@ mod contract {
     pub(crate) mod matching;
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
+    pub(crate) mod met;
     pub(crate) mod mutations;
     pub(crate) mod newest;
     pub(crate) mod pairs;

@@ -25,6 +25,9 @@ impl Work {
             return None;
         };
         let link = self.pair.link.as_ref().filter(|link| link.is_linked())?;
+        if self.outlives(link).is_some() {
+            return None;
+        }
         let (crm, mailbox) = self.writes(merged);
         let unfinished = match (crm, mailbox) {
             (false, false) => return None,
@@ -36,6 +39,12 @@ impl Work {
             unfinished: Some(unfinished),
             ..link.clone()
         })
+    }
+
+    /// What an earlier write has left unfinished in fields that this task leaves alone: it stays so
+    /// whatever becomes of the others.
+    pub(super) fn outlives(&self, link: &Link) -> Option<Side> {
+        link.unfinished.filter(|_| !self.task.withheld.is_empty())
     }
 
     /// Whether each side is still to be written.
@@ -76,7 +85,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let link = Self::agreed(work, before, merged, &agreed)?;
         let unfinished = begun.and_then(|begun| begun.unfinished);
         Some(Link {
-            unfinished: unfinished.filter(|_| !is_whole),
+            unfinished: link.unfinished.or(unfinished.filter(|_| !is_whole)),
             told: before.map(|link| link.told.clone()).unwrap_or_default(),
             ..link
         })

@@ -258,7 +258,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             } else {
                 before.and_then(|l| l.key.clone())
             },
-            unfinished: None,
+            unfinished: before.and_then(|link| work.outlives(link)),
             told: Vec::new(),
         })
     }

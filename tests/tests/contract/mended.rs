@@ -52,7 +52,11 @@ fn pair(stage: &Stage, crm: &str, mailbox: &str) {
 }
 
 /// A pass, and what somebody does before this phase of it.
-fn pass_with(stage: &mut Stage, phase: Phase, meanwhile: impl FnOnce(&Stage)) -> Vec<String> {
+pub(crate) fn pass_with(
+    stage: &mut Stage,
+    phase: Phase,
+    meanwhile: impl FnOnce(&Stage),
+) -> Vec<String> {
     let outside = Rc::clone(&stage.world) as Rc<dyn Outside>;
     let mut pass = pass::open(stage.job(ANNA), Mode::Sync, outside).expect("the job is sound");
     let mut meanwhile = Some(meanwhile);
