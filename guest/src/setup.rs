@@ -265,11 +265,17 @@ fn set_caution(
     if state.caution == Some(caution) || state.caution == Some(Caution::Rebound) {
         return Ok(Some(()));
     }
+    // What was said of an earlier list was said of another state of things.
     let state = State {
         caution: Some(caution),
+        approval_request: None,
         ..state
     };
-    memory.commit(vec![memory.set_state(&state)]).map(Some)
+    let mut writes = vec![memory.set_state(&state), memory.set_verdict(None)];
+    writes.extend(memory.delete_requests_but(None)?);
+    let judged = memory.judgements()?;
+    writes.extend(judged.keys().map(|id| memory.set_judgements(id, &[])));
+    memory.commit(writes).map(Some)
 }
 
 fn check_crm(mut crm: Flowfact, job: &Job, checkup: &mut Checkup) {

@@ -768,6 +768,22 @@ fn side_that_shows_nothing_is_asked_about_until_somebody_answers() {
     }
 }
 
+/// An approval is of what was asked then: a mailbox that was switched off or has moved since is
+/// asked about anew.
+#[test]
+fn approval_is_void_once_the_mailbox_was_switched_off_or_has_moved() {
+    for switch in [setup::suspend, setup::rebind] {
+        let mut stage = with_policy(|_| {});
+        let pairs = pairs(&stage, ANNA)[..LIST].to_vec();
+        let first = ask(&mut stage, delete_in_mailbox, &pairs);
+        answer(&stage, ANNA, &first.token, Verdict::Approve);
+        switch(&stage.job(ANNA), &stage.outside()).expect("it is known");
+        let played = act(&mut stage);
+        assert_eq!(asked(&played).entries(), first.entries());
+        assert!(written(&played).is_empty(), "{played:#?}");
+    }
+}
+
 /// One contact that is back does not make the others' deletion credible.
 #[test]
 fn side_that_shows_little_again_is_still_asked_about() {
