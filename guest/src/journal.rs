@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contact::{CrmContact, CrmFields, FieldSet, MailboxContact, View};
+use crate::contact::{CrmContact, CrmFields, Field, FieldSet, MailboxContact, View};
 use crate::links::{Memory, Stored, decode, encode};
 use crate::outside::{STORE_ITEMS_MAX, Timestamp, Write};
 use crate::report::{Change, ContactName, Failure, Side};
@@ -261,57 +261,31 @@ pub fn retain(memory: &Memory, before: Timestamp) -> Result<Retained, Failure> {
 impl Edit {
     /// What differs between two states of a CRM record, of these fields; `None` where nothing does.
     pub fn of_crm(before: &CrmFields, after: &CrmFields, fields: &FieldSet) -> Option<Self> {
-        let mut edit = Self::none(Values::Crm {
-            before: Box::default(),
-            after: Box::default(),
-        });
-        let Values::Crm {
-            before: kept,
-            after: came,
-        } = &mut edit.values
-        else {
-            return None;
-        };
-        for field in fields {
-            if before.differs(after, *field) {
-                kept.take(*field, before);
-                came.take(*field, after);
-                edit.fields.insert(*field);
+        let fields = those(fields, |field| before.differs(after, field))?;
+        let [before, after] = [before, after].map(|record| {
+            let mut part = Box::<CrmFields>::default();
+            for field in &fields {
+                part.take(*field, record);
             }
-        }
-        (!edit.fields.is_empty()).then_some(edit)
+            part
+        });
+        let values = Values::Crm { before, after };
+        Some(Self { fields, values })
     }
 
     /// The same for the mailbox. What is derived from a name goes with the first name.
     pub fn of_mailbox(before: &View, after: &View, fields: &FieldSet) -> Option<Self> {
-        let mut edit = Self::none(Values::Mailbox {
-            before: Box::default(),
-            after: Box::default(),
-        });
-        let Values::Mailbox {
-            before: kept,
-            after: came,
-        } = &mut edit.values
-        else {
-            return None;
-        };
-        for field in fields {
-            if before.differs(after, *field) {
-                kept.take(*field, before);
-                came.take(*field, after);
-                edit.fields.insert(*field);
+        let fields = those(fields, |field| before.differs(after, field))?;
+        let [before, after] = [before, after].map(|record| {
+            let mut part = Box::<View>::default();
+            for field in &fields {
+                part.take(*field, record);
             }
-        }
-        kept.take_derived(before);
-        came.take_derived(after);
-        (!edit.fields.is_empty()).then_some(edit)
-    }
-
-    fn none(values: Values) -> Self {
-        Self {
-            fields: FieldSet::new(),
-            values,
-        }
+            part.take_derived(record);
+            part
+        });
+        let values = Values::Mailbox { before, after };
+        Some(Self { fields, values })
     }
 
     /// The side whose record was edited.
@@ -321,6 +295,13 @@ impl Edit {
             Values::Mailbox { .. } => Side::Mailbox,
         }
     }
+}
+
+/// Those fields of which something holds; `None` where it holds of none.
+fn those(fields: &FieldSet, holds: impl Fn(Field) -> bool) -> Option<FieldSet> {
+    let those = fields.iter().copied().filter(|field| holds(*field));
+    let those: FieldSet = those.collect();
+    (!those.is_empty()).then_some(those)
 }
 
 /// The time that an id begins with.

@@ -1,17 +1,25 @@
 //! One field of a record, whatever its kind.
 
+use serde_json::Value;
+
 use super::{CrmFields, Field, View};
 
 impl CrmFields {
-    /// Whether a field holds something else.
+    /// Whether a field holds something else; without values is without values, however that is
+    /// said.
     pub(crate) fn differs(&self, other: &Self, field: Field) -> bool {
         match field {
             Field::Phones => self.phones != other.phones,
             Field::Emails => self.emails != other.emails,
             Field::Addresses => self.addresses != other.addresses,
             Field::Birthday => self.birthday != other.birthday,
-            _ => self.texts.get(&field) != other.texts.get(&field),
+            _ => self.texts(field) != other.texts(field),
         }
+    }
+
+    /// What a field that holds texts holds; nothing where it has none.
+    pub(crate) fn texts(&self, field: Field) -> &[Value] {
+        self.texts.get(&field).map_or(&[], Vec::as_slice)
     }
 
     /// Takes a field over.

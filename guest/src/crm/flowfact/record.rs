@@ -120,7 +120,7 @@ pub(super) fn changed(
     schema: &Schema,
 ) -> Vec<(String, Value)> {
     let writable = schema.fields.iter().filter(|(field, property)| {
-        differs(before, after, **field) && misfit(after, **field, property).is_none()
+        before.differs(after, **field) && misfit(after, **field, property).is_none()
     });
     writable
         .map(|(field, property)| {
@@ -139,7 +139,7 @@ pub(super) fn misfits(
     let differing = schema
         .fields
         .iter()
-        .filter(|(field, _)| differs(before, after, **field));
+        .filter(|(field, _)| before.differs(after, **field));
     differing
         .filter_map(|(field, property)| Some((*field, misfit(after, *field, property)?)))
         .collect()
@@ -218,27 +218,14 @@ fn too_large(id: &CrmId) -> Problem {
     }
 }
 
-fn differs(before: &CrmFields, after: &CrmFields, field: Field) -> bool {
-    match field {
-        Field::Phones => before.phones != after.phones,
-        Field::Emails => before.emails != after.emails,
-        Field::Addresses => before.addresses != after.addresses,
-        Field::Birthday => before.birthday != after.birthday,
-        _ => texts(before, field) != texts(after, field),
-    }
-}
-
-fn texts(fields: &CrmFields, field: Field) -> &[Value] {
-    fields.texts.get(&field).map_or(&[], Vec::as_slice)
-}
-
 fn written(fields: &CrmFields, field: Field, property: &Property) -> Vec<Value> {
     match field {
         Field::Phones => fields.phones.iter().map(phone_json).collect(),
         Field::Emails => fields.emails.iter().map(email_json).collect(),
         Field::Addresses => fields.addresses.iter().map(address_json).collect(),
         Field::Birthday => fields.birthday.clone(),
-        _ => texts(fields, field)
+        _ => fields
+            .texts(field)
             .iter()
             .map(|value| keyed(value, property))
             .collect(),
@@ -268,7 +255,7 @@ fn misfit(fields: &CrmFields, field: Field, property: &Property) -> Option<Probl
         );
     }
     let unknown = property.is_list()
-        && texts(fields, field).iter().any(|value| {
+        && fields.texts(field).iter().any(|value| {
             value
                 .as_str()
                 .is_none_or(|text| property.key_of(text).is_none())
