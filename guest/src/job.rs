@@ -116,8 +116,12 @@ pub enum GraphUser {
 pub struct EwsAccess {
     /// The service's address; a pass refuses to start without one.
     pub url: Option<String>,
+    /// Origins that are asked for the address where it is not known.
+    pub autodiscover: Vec<String>,
     /// Act for the mailbox's address by impersonation.
     pub impersonate: bool,
+    /// Whether contacts are asked for their MAPI search key.
+    pub ask_search_key: bool,
 }
 
 /// A tenant's choices. None has a default here: the host writes out what it means.

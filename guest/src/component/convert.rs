@@ -60,7 +60,9 @@ pub(super) fn job(job: wit::Job) -> job::Job {
                 }),
                 wit::Endpoint::Ews(ews) => job::Endpoint::Ews(job::EwsAccess {
                     url: ews.url,
+                    autodiscover: ews.autodiscover,
                     impersonate: ews.impersonate,
+                    ask_search_key: ews.ask_search_key,
                 }),
             },
         },
