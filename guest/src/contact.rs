@@ -123,6 +123,11 @@ opaque_text!(
     /// lost.
     SearchKey
 );
+opaque_text!(
+    /// What a mailbox contact keeps when it is moved to another folder, where its id does not
+    /// survive that. Copies share it, so it proves something only while the contact itself is gone.
+    StableId
+);
 
 // ---- the CRM's shape ----------------------------------------------------------------------------
 
@@ -269,6 +274,9 @@ pub struct MailboxContact {
     pub id: MailboxId,
     /// Its version.
     pub change_key: ChangeKey,
+    /// What outlives its id; `None` where the id outlives moves, or the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_id: Option<StableId>,
     /// When it was last changed.
     pub modified: Option<Timestamp>,
     /// Its values.

@@ -37,7 +37,7 @@ use std::rc::Rc;
 
 pub use requests::StoredVerdict;
 
-use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId, SearchKey};
+use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId, SearchKey, StableId};
 use crate::crm::{CrmConnection, CrmPosition, TrashMark};
 use crate::job::{Endpoint, Marker};
 use crate::mailbox::{MailboxIdentity, MailboxPosition};
@@ -158,6 +158,9 @@ pub struct Link {
     pub change_key: ChangeKey,
     /// What the mailbox contact was created with, if we created it.
     pub key: Option<SearchKey>,
+    /// What outlives the mailbox contact's id, where that does not outlive moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_id: Option<StableId>,
     /// A write of this pair was begun and has not come to its end: the side whose values were
     /// meant. Where the other one holds only a beginning of such a value, nobody edited it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,11 +4,12 @@
 //! Office 365, and `ews` will for Exchange Server. Methods that take several contacts answer in the
 //! same order, one answer each; the outer error is for what concerns the whole mailbox.
 
+mod folders;
 pub mod graph;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contact::{ChangeKey, MailboxContact, MailboxId, SearchKey, Shape, View};
+use crate::contact::{ChangeKey, MailboxContact, MailboxId, SearchKey, Shape, StableId, View};
 use crate::http::{RemoteError, WriteError};
 use crate::report::Problem;
 
@@ -30,9 +31,9 @@ pub trait Mailbox {
     /// Each contact by id, wherever it is now.
     fn read(&self, ids: &[MailboxId]) -> Result<Vec<MailboxRead>, RemoteError>;
 
-    /// The contacts that carry each key, or why that cannot be told. Sees all folders.
-    fn find(&self, keys: &[SearchKey])
-    -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError>;
+    /// The contacts that carry each of these, or why that cannot be told. Sees all live contact
+    /// folders.
+    fn find(&self, by: &[FindBy]) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError>;
 
     /// Creates contacts, each with its key. Not idempotent: never repeated after
     /// [`WriteError::Unknown`] without looking for the key first.
@@ -66,11 +67,8 @@ impl<M: Mailbox + ?Sized> Mailbox for Box<M> {
         (**self).read(ids)
     }
 
-    fn find(
-        &self,
-        keys: &[SearchKey],
-    ) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError> {
-        (**self).find(keys)
+    fn find(&self, by: &[FindBy]) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError> {
+        (**self).find(by)
     }
 
     fn create(&self, drafts: &[MailboxDraft]) -> Vec<Result<MailboxContact, WriteError>> {
@@ -146,6 +144,15 @@ pub enum MailboxRead {
     Deleted,
     /// It cannot be read.
     Unreadable(Problem),
+}
+
+/// What a contact is looked for by, wherever it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindBy {
+    /// The key that it was created with.
+    Key(SearchKey),
+    /// What outlives its id.
+    StableId(StableId),
 }
 
 /// A contact to create.

@@ -233,7 +233,7 @@ struct Gathered {
     /// Mailbox contacts without link that are in another live folder.
     moved: BTreeSet<MailboxId>,
     /// Pairs whose mailbox half is gone, and contacts without link that carry their key.
-    found_by_key: BTreeMap<CrmId, Vec<MailboxId>>,
+    found_again: BTreeMap<CrmId, Vec<MailboxId>>,
     /// What is known of contacts under new ids.
     renewal: Renewal,
     /// Mailbox contacts at rest that get another partner, and the pairs that they were.

@@ -722,6 +722,7 @@ impl Pair {
             (Half::Unread, Some(link)) => Some(MailboxContact {
                 id: link.mailbox_id.clone(),
                 change_key: link.change_key.clone(),
+                stable_id: link.stable_id.clone(),
                 modified: None,
                 view: link.base.view.clone(),
             }),

@@ -258,6 +258,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             } else {
                 before.and_then(|l| l.key.clone())
             },
+            stable_id: match mailbox {
+                Some(contact) => contact.stable_id.clone(),
+                None => before.and_then(|link| link.stable_id.clone()),
+            },
             unfinished: before.and_then(|link| work.outlives(link)),
             told: Vec::new(),
         })

@@ -27,9 +27,10 @@ use std::collections::BTreeSet;
 use crate::contact::{ChangeKey, MailboxContact, MailboxId, SearchKey, Shape};
 use crate::http::{Call, Http, RemoteError, WriteError, escaped};
 use crate::job::{GraphAccess, GraphUser};
-use crate::mailbox::graph::folders::Folders;
+use crate::mailbox::folders::Folders;
 use crate::mailbox::{
-    Mailbox, MailboxDraft, MailboxEdit, MailboxIdentity, MailboxPage, MailboxPosition, MailboxRead,
+    FindBy, Mailbox, MailboxDraft, MailboxEdit, MailboxIdentity, MailboxPage, MailboxPosition,
+    MailboxRead,
 };
 use crate::report::{Problem, RemoteProblem, Service};
 
@@ -42,7 +43,7 @@ pub struct Graph {
     /// Links of the round of delta under way: one that comes again would never end.
     followed: RefCell<BTreeSet<String>>,
     /// Contact folders besides the synced one; read when needed, and remembered for this pass.
-    folders: RefCell<Option<Folders>>,
+    folders: Folders,
 }
 
 /// What every operation needs to ask for something.
@@ -75,7 +76,7 @@ impl Graph {
             trust_if_match: access.trust_if_match,
             identity: None,
             followed: RefCell::default(),
-            folders: RefCell::default(),
+            folders: Folders::default(),
         }
     }
 
@@ -133,11 +134,22 @@ impl Mailbox for Graph {
         read::read(&self.client, self.folder()?, &self.folders, ids)
     }
 
-    fn find(
-        &self,
-        keys: &[SearchKey],
-    ) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError> {
-        find::find(&self.client, self.folder()?, &self.folders, keys)
+    fn find(&self, by: &[FindBy]) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError> {
+        let keys: Vec<SearchKey> = by
+            .iter()
+            .filter_map(|by| match by {
+                FindBy::Key(key) => Some(key.clone()),
+                FindBy::StableId(_) => None,
+            })
+            .collect();
+        let found = find::find(&self.client, self.folder()?, &self.folders, &keys)?;
+        let mut found = found.into_iter();
+        let hits = by.iter().map(|by| match by {
+            FindBy::Key(_) => found.next().unwrap_or_else(|| Ok(Vec::new())),
+            // Ids outlive moves here: no contact was ever remembered by anything else.
+            FindBy::StableId(_) => Ok(Vec::new()),
+        });
+        Ok(hits.collect())
     }
 
     fn create(&self, drafts: &[MailboxDraft]) -> Vec<Result<MailboxContact, WriteError>> {

@@ -24,7 +24,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         self.take_answers_about_pairs();
         let gone = self.gone_from_mailbox();
-        if self.find_by_key(&gone)? {
+        if self.find_gone(&gone)? {
             return Ok(Stage::Match);
         }
         self.link_new_ids(gone);
@@ -194,6 +194,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             crm_modified: None,
             change_key: contact.change_key,
             key: None,
+            stable_id: contact.stable_id,
             unfinished: None,
             told: Vec::new(),
         };

@@ -7,11 +7,11 @@
 //! that carries the key of a missing one is there although no feed has named it yet.
 
 use super::{Pass, PutOff, Stop};
-use crate::contact::{CrmId, MailboxContact, MailboxId, SearchKey};
+use crate::contact::{CrmId, MailboxContact, MailboxId, StableId};
 use crate::crm::Crm;
 use crate::job::Matching;
 use crate::links::{Link, Packed, Source, Standing, Stored};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{FindBy, Mailbox};
 use crate::mapping;
 use crate::mutation::{self, Mutant};
 use crate::plan::matching::{self, About, Candidate, Question};
@@ -19,8 +19,11 @@ use crate::plan::{Half, PackedPair};
 use crate::report::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Contacts whose key one step looks for: each is sought in every contact folder.
-pub(super) const KEYS_MAX: usize = 8;
+/// Why a pair waits whose mailbox contact is in another folder.
+const MOVED: &str = "moved-in-mailbox";
+
+/// Contacts that one step looks for: each is sought in every contact folder.
+pub(super) const SOUGHT_MAX: usize = 8;
 
 /// What a pass knows of contacts under new ids.
 #[derive(Default)]
@@ -44,12 +47,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(false);
         }
         self.gathered.renewal.are_former_selves_sought = true;
+        let is_any_moved = self.queue_moved()?;
         let new = self.mailbox_candidates();
         let relevant = matching::relevant(self.all_crm_candidates()?, &new);
         let ids: Vec<CrmId> = relevant.iter().map(|known| known.id.clone()).collect();
         let links = self.memory.links(&ids)?;
         let mut strangers = Vec::new();
-        let mut must_read = false;
+        let mut must_read = is_any_moved;
         for (known, link) in relevant.into_iter().zip(links) {
             match link.found() {
                 Some(link) if !link.is_tombstone() => {
@@ -69,6 +73,36 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect();
         must_read |= self.revive_equals(&unknown)?;
         Ok(must_read)
+    }
+
+    /// A new contact may be one that comes back from another folder: where that gave it another
+    /// id, nothing else would show it before the next full read.
+    fn queue_moved(&mut self) -> Result<bool, Failure> {
+        let Some(begun) = &self.begun else {
+            return Ok(false);
+        };
+        let moved = begun
+            .pending
+            .iter()
+            .filter_map(|(source, row)| match source {
+                Source::Crm(id) if row.reason == MOVED => Some(id.clone()),
+                Source::Crm(_) | Source::Mailbox(_) => None,
+            });
+        let moved: Vec<CrmId> = moved
+            .filter(|id| !self.gathered.pairs.contains_key(id))
+            .collect();
+        let links = self.memory.links(&moved)?.into_iter();
+        let gathered = &mut self.gathered;
+        let mut is_any = false;
+        for link in links.filter_map(Stored::found) {
+            let is_known = gathered.mailbox_asked.contains(&link.mailbox_id)
+                || gathered.mailbox_seen.contains(&link.mailbox_id);
+            if !is_known {
+                gathered.mailbox_queue.insert(link.mailbox_id);
+                is_any = true;
+            }
+        }
+        Ok(is_any)
     }
 
     /// A copy may have been named before its original is named as gone.
@@ -112,12 +146,41 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .map(|link| (link.crm_id.clone(), link))
             .collect();
         let mut is_any = false;
-        for (crm_id, mailbox_id) in self.equal_to_base(&tombstones) {
+        let by_stable_id = self.with_stable_id_of(&tombstones);
+        let renewed: BTreeSet<CrmId> = by_stable_id.iter().map(|(id, _)| id.clone()).collect();
+        let mut equal = self.equal_to_base(&tombstones);
+        equal.retain(|(crm_id, _)| !renewed.contains(crm_id));
+        for (crm_id, mailbox_id) in by_stable_id.into_iter().chain(equal) {
             if let (Some(link), true) = (tombstones.get(&crm_id), unknown.contains(&mailbox_id)) {
                 is_any |= self.revive(link.clone(), &mailbox_id);
             }
         }
         Ok(is_any)
+    }
+
+    /// New mailbox contacts that carry what outlives the id of one of these pairs, where both are
+    /// the only ones.
+    fn with_stable_id_of(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {
+        let mut carriers: BTreeMap<StableId, (Vec<CrmId>, Vec<MailboxId>)> = BTreeMap::new();
+        for link in gone.values() {
+            if let Some(stable_id) = link.stable_id.clone() {
+                let (links, _) = carriers.entry(stable_id).or_default();
+                links.push(link.crm_id.clone());
+            }
+        }
+        for contact in self.gathered.mailbox.values().filter_map(Packed::unpack) {
+            let known = contact.stable_id.and_then(|id| carriers.get_mut(&id));
+            if let Some((_, contacts)) = known {
+                contacts.push(contact.id);
+            }
+        }
+        let pairs = carriers.into_values().filter_map(|(links, contacts)| {
+            let ([link], [contact]) = (links.as_slice(), contacts.as_slice()) else {
+                return None;
+            };
+            Some((link.clone(), contact.clone()))
+        });
+        pairs.collect()
     }
 
     /// Gives a forgotten pair this new contact as its mailbox half.
@@ -157,24 +220,24 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         gone
     }
 
-    /// Looks for the keys of some contacts that are gone. Whether there were any left to look for.
-    pub(super) fn find_by_key(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<bool, Stop> {
-        let keyed: Vec<(CrmId, SearchKey)> = gone
+    /// Looks for some contacts that are gone by their keys, or else by what outlives their ids.
+    /// Whether there were any left to look for.
+    pub(super) fn find_gone(&mut self, gone: &BTreeMap<CrmId, Link>) -> Result<bool, Stop> {
+        let (crm_ids, by): (Vec<CrmId>, Vec<FindBy>) = gone
             .iter()
-            .filter(|(id, _)| !self.gathered.found_by_key.contains_key(*id))
-            .filter_map(|(id, link)| Some((id.clone(), link.key.clone()?)))
-            .take(KEYS_MAX)
-            .collect();
-        if keyed.is_empty() {
+            .filter(|(id, _)| !self.gathered.found_again.contains_key(*id))
+            .filter_map(|(id, link)| Some((id.clone(), find_by(link)?)))
+            .take(SOUGHT_MAX)
+            .unzip();
+        if by.is_empty() {
             return Ok(false);
         }
-        let keys: Vec<SearchKey> = keyed.iter().map(|(_, key)| key.clone()).collect();
-        let found = self.mailbox.find(&keys)?;
-        for ((crm_id, _), contacts) in keyed.into_iter().zip(found) {
+        let found = self.mailbox.find(&by)?;
+        for (crm_id, contacts) in crm_ids.into_iter().zip(found) {
             let Ok(ids) = contacts else {
                 // It may be there under a new id: nothing is made of its being gone.
                 self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
-                self.gathered.found_by_key.insert(crm_id, Vec::new());
+                self.gathered.found_again.insert(crm_id, Vec::new());
                 continue;
             };
             let partners = self.memory.paired_with(&ids)?;
@@ -191,22 +254,23 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .filter(|id| !self.gathered.mailbox_asked.contains(*id));
             let unread: Vec<MailboxId> = unread.cloned().collect();
             self.gathered.mailbox_queue.extend(unread);
-            self.gathered.found_by_key.insert(crm_id, free);
+            self.gathered.found_again.insert(crm_id, free);
         }
         Ok(true)
     }
 
     /// The same contact under a new id (contract, section 3): a linked contact that is gone and a
-    /// new one that carries its key, or equals its base and is the only one that does.
+    /// new one that carries its key or what outlives its id, or equals its base and is the only one
+    /// that does.
     pub(super) fn link_new_ids(&mut self, mut gone: BTreeMap<CrmId, Link>) {
         if gone.is_empty() {
             return;
         }
-        for (crm_id, carriers) in std::mem::take(&mut self.gathered.found_by_key) {
+        for (crm_id, carriers) in std::mem::take(&mut self.gathered.found_again) {
             let in_folder = |id: &&MailboxId| self.gathered.mailbox.contains_key(*id);
             let here: Vec<&MailboxId> = carriers.iter().filter(in_folder).collect();
             let is_elsewhere = carriers.iter().any(|id| self.gathered.moved.contains(id));
-            // A key met twice is a user's copy and proves nothing.
+            // Met twice, it is a user's copy and proves nothing.
             let only = match here.as_slice() {
                 [only] => Some(only),
                 [one, ..] if mutation::is_on(Mutant::CopiedKeyIsProof) => Some(one),
@@ -348,6 +412,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let renewed = Link {
                 mailbox_id: contact.id.clone(),
                 change_key: contact.change_key.clone(),
+                stable_id: contact.stable_id.clone(),
                 ..link.clone()
             };
             self.gathered.renewal.at_rest.push((link, renewed));
@@ -384,4 +449,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             former.service != begun.state.mailbox.service || former.user != begun.state.mailbox.user
         })
     }
+}
+
+/// What the mailbox half of a pair is found by under another id.
+fn find_by(link: &Link) -> Option<FindBy> {
+    let key = link.key.clone().map(FindBy::Key);
+    key.or_else(|| link.stable_id.clone().map(FindBy::StableId))
 }

@@ -430,6 +430,7 @@ fn gone(crm_id: CrmId, mailbox_id: Option<&MailboxId>, begun: &Begun) -> Link {
         crm_modified: None,
         change_key: ChangeKey::new(""),
         key: None,
+        stable_id: None,
         unfinished: None,
         told: Vec::new(),
     }

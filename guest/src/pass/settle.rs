@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use super::renew::KEYS_MAX;
+use super::renew::SOUGHT_MAX;
 use super::{Mode, Pass, PutOff, Stage, Stop};
-use crate::contact::{CrmId, MailboxId, SearchKey};
+use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmCursor};
 use crate::journal;
 use crate::links::{Answer, Intent, Link, Source, Stored};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{FindBy, Mailbox};
 use crate::mutation::{self, Mutant};
 use crate::outside::{Timestamp, Write};
 use crate::plan::matching::Candidate;
@@ -60,7 +60,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .iter()
             .filter(|intent| matches!(intent.source, Source::Crm(_)))
             .filter(|intent| !self.gathered.sought.contains(&intent.key))
-            .take(KEYS_MAX)
+            .take(SOUGHT_MAX)
             .cloned()
             .collect();
         let (mut settled, next) = if exports.is_empty() {
@@ -166,9 +166,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         if exports.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<SearchKey> = exports
+        let keys: Vec<FindBy> = exports
             .iter()
-            .map(|(intent, _)| intent.key.clone())
+            .map(|(intent, _)| FindBy::Key(intent.key.clone()))
             .collect();
         let found = self.mailbox.find(&keys)?;
         let settle = |((intent, id), ids): ((&Intent, &CrmId), Result<Vec<MailboxId>, Problem>)| {

@@ -334,6 +334,7 @@ fn pair(world: &World) -> Pair {
         crm_modified: None,
         change_key: change_key.clone(),
         key: None,
+        stable_id: None,
         unfinished: None,
         told: Vec::new(),
     };
@@ -351,6 +352,7 @@ fn pair(world: &World) -> Pair {
         mailbox: half(world.mailbox, |is_edited| MailboxContact {
             id: mailbox_id,
             change_key,
+            stable_id: None,
             modified: None,
             view: view(is_edited),
         }),

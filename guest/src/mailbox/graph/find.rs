@@ -8,13 +8,12 @@
 //! be read.
 
 use serde_json::Value;
-use std::cell::RefCell;
 
 use crate::contact::{MailboxId, SearchKey};
 use crate::http::{Answer, RemoteError, escaped};
+use crate::mailbox::folders::Folders;
 use crate::mailbox::graph::batch::Item;
-use crate::mailbox::graph::folders::{self, Folders};
-use crate::mailbox::graph::{Client, errors, read, record};
+use crate::mailbox::graph::{Client, errors, folders, read, record};
 use crate::report::Problem;
 
 /// More contacts than this with one key are not looked at; lists allow 1,000 and default to 10.
@@ -29,7 +28,7 @@ type Hits = Result<Vec<MailboxId>, Problem>;
 pub(super) fn find(
     client: &Client,
     default_folder: &str,
-    remembered: &RefCell<Option<Folders>>,
+    remembered: &Folders,
     keys: &[SearchKey],
 ) -> Result<Vec<Hits>, RemoteError> {
     let items: Vec<Item> = keys.iter().map(|key| item("/contacts", key)).collect();
@@ -43,7 +42,7 @@ pub(super) fn find(
     if missing.is_empty() {
         return Ok(found);
     }
-    let folders = folders::live(client, default_folder, remembered)?;
+    let folders = remembered.live(|| folders::list(client, default_folder))?;
     let mut places = Vec::new();
     let mut sought = Vec::new();
     let mut items = Vec::new();

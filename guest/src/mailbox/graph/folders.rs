@@ -3,81 +3,14 @@
 //! folder out; its children are asked for by its id.
 
 use serde_json::Value;
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::http::{Call, RemoteError, escaped};
+use crate::mailbox::folders::{FOLDERS_MAX, Listed};
 use crate::mailbox::graph::{Client, IMMUTABLE_IDS, delta, errors};
 
-/// Folders beyond this many are not looked at.
-const FOLDERS_MAX: usize = 500;
-
-/// What is known of the folders besides the default one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Folders {
-    /// Live ones.
-    live: BTreeSet<String>,
-    /// Whether these were all of them.
-    complete: bool,
-    /// Those that were met and are not live: Deleted Items above all.
-    dead: BTreeSet<String>,
-}
-
-/// Finds out of each of these folders whether it is live. The list is asked for only when it is
-/// needed, and again for a folder that was not met before: that one may be newer than the list, and
-/// a contact in it must not be taken for deleted.
-pub(super) fn learn(
-    client: &Client,
-    default_folder: &str,
-    remembered: &RefCell<Option<Folders>>,
-    met: &BTreeSet<&str>,
-) -> Result<(), RemoteError> {
-    if met.is_empty() {
-        return Ok(());
-    }
-    let before = remembered.take().unwrap_or_default();
-    let known = |folder: &&str| before.live.contains(*folder) || before.dead.contains(*folder);
-    if met.iter().all(known) {
-        *remembered.borrow_mut() = Some(before);
-        return Ok(());
-    }
-    let mut folders = list(client, default_folder)?;
-    folders.dead = before.dead;
-    if folders.complete {
-        let dead = met.iter().filter(|folder| !folders.live.contains(**folder));
-        let dead: Vec<String> = dead.map(|folder| (*folder).to_owned()).collect();
-        folders.dead.extend(dead);
-    }
-    *remembered.borrow_mut() = Some(folders);
-    Ok(())
-}
-
-/// Whether a folder that was learnt about is live; `None` where there are too many to tell.
-pub(super) fn is_live(remembered: &RefCell<Option<Folders>>, folder: &str) -> Option<bool> {
-    let known = remembered.borrow();
-    let known = known.as_ref()?;
-    if known.live.contains(folder) {
-        return Some(true);
-    }
-    known.dead.contains(folder).then_some(false)
-}
-
-/// The live folders besides the default one, as far as they are known.
-pub(super) fn live(
-    client: &Client,
-    default_folder: &str,
-    remembered: &RefCell<Option<Folders>>,
-) -> Result<BTreeSet<String>, RemoteError> {
-    if let Some(known) = remembered.borrow().as_ref() {
-        return Ok(known.live.clone());
-    }
-    let folders = list(client, default_folder)?;
-    let live = folders.live.clone();
-    *remembered.borrow_mut() = Some(folders);
-    Ok(live)
-}
-
-fn list(client: &Client, default_folder: &str) -> Result<Folders, RemoteError> {
+/// All of them, as far as there are not too many.
+pub(super) fn list(client: &Client, default_folder: &str) -> Result<Listed, RemoteError> {
     let mut ids = BTreeSet::new();
     let mut pages = vec![page(client, ""), children(client, default_folder)];
     while !pages.is_empty() {
@@ -111,18 +44,17 @@ fn list(client: &Client, default_folder: &str) -> Result<Folders, RemoteError> {
                 next.push(Call::get(WHAT, link.to_owned()).header("prefer", IMMUTABLE_IDS));
             }
             if ids.len() > FOLDERS_MAX {
-                return Ok(Folders {
+                return Ok(Listed {
                     live: ids,
-                    ..Folders::default()
+                    complete: false,
                 });
             }
         }
         pages = next;
     }
-    Ok(Folders {
+    Ok(Listed {
         live: ids,
         complete: true,
-        dead: BTreeSet::new(),
     })
 }
 

@@ -5,16 +5,14 @@
 //! and is deleted all the same. And only "this item is not there", while the mailbox itself can be
 //! read, says that it is gone.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::contact::{MailboxContact, MailboxId};
 use crate::http::{Answer, CallError, RemoteError, escaped};
 use crate::mailbox::MailboxRead;
+use crate::mailbox::folders::{Folders, Found};
 use crate::mailbox::graph::batch::{self, Item};
-use crate::mailbox::graph::folders::{self, Folders};
-use crate::mailbox::graph::record::{self, Found};
-use crate::mailbox::graph::{Client, errors};
+use crate::mailbox::graph::{Client, errors, folders, record};
 use crate::mutation::{self, Mutant};
 use crate::report::Problem;
 
@@ -34,7 +32,7 @@ pub(super) enum State {
 pub(super) fn read(
     client: &Client,
     folder: &str,
-    folders: &RefCell<Option<Folders>>,
+    folders: &Folders,
     ids: &[MailboxId],
 ) -> Result<Vec<MailboxRead>, RemoteError> {
     let states = states(client, folder, ids)?;
@@ -46,9 +44,9 @@ pub(super) fn read(
         })
         .filter(|parent| *parent != folder)
         .collect();
-    folders::learn(client, folder, folders, &elsewhere)?;
+    folders.learn(&elsewhere, || folders::list(client, folder))?;
     let read = states.into_iter().map(|state| match state {
-        State::Present(found) => place(folder, folders, found),
+        State::Present(found) => folders.place(folder, found),
         State::Gone => MailboxRead::Deleted,
         State::Unreadable(problem) => MailboxRead::Unreadable(problem),
     });
@@ -158,31 +156,5 @@ fn probe(client: &Client, folder: &str) -> Result<(), RemoteError> {
         Ok(())
     } else {
         Err(errors::remote_error(&answer))
-    }
-}
-
-/// In the folder, in another live one, or in Deleted Items.
-fn place(folder: &str, folders: &RefCell<Option<Folders>>, found: Found) -> MailboxRead {
-    let Some(parent) = found.folder else {
-        return MailboxRead::Unreadable(nowhere(&found.contact.id));
-    };
-    if parent == folder {
-        return MailboxRead::Present(found.contact);
-    }
-    match folders::is_live(folders, &parent) {
-        Some(true) if mutation::is_on(Mutant::MovedIsDeleted) => MailboxRead::Deleted,
-        Some(false) if mutation::is_on(Mutant::DeletedItemsAreMoved) => {
-            MailboxRead::Moved(found.contact)
-        }
-        Some(true) => MailboxRead::Moved(found.contact),
-        Some(false) => MailboxRead::Deleted,
-        None => MailboxRead::Unreadable(nowhere(&found.contact.id)),
-    }
-}
-
-fn nowhere(id: &MailboxId) -> Problem {
-    Problem {
-        message: format!("it cannot be told in which folder the mailbox contact {id} is"),
-        remedy: Some("move it back to the default contacts folder, or delete it".into()),
     }
 }

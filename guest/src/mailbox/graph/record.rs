@@ -10,6 +10,7 @@ use crate::contact::{
     ChangeKey, Field, MailboxContact, MailboxEmail, MailboxId, PostalAddress, RECORD_BYTES_MAX,
     SearchKey, Slot, View, value_bytes,
 };
+use crate::mailbox::folders::Found;
 use crate::outside::Timestamp;
 use crate::report::Problem;
 
@@ -54,13 +55,6 @@ const ADDRESSES: [(Slot, &str); 3] = [
     (Slot::HomeAddress, "homeAddress"),
     (Slot::OtherAddress, "otherAddress"),
 ];
-
-/// A contact, and the folder that it is in.
-#[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) contact: MailboxContact,
-    pub(super) folder: Option<String>,
-}
 
 /// The entry's id, whatever else can be read of it.
 pub(super) fn id(json: &Value) -> Option<MailboxId> {
@@ -112,6 +106,7 @@ pub(super) fn parse(json: &Value) -> Result<Found, Problem> {
     let contact = MailboxContact {
         id,
         change_key: ChangeKey::new(change_key),
+        stable_id: None,
         modified,
         view,
     };

@@ -779,7 +779,9 @@ fn contacts_are_found_by_their_key_in_all_live_folders() {
             batch(&[list(vec![carrying("B", "key-2")])]),
         ],
     );
-    let found = graph.find(&[key, SearchKey::new("key-2")]).unwrap();
+    let found = graph
+        .find(&[FindBy::Key(key), FindBy::Key(SearchKey::new("key-2"))])
+        .unwrap();
     let names: Vec<Vec<&str>> = found
         .iter()
         .map(|hits| {
@@ -832,7 +834,7 @@ fn a_key_is_sought_in_folders_that_no_read_had_to_ask_for() {
         ],
     );
     graph.read(&ids(&["A"])).unwrap();
-    let found = graph.find(&[SearchKey::new("k")]).unwrap();
+    let found = graph.find(&[FindBy::Key(SearchKey::new("k"))]).unwrap();
     assert_eq!(found[0].as_ref().unwrap()[0].as_str(), "B");
     script.lines();
 }
@@ -860,7 +862,7 @@ fn a_key_that_cannot_be_sought_is_its_own_trouble() {
             second(broken()),
         ],
     );
-    let keys = ["k1", "k2"].map(SearchKey::new);
+    let keys = ["k1", "k2"].map(|key| FindBy::Key(SearchKey::new(key)));
     let hits = graph.find(&keys).unwrap();
     assert_eq!(hits[0], Ok(vec![MailboxId::new("A")]));
     assert!(hits[1].is_err(), "{hits:?}");
