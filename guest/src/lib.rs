@@ -16,6 +16,7 @@
 //! | 2 | [`links`], [`journal`] | what is remembered between passes |
 //! | 1 | [`contact`], [`report`], [`job`] | the values, what a pass tells, what it is told |
 //! | 1 | [`outside`] | the only door out |
+//! | 1 | [`xml`] | XML, read within limits and written escaped |
 //! | 0 | [`mutation`] | bugs on purpose, for the proofs; nothing of it in the component |
 //!
 //! Not here: credentials, files, sockets, threads, and any other tenant. A host has them.
@@ -40,3 +41,4 @@ pub mod pass;
 pub mod plan;
 pub mod report;
 pub mod setup;
+pub mod xml;
