@@ -9,6 +9,7 @@
 //! [`Outside`] keeps the second.
 
 mod answer;
+mod fault;
 mod pause;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -18,6 +19,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 pub use crate::http::answer::{Answer, Rejection};
+pub(crate) use crate::http::fault::back_off_ms as named_back_off_ms;
 use crate::http::pause::back_off_ms;
 use crate::outside::{IN_FLIGHT_MAX, Method, Outside, Request, Response, SendError, Timestamp};
 use crate::report::{Failure, Problem, RemoteProblem, Service, Throttled, Usage};

@@ -1,9 +1,10 @@
 //! The other side: an Exchange mailbox, as the engine sees it.
 //!
 //! [`Mailbox`] is the only place where Exchange's protocols may show; [`graph`] implements it for
-//! Office 365, and `ews` will for Exchange Server. Methods that take several contacts answer in the
+//! Office 365, [`ews`] for Exchange Server. Methods that take several contacts answer in the
 //! same order, one answer each; the outer error is for what concerns the whole mailbox.
 
+pub mod ews;
 mod folders;
 pub mod graph;
 

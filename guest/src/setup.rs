@@ -8,6 +8,7 @@ use crate::crm::{Crm, CrmRead};
 use crate::http::{Http, RemoteError};
 use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
 use crate::links::{Answer, Caution, Memory, Source, State, Stored};
+use crate::mailbox::ews::Ews;
 use crate::mailbox::graph::Graph;
 use crate::mailbox::{Mailbox, MailboxRead};
 use crate::outside::Outside;
@@ -70,11 +71,16 @@ pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
             let http = Http::new(Rc::clone(outside), Service::Graph);
             (Box::new(Graph::new(http.clone(), graph)), http)
         }
-        Endpoint::Ews(_) => {
-            return Err(invalid(
-                "mailbox.endpoint",
-                "Exchange Server (EWS) is not spoken by this version of the plugin",
-            ));
+        Endpoint::Ews(ews) => {
+            let Some(url) = &ews.url else {
+                return Err(invalid(
+                    "mailbox.endpoint",
+                    "where Exchange Web Services answer is not configured",
+                ));
+            };
+            let http = Http::new(Rc::clone(outside), Service::Ews);
+            let mailbox = Ews::new(http.clone(), url, &job.mailbox.address, ews);
+            (Box::new(mailbox), http)
         }
     };
     Ok(Sides {

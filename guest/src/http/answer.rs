@@ -4,9 +4,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 use crate::http::pause::retry_after_ms;
-use crate::http::{Body, Call, RemoteError, WriteError, service_name};
+use crate::http::{Body, Call, RemoteError, WriteError, fault, service_name};
 use crate::outside::{Response, Timestamp};
 use crate::report::{Problem, RemoteProblem, Service};
+use crate::xml::{self, Element};
 
 /// Names under which services put their id of a request.
 const REQUEST_ID_HEADERS: [&str; 5] = [
@@ -19,11 +20,23 @@ const REQUEST_ID_HEADERS: [&str; 5] = [
 
 /// Codes that ask for a pause whatever the status: Exchange Online says some of them with others
 /// than 429 (`ErrorTooManyObjectsOpened`: microsoft-graph-explorer, issue 4056).
-const THROTTLING_CODES: [&str; 4] = [
+/// (`ErrorServerBusy` and `ErrorExceededConnectionCount`:
+/// <https://learn.microsoft.com/exchange/client-developer/exchange-web-services/ews-throttling-in-exchange>).
+const THROTTLING_CODES: [&str; 6] = [
     "TooManyRequests",
     "ApplicationThrottled",
     "activityLimitReached",
     "ErrorTooManyObjectsOpened",
+    "ErrorServerBusy",
+    "ErrorExceededConnectionCount",
+];
+
+/// Codes of faults after which it is unknown whether anything happened.
+const BREAKING_CODES: [&str; 4] = [
+    "ErrorInternalServerError",
+    "ErrorInternalServerTransientError",
+    "ErrorTimeoutExpired",
+    "ErrorMailboxStoreUnavailable",
 ];
 
 const CODE_BYTES_MAX: usize = 128;
@@ -58,6 +71,8 @@ struct Said {
     code: Option<String>,
     request_id: Option<String>,
     detail: Option<String>,
+    /// The pause that the body asks for.
+    pause_ms: Option<u64>,
 }
 
 /// Answers that are no answer yet.
@@ -120,7 +135,9 @@ impl Answer {
 
     /// The pause that the service asks for, where it names one.
     pub fn pause_ms(&self, now: Timestamp) -> Option<u64> {
-        retry_after_ms(self.header("retry-after")?, now)
+        let in_body = || self.said.as_ref()?.pause_ms;
+        let in_header = self.header("retry-after");
+        in_header.map_or_else(in_body, |text| retry_after_ms(text, now))
     }
 
     /// The service's own code of an error.
@@ -145,6 +162,13 @@ impl Answer {
                 Some(Rejection::Throttled)
             }
             507 => None,
+            // A SOAP fault: the service understood what it refuses, and nothing happened.
+            500 if self.service == Service::Ews
+                && self.code().is_some()
+                && !self.has_code(&BREAKING_CODES) =>
+            {
+                None
+            }
             408 | 500..=599 => Some(Rejection::Broken),
             _ => None,
         }
@@ -165,6 +189,47 @@ impl Answer {
             _ => "something that is not JSON",
         };
         Err(self.misfit(&format!("{found} where JSON was expected")))
+    }
+
+    /// The body as XML; a problem for people where it is none.
+    pub fn into_xml(self) -> Result<Element, RemoteError> {
+        let Content::Bytes(bytes) = &self.content else {
+            return Err(self.misfit("JSON where XML was expected"));
+        };
+        xml::parse(bytes).map_err(|error| {
+            let start = bytes.get(..bytes.len().min(1_024)).unwrap_or_default();
+            let start = String::from_utf8_lossy(start).to_ascii_lowercase();
+            if bytes.trim_ascii().is_empty() {
+                self.misfit("an empty body where XML was expected")
+            } else if start.contains("<html") {
+                self.misfit("a web page where XML was expected")
+            } else {
+                self.misfit(&format!("XML that cannot be read: {error}"))
+            }
+        })
+    }
+
+    /// What a part of this answer refuses with a code and a text of the service, which was sent the
+    /// text of `sent`.
+    pub fn refusal(&self, code: &str, text: &str, sent: &str) -> RemoteProblem {
+        let code = Some(code).filter(|code| is_code(code)).unwrap_or("no code");
+        let words = words_of_xml(sent);
+        let detail = scrubbed(text, &words).map(|detail| format!(": {detail}"));
+        RemoteProblem {
+            service: self.service,
+            status: Some(self.status),
+            code: Some(truncated(code, CODE_BYTES_MAX)),
+            request_id: self.request_id(),
+            problem: Problem {
+                message: format!(
+                    "{} refused ({code}) when the sync wanted to {}{}",
+                    service_name(self.service),
+                    self.what,
+                    detail.unwrap_or_default(),
+                ),
+                remedy: None,
+            },
+        }
     }
 
     /// The body as text, for the few answers that are no JSON.
@@ -210,14 +275,11 @@ impl Answer {
             message.push_str(": ");
             message.push_str(detail);
         }
-        let header_id = REQUEST_ID_HEADERS.iter().find_map(|name| self.header(name));
         RemoteProblem {
             service: self.service,
             status: Some(self.status),
             code: said.code,
-            request_id: header_id
-                .map(|id| truncated(id, REQUEST_ID_BYTES_MAX))
-                .or(said.request_id),
+            request_id: self.request_id().or(said.request_id),
             problem: Problem {
                 message,
                 remedy: Some(self.remedy().into()),
@@ -247,6 +309,11 @@ impl Answer {
             408 | 500..=599 => WriteError::Unknown(self.problem().problem),
             _ => WriteError::Refused(self.problem().problem),
         }
+    }
+
+    fn request_id(&self) -> Option<String> {
+        let id = REQUEST_ID_HEADERS.iter().find_map(|name| self.header(name));
+        id.map(|id| truncated(id, REQUEST_ID_BYTES_MAX))
     }
 
     /// FLOWFACT says 403 where others say 401: "Credentials invalid".
@@ -283,6 +350,14 @@ impl Said {
             .unwrap_or_default();
         if let Ok(json) = serde_json::from_slice::<Value>(part) {
             return Self::read_json(&json, sent);
+        }
+        if let Some(fault) = fault::read(part) {
+            return Self {
+                code: fault.code.filter(|code| is_code(code)),
+                detail: fault.text.and_then(|text| scrubbed(&text, sent)),
+                pause_ms: fault.back_off_ms,
+                request_id: None,
+            };
         }
         let text = String::from_utf8_lossy(part);
         let is_page = text.trim_start().starts_with('<');
@@ -324,6 +399,7 @@ impl Said {
             code,
             request_id,
             detail,
+            pause_ms: None,
         }
     }
 }
@@ -405,15 +481,17 @@ fn words_sent(sent: Option<&Body>) -> BTreeSet<String> {
     match sent {
         None => BTreeSet::new(),
         Some(Body::Json(json)) => words_of_json(Some(json)),
-        Some(Body::Xml(xml)) => {
-            let mut words = BTreeSet::new();
-            // What stands between two tags; attributes hold ids and names of properties.
-            for piece in xml.split('<').filter_map(|piece| piece.split_once('>')) {
-                collect_text(piece.1, &mut words);
-            }
-            words
-        }
+        Some(Body::Xml(xml)) => words_of_xml(xml),
     }
+}
+
+/// What stands between the tags; attributes hold ids and names of properties.
+fn words_of_xml(xml: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for (_, text) in xml.split('<').filter_map(|piece| piece.split_once('>')) {
+        collect_text(text, &mut words);
+    }
+    words
 }
 
 fn words_of_json(sent: Option<&Value>) -> BTreeSet<String> {

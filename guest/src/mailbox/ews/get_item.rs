@@ -1,0 +1,243 @@
+//! Contacts by id
+//! (<https://learn.microsoft.com/exchange/client-developer/web-service-reference/getitem-operation>),
+//! and what it means that one is not there (contract, section 3).
+//!
+//! Only "this item is not there", while the mailbox itself can be read, says that it is gone; where
+//! it has gone to another folder, it has another id there and is found by `find_item`.
+
+use std::collections::BTreeSet;
+
+use crate::contact::{ChangeKey, MailboxContact, MailboxId};
+use crate::http::{CallError, RemoteError, Repeat, WriteError};
+use crate::mailbox::MailboxRead;
+use crate::mailbox::ews::soap::{self, Message, Operation};
+use crate::mailbox::ews::{Client, errors, find_folder, get_folder, record};
+use crate::mailbox::folders::{Folders, Found};
+use crate::mutation::{self, Mutant};
+use crate::report::Problem;
+use crate::xml::{Element, Writer};
+
+/// Microsoft recommends ten items in one request, of mail with its bodies; a contact without notes
+/// has a hundredth of that.
+pub(super) const ITEMS_MAX: usize = 50;
+
+const READ: Operation = Operation {
+    name: "GetItem",
+    what: "read contacts",
+    items_max: ITEMS_MAX,
+    repeat: Repeat::Safe,
+};
+
+const READ_VERSIONS: Operation = Operation {
+    what: "read contacts' versions",
+    ..READ
+};
+
+/// What one contact's own message says.
+// On wasm the variants are small enough.
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")
+)]
+pub(super) enum State {
+    Present(Found),
+    Gone,
+    Unreadable(Problem),
+}
+
+/// Each contact, wherever it is.
+pub(super) fn read(
+    client: &Client,
+    folder: &str,
+    folders: &Folders,
+    ids: &[MailboxId],
+) -> Result<Vec<MailboxRead>, RemoteError> {
+    let states = states(client, ids)?;
+    let elsewhere: BTreeSet<&str> = states
+        .iter()
+        .filter_map(|state| match state {
+            State::Present(found) => found.folder.as_deref(),
+            State::Gone | State::Unreadable(_) => None,
+        })
+        .filter(|parent| *parent != folder)
+        .collect();
+    folders.learn(&elsewhere, || find_folder::list(client, folder))?;
+    let read = states.into_iter().map(|state| match state {
+        State::Present(found) => folders.place(folder, found),
+        State::Gone => MailboxRead::Deleted,
+        State::Unreadable(problem) => MailboxRead::Unreadable(problem),
+    });
+    Ok(read.collect())
+}
+
+/// Each contact's own message, after the mailbox has proven to be readable.
+pub(super) fn states(client: &Client, ids: &[MailboxId]) -> Result<Vec<State>, RemoteError> {
+    let write = |writer: &mut Writer, ids: &[&MailboxId]| {
+        write_request(writer, ids, |writer| record::write_shape(writer, client));
+    };
+    let states = soap::send(client, &READ, ids, &write, &state);
+    proven(client, states, |state| matches!(state, State::Present(_)))?
+        .into_iter()
+        .map(|state| match state {
+            Ok(state) => Ok(state),
+            Err(failure) => own(failure).map(State::Unreadable),
+        })
+        .collect()
+}
+
+/// The contacts that were written, as the server holds them now.
+pub(super) fn with_contents(
+    client: &Client,
+    written: Vec<Result<MailboxId, WriteError>>,
+) -> Vec<Result<MailboxContact, WriteError>> {
+    let ids: Vec<MailboxId> = written.iter().flatten().cloned().collect();
+    let mut contacts = read_back(client, &ids).into_iter();
+    let each = written.into_iter().map(|written| {
+        written?;
+        let contact = contacts.next().unwrap_or_else(|| {
+            let error = errors::no_answer(&READ).error;
+            Err(error.into_problem())
+        });
+        contact.map_err(WriteError::Unknown)
+    });
+    each.collect()
+}
+
+/// Whether each contact still is in the folder and has the version that a deletion is based on.
+pub(super) fn verify(
+    client: &Client,
+    folder: &str,
+    contacts: &[(MailboxId, ChangeKey)],
+) -> Vec<Result<(), WriteError>> {
+    let write = |writer: &mut Writer, contacts: &[&(MailboxId, ChangeKey)]| {
+        let ids: Vec<&MailboxId> = contacts.iter().map(|(id, _)| id).collect();
+        write_request(writer, &ids, record::write_version_shape);
+    };
+    let read =
+        |contact: &(MailboxId, ChangeKey), message: &Message<'_>| version(folder, contact, message);
+    let verdicts = soap::send(client, &READ_VERSIONS, contacts, &write, &read);
+    let verdicts = match proven(client, verdicts, Result::is_ok) {
+        Ok(verdicts) => verdicts,
+        Err(error) => {
+            let failed = |_| Err(WriteError::NotDone(error.clone()));
+            return contacts.iter().map(failed).collect();
+        }
+    };
+    let each = verdicts.into_iter().map(|verdict| match verdict {
+        Ok(verdict) => verdict,
+        // Nothing was written, and nothing is wrong with the others: one contact that the service
+        // cannot read ends no pass (contract, 7.8).
+        Err(failure) => Err(match own(failure) {
+            Ok(problem) => WriteError::Refused(problem),
+            Err(error) => WriteError::NotDone(error),
+        }),
+    });
+    each.collect()
+}
+
+fn read_back(client: &Client, ids: &[MailboxId]) -> Vec<Result<MailboxContact, Problem>> {
+    let write = |writer: &mut Writer, ids: &[&MailboxId]| {
+        write_request(writer, ids, |writer| record::write_shape(writer, client));
+    };
+    let gone = |id: &MailboxId| Problem {
+        message: format!("the mailbox contact {id} is gone right after it was written"),
+        remedy: Some("nothing: the next pass looks again".to_owned()),
+    };
+    let states = soap::send(client, &READ, ids, &write, &state);
+    let read = states.into_iter().zip(ids).map(|(state, id)| match state {
+        Ok(State::Present(found)) => Ok(found.contact),
+        Ok(State::Gone) => Err(gone(id)),
+        Ok(State::Unreadable(problem)) => Err(problem),
+        Err(failure) => Err(failure.error.into_problem()),
+    });
+    read.collect()
+}
+
+/// Writes a request for items.
+fn write_request(writer: &mut Writer, ids: &[&MailboxId], shape: impl FnOnce(&mut Writer)) {
+    writer.element("m:GetItem", &[], |writer| {
+        shape(writer);
+        writer.element("m:ItemIds", &[], |writer| {
+            for id in ids {
+                writer.empty("t:ItemId", &[("Id", id.as_str())]);
+            }
+        });
+    });
+}
+
+/// Reads, of which the mailbox's own failure is none of theirs. Where none of them has succeeded,
+/// nothing proves yet that it is theirs and not the mailbox's: another read of it tells.
+fn proven<T>(
+    client: &Client,
+    results: Vec<Result<T, CallError>>,
+    is_success: impl Fn(&T) -> bool,
+) -> Result<Vec<Result<T, CallError>>, RemoteError> {
+    let mut failures = results.iter().filter_map(|result| result.as_ref().err());
+    if let Some(failure) = failures.find(|failure| errors::is_of_mailbox(&failure.error)) {
+        return Err(failure.error.clone());
+    }
+    let is_any = results
+        .iter()
+        .any(|result| result.as_ref().is_ok_and(&is_success));
+    if !results.is_empty() && !is_any {
+        get_folder::probe(client)?;
+    }
+    Ok(results)
+}
+
+/// What is wrong with one item of a mailbox that can be read.
+fn own(failure: CallError) -> Result<Problem, RemoteError> {
+    match failure.error {
+        error @ (RemoteError::Unreachable(_) | RemoteError::Protocol(_)) => {
+            Ok(error.into_problem())
+        }
+        error => Err(error),
+    }
+}
+
+fn state(id: &MailboxId, message: &Message<'_>) -> State {
+    let any = mutation::is_on(Mutant::AnyNotFoundIsDeletion) && message.refusal.is_some();
+    if any || errors::is_item_not_found(message) {
+        return State::Gone;
+    }
+    if let Some(problem) = &message.refusal {
+        return State::Unreadable(problem.problem.clone());
+    }
+    let Some(item) = only_item(id, message) else {
+        let error = message.misfit("another item than it was asked for");
+        return State::Unreadable(error.into_problem());
+    };
+    match record::parse(item) {
+        Ok(found) => State::Present(found),
+        Err(problem) => State::Unreadable(problem),
+    }
+}
+
+fn version(
+    folder: &str,
+    (id, change_key): &(MailboxId, ChangeKey),
+    message: &Message<'_>,
+) -> Result<(), WriteError> {
+    if let Some(problem) = &message.refusal {
+        return Err(errors::write_error(problem));
+    }
+    let Some(item) = only_item(id, message) else {
+        let error = message.misfit("another item than it was asked for");
+        return Err(WriteError::Refused(error.into_problem()));
+    };
+    let same_place = record::folder(item).is_none_or(|found| found == folder);
+    let same_version = record::change_key(item).as_ref() == Some(change_key);
+    if same_place && same_version {
+        Ok(())
+    } else {
+        Err(WriteError::Stale)
+    }
+}
+
+/// The item of a message, if it is the one that was asked for.
+fn only_item<'a>(id: &MailboxId, message: &Message<'a>) -> Option<&'a Element> {
+    let mut items = message.child("Items")?.children();
+    let item = items.next()?;
+    let is_asked_for = record::id(item).as_ref() == Some(id) && items.next().is_none();
+    is_asked_for.then_some(item)
+}

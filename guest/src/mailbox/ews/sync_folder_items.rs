@@ -1,0 +1,191 @@
+//! What changed in the folder
+//! (<https://learn.microsoft.com/exchange/client-developer/web-service-reference/syncfolderitems-operation>).
+//!
+//! Ids alone are asked for: it cannot show everything, and shows some of it at a high price
+//! (<https://learn.microsoft.com/exchange/client-developer/exchange-web-services/mailbox-synchronization-and-ews-in-exchange>).
+//! What the ids stand for is read by `get_item`.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use crate::contact::MailboxId;
+use crate::http::{RemoteError, Repeat};
+use crate::mailbox::ews::get_item::{self, State};
+use crate::mailbox::ews::soap::{self, Message, Operation, TYPES};
+use crate::mailbox::ews::{Client, errors, record};
+use crate::mailbox::{MailboxEntry, MailboxNext, MailboxPage, MailboxPosition};
+use crate::xml::{Element, Writer};
+
+const SYNC_FOLDER_ITEMS: Operation = Operation {
+    name: "SyncFolderItems",
+    what: "read the mailbox's changes",
+    items_max: 1,
+    repeat: Repeat::Safe,
+};
+
+/// Changes of one page. Exchange allows 512
+/// (<https://learn.microsoft.com/exchange/client-developer/web-service-reference/maxchangesreturned>);
+/// fewer keep what one step of a pass reads small.
+const PAGE_CHANGES_MAX: usize = 200;
+
+const _: () = assert!(PAGE_CHANGES_MAX >= 1 && PAGE_CHANGES_MAX <= 512);
+
+/// Pages without any change that one round may have: a server that says "more" for ever ends here.
+const EMPTY_PAGES_MAX: u32 = 100;
+
+/// States longer than this are no position: the store has to keep them. Real ones grow with the
+/// folder to tens of kilobytes.
+const STATE_BYTES_MAX: usize = 512 * 1024;
+
+/// The reading of changes under way.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    empty_pages: Cell<u32>,
+}
+
+/// One page.
+pub(super) fn changes(
+    client: &Client,
+    folder: &str,
+    round: &Round,
+    position: Option<&MailboxPosition>,
+) -> Result<MailboxPage, RemoteError> {
+    if position.is_none() {
+        round.empty_pages.set(0);
+    }
+    let state = position.map(|MailboxPosition(state)| state.as_str());
+    let write = |writer: &mut Writer| write_request(writer, folder, state);
+    let read = |message: &Message<'_>| read_page(message, state);
+    let Some(page) = soap::send_one(client, &SYNC_FOLDER_ITEMS, &write, &read)?? else {
+        round.empty_pages.set(0);
+        return Ok(MailboxPage {
+            entries: Vec::new(),
+            next: MailboxNext::Expired,
+        });
+    };
+    let empty_pages = if page.changes.is_empty() && !page.is_last {
+        round.empty_pages.get().saturating_add(1)
+    } else {
+        0
+    };
+    round.empty_pages.set(empty_pages);
+    if empty_pages > EMPTY_PAGES_MAX {
+        return Err(page.endless);
+    }
+    let position = MailboxPosition(page.state);
+    Ok(MailboxPage {
+        entries: entries(client, folder, page.changes)?,
+        next: if page.is_last {
+            MailboxNext::End(position)
+        } else {
+            MailboxNext::Page(position)
+        },
+    })
+}
+
+/// An entry of a page.
+enum Change {
+    Present(MailboxId),
+    Removed(MailboxId),
+}
+
+struct Page {
+    changes: Vec<Change>,
+    state: String,
+    is_last: bool,
+    /// The error in case that it is one page too many.
+    endless: RemoteError,
+}
+
+fn write_request(writer: &mut Writer, folder: &str, state: Option<&str>) {
+    writer.element("m:SyncFolderItems", &[], |writer| {
+        writer.element("m:ItemShape", &[], |writer| {
+            writer.text_element("t:BaseShape", &[], "IdOnly");
+            writer.element("t:AdditionalProperties", &[], |writer| {
+                writer.empty("t:FieldURI", &[("FieldURI", "item:ItemClass")]);
+            });
+        });
+        writer.element("m:SyncFolderId", &[], |writer| {
+            writer.empty("t:FolderId", &[("Id", folder)]);
+        });
+        if let Some(state) = state {
+            writer.text_element("m:SyncState", &[], state);
+        }
+        writer.text_element("m:MaxChangesReturned", &[], &PAGE_CHANGES_MAX.to_string());
+        writer.text_element("m:SyncScope", &[], "NormalItems");
+    });
+}
+
+/// A page; `None` where the position is lost.
+fn read_page(message: &Message<'_>, before: Option<&str>) -> Result<Option<Page>, RemoteError> {
+    if let Some(problem) = &message.refusal {
+        return match problem.code.as_deref() {
+            Some(errors::INVALID_SYNC_STATE) if before.is_some() => Ok(None),
+            _ => Err(errors::closed(problem.clone())),
+        };
+    }
+    let text = |name| message.child(name).map_or("", |found| found.text().trim());
+    let state = text("SyncState");
+    // Kept, an empty state would begin anew, and everybody would be new.
+    if state.is_empty() || state.len() > STATE_BYTES_MAX {
+        return Err(message.misfit("changes without a state to go on from"));
+    }
+    let Some(changes) = message.child("Changes") else {
+        return Err(message.misfit("changes that are no list"));
+    };
+    let is_last = match text("IncludesLastItemInRange") {
+        "true" | "1" => true,
+        "false" | "0" => false,
+        _ => return Err(message.misfit("changes that do not say whether there are more")),
+    };
+    let changes: Vec<Change> = changes.children().filter_map(change).collect();
+    if !is_last && before == Some(state) {
+        return Err(message.misfit("a state to go on from that it gave before"));
+    }
+    Ok(Some(Page {
+        changes,
+        state: state.to_owned(),
+        is_last,
+        endless: message.misfit("page after page of changes without any change in them"),
+    }))
+}
+
+fn change(change: &Element) -> Option<Change> {
+    match change.name() {
+        _ if change.namespace() != TYPES => None,
+        "Delete" => record::id(change).map(Change::Removed),
+        "Create" | "Update" => {
+            let item = change.children().find(|item| record::is_contact(item))?;
+            record::id(item).map(Change::Present)
+        }
+        // Whether it was read says nothing about a contact.
+        _ => None,
+    }
+}
+
+/// Entries in their order, with what is known of each contact.
+fn entries(
+    client: &Client,
+    folder: &str,
+    changes: Vec<Change>,
+) -> Result<Vec<MailboxEntry>, RemoteError> {
+    let present = changes.iter().filter_map(|change| match change {
+        Change::Present(id) => Some(id.clone()),
+        Change::Removed(_) => None,
+    });
+    let present: Vec<MailboxId> = present.collect();
+    let states = get_item::states(client, &present)?;
+    let mut states: BTreeMap<MailboxId, State> = present.into_iter().zip(states).collect();
+    let entry = |change| match change {
+        Change::Removed(id) => MailboxEntry::Removed(id),
+        Change::Present(id) => match states.remove(&id) {
+            Some(State::Present(found)) if found.folder.as_deref() == Some(folder) => {
+                MailboxEntry::Present(found.contact)
+            }
+            Some(State::Unreadable(problem)) => MailboxEntry::Unreadable(Some(id), problem),
+            // Told as there, and gone before it was read; or told twice, and this is the second.
+            Some(State::Present(_) | State::Gone) | None => MailboxEntry::Removed(id),
+        },
+    };
+    Ok(changes.into_iter().map(entry).collect())
+}
