@@ -40,7 +40,7 @@ pub use requests::StoredVerdict;
 use crate::contact::{ChangeKey, CrmId, FieldSet, MailboxId, SearchKey, StableId};
 use crate::crm::{CrmConnection, CrmPosition, TrashMark};
 use crate::job::{Endpoint, Marker};
-use crate::mailbox::{MailboxIdentity, MailboxPosition};
+use crate::mailbox::{FindBy, MailboxIdentity, MailboxPosition};
 use crate::mapping::Base;
 use crate::outside::{
     Outside, STORE_CALL_BYTES_MAX, STORE_ITEMS_MAX, StoreError, Timestamp, Write,
@@ -783,6 +783,12 @@ impl Memory {
 }
 
 impl Link {
+    /// What the mailbox half is found by where its id no longer is one.
+    pub fn find_by(&self) -> Option<FindBy> {
+        let key = self.key.clone().map(FindBy::Key);
+        key.or_else(|| self.stable_id.clone().map(FindBy::StableId))
+    }
+
     /// Whether this pair is in step.
     pub fn is_linked(&self) -> bool {
         self.standing == Standing::Linked

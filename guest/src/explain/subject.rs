@@ -6,7 +6,7 @@ use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::job::Matching;
 use crate::links::{Answer, Intent, Link, Pending, Source, Stored};
-use crate::mailbox::{Mailbox, MailboxRead};
+use crate::mailbox::{Mailbox, MailboxRead, read_wherever};
 use crate::mapping;
 use crate::outside::Timestamp;
 use crate::plan::matching::{self, About, Candidate, Reason};
@@ -85,7 +85,7 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
             None => subject.mailbox_id,
         };
         let mailbox = match &mailbox_id {
-            Some(id) => self.mailbox_half(id, subject.is_guess, link.is_some())?,
+            Some(id) => self.mailbox_half(id, subject.is_guess, link.as_ref())?,
             None => Half::Absent,
         };
         let crm = match &subject.crm_id {
@@ -107,13 +107,14 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
         &self,
         id: &MailboxId,
         is_guess: bool,
-        is_linked: bool,
+        link: Option<&Link>,
     ) -> Result<Half<MailboxContact>, Failure> {
-        let read = self.mailbox.read(std::slice::from_ref(id))?.pop();
+        let sought = (id.clone(), link.and_then(Link::find_by));
+        let read = read_wherever(&self.mailbox, std::slice::from_ref(&sought))?.pop();
         Ok(match read {
             // A service may call an id that is none of its own unreadable.
             Some(MailboxRead::Unreadable(_)) if is_guess => Half::Absent,
-            Some(MailboxRead::Deleted) | None if !is_linked => Half::Absent,
+            Some(MailboxRead::Deleted) | None if link.is_none() => Half::Absent,
             Some(read) => mailbox_half(read),
             None => Half::Absent,
         })

@@ -226,7 +226,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let (crm_ids, by): (Vec<CrmId>, Vec<FindBy>) = gone
             .iter()
             .filter(|(id, _)| !self.gathered.found_again.contains_key(*id))
-            .filter_map(|(id, link)| Some((id.clone(), find_by(link)?)))
+            .filter_map(|(id, link)| Some((id.clone(), link.find_by()?)))
             .take(SOUGHT_MAX)
             .unzip();
         if by.is_empty() {
@@ -449,10 +449,4 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             former.service != begun.state.mailbox.service || former.user != begun.state.mailbox.user
         })
     }
-}
-
-/// What the mailbox half of a pair is found by under another id.
-fn find_by(link: &Link) -> Option<FindBy> {
-    let key = link.key.clone().map(FindBy::Key);
-    key.or_else(|| link.stable_id.clone().map(FindBy::StableId))
 }
