@@ -32,6 +32,13 @@
 //! | `tools` | preview, check, status, the export |
 
 #[cfg(test)]
+use contract::stage::Dialect;
+
+/// The same scenarios are played over the other dialect in `exchange_server.rs`.
+#[cfg(test)]
+const DIALECT: Dialect = Dialect::Graph;
+
+#[cfg(test)]
 mod contract {
     pub(crate) mod approval;
     pub(crate) mod budgets;

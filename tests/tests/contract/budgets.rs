@@ -7,7 +7,7 @@ use contact_sync_guest::report::Outcome;
 use contact_sync_tests::simulator::{RequestKind as Kind, World};
 use serde_json::json;
 
-use super::stage::{ANNA, DAY_MS, PAUSE_MS, Played, play, writes};
+use super::stage::{ANNA, DAY_MS, PAUSE_MS, Played, play, with_mailbox, writes};
 
 /// Enough that a cost per contact shows.
 const CONTACTS: u64 = 1_000;
@@ -25,7 +25,7 @@ const EXTRA_REQUESTS_MAX: u64 = 5;
 const BATCH: u64 = 20;
 
 fn world(people: u64) -> Rc<World> {
-    let world = World::builder().mailbox(ANNA).latency_ms(1).build();
+    let world = with_mailbox(World::builder(), ANNA).latency_ms(1).build();
     world.services(|services, _| {
         services.graph.quirks.requests_per_ten_minutes_max = None;
     });

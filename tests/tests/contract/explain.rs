@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::stage::{
     ANNA, BERND, Edit, PAUSE_MS, Person, Scenario, Stage, Variant, crm, in_the_readme, outlook,
+    with_mailbox,
 };
 
 fn erika() -> Value {
@@ -216,7 +217,7 @@ fn contacts_that_no_pass_has_seen_are_new() {
 /// Nothing is remembered, and still the question has an answer.
 #[test]
 fn contact_is_explained_before_the_first_pass() {
-    let mut stage = Stage::new(World::builder().mailbox(ANNA).build(), |_| {});
+    let mut stage = Stage::new(with_mailbox(World::builder(), ANNA).build(), |_| {});
     stage.edit(&Edit::OutlookNew(ANNA, "max", max()));
     stage.edit(&Edit::CrmNew("erika", &[], erika()));
     let max = stage.mailbox_id(ANNA, "max");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::stage::{
     ANNA, BERND, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, Stage, Stands, State, Variant,
-    crm, ending, play, writes,
+    crm, ending, play, with_mailbox, writes,
 };
 use contact_sync_guest::pass::Mode;
 
@@ -272,7 +272,7 @@ fn second_configuration_of_one_mailbox_is_refused() {
 fn second_configuration_is_refused_although_the_first_has_only_begun() {
     let mut broken_off = 0;
     for step in 0.. {
-        let world = World::builder().mailbox(ANNA).build();
+        let world = with_mailbox(World::builder(), ANNA).build();
         for number in 0..30 {
             let name = format!("Neu {number}");
             world.mailbox_create(ANNA, &json!({"givenName": "N", "surname": name}));
@@ -413,9 +413,8 @@ fn native_sync_must_be_known_to_be_off() {
         (false, Reach::Forbidden, NativeSync::Off, Ending::Complete),
     ];
     for (on, reach, native_sync, expected) in cases {
-        let world = World::builder()
+        let world = with_mailbox(World::builder(), ANNA)
             .marker(MarkerKind::AccountField)
-            .mailbox(ANNA)
             .flowfact(|quirks| quirks.mail_accounts = reach)
             .build();
         world.services(|services, _| services.flowfact.set_native_sync(ANNA, on));

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::safety::come_to_rest;
 use super::stage::{
     ANNA, DAY_MS, Edit, Expect, PAUSE_MS, Played, Scenario, Stage, Stands, State, Variant, crm,
-    play,
+    play, with_mailbox,
 };
 
 fn erika() -> Value {
@@ -362,8 +362,7 @@ fn trashed_contact_that_the_search_still_shows_is_not_created_again() {
 
 #[test]
 fn trashed_contact_that_carries_the_marker_is_not_exported_by_a_first_pass() {
-    let world = contact_sync_tests::simulator::World::builder()
-        .mailbox(ANNA)
+    let world = with_mailbox(contact_sync_tests::simulator::World::builder(), ANNA)
         .flowfact(|quirks| quirks.trashed_in_search = true)
         .build();
     let id = world.crm_create(&erika());

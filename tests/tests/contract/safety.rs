@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::stage::{
     ANNA, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, Stage, Stands, State, Variant, crm,
-    ending, play, writes,
+    ending, play, with_mailbox, writes,
 };
 
 fn erika() -> Value {
@@ -314,7 +314,7 @@ fn pass_that_dies_at_any_step_is_taken_up_and_ends_the_same() {
 #[test]
 fn first_pass_that_dies_at_any_step_is_taken_up_without_duplicates() {
     let world = || {
-        let world = World::builder().mailbox(ANNA).build();
+        let world = with_mailbox(World::builder(), ANNA).build();
         for number in 0..3 {
             let name = format!("Karte {number}");
             world.mailbox_create(ANNA, &json!({"givenName": "K", "surname": name}));

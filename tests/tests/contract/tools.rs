@@ -113,7 +113,7 @@ fn echoes_are_counted_as_unchanged() {
 /// Of a mailbox that no pass has seen, a preview may be the very first thing.
 #[test]
 fn preview_of_a_first_pass_leaves_no_trace() {
-    let world = World::builder().mailbox(ANNA).build();
+    let world = super::stage::with_mailbox(World::builder(), ANNA).build();
     world.mailbox_create(ANNA, &json!({"givenName": "Max", "surname": "Kraft"}));
     let played = super::stage::play(&world, world.job(ANNA), Mode::Preview);
     assert_eq!(played.operations.len(), 1);
@@ -176,7 +176,7 @@ fn status_says_how_much_waits_for_approval() {
 
 #[test]
 fn status_of_a_mailbox_without_a_pass_is_empty() {
-    let world = World::builder().mailbox(ANNA).build();
+    let world = super::stage::with_mailbox(World::builder(), ANNA).build();
     let stage = super::stage::Stage::new(world, |_| {});
     let overview =
         setup::status(&stage.job(ANNA), &stage.outside()).expect("nothing is no failure");
