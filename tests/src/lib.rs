@@ -2,7 +2,7 @@
 //!
 //! | room | does |
 //! |---|---|
-//! | [`simulator`] | FLOWFACT and Microsoft Graph as state machines, a world for tests |
+//! | [`simulator`] | FLOWFACT, Graph and EWS as state machines, a world for tests |
 //! | [`simulation`] | the whole engine in worlds drawn from seeds |
 //! | [`people`] | realistic German contacts, the same people written differently on both sides |
 

@@ -1,4 +1,4 @@
-//! FLOWFACT and Microsoft Graph as deterministic state machines.
+//! FLOWFACT, Microsoft Graph and Exchange Web Services as deterministic state machines.
 //!
 //! [`Simulator::handle`] takes a request and a time and gives the answer: no clock, no network, no
 //! chance but that of its seed. The same code answers in-process, in virtual time ([`World`]), and
@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`flowfact`] | one FLOWFACT company: contacts, trash, schema, mail accounts, sync entries |
 //! | [`graph`] | mailboxes in Microsoft Graph: folders, contacts, delta, batch, sign-in |
+//! | [`ews`] | the same mailboxes in Exchange Web Services, and Autodiscover |
 //! | [`world`] | what a pass needs of the outside: both services, a store, a clock, crashes |
 //! | [`http`] | the same services over HTTP |
 //! | [`faults`] | what goes wrong between client and service |
@@ -17,9 +18,10 @@
 //! | [`chance`] | chance that a seed repeats |
 //!
 //! How a real service behaves where that is odd, limited or unknown is a named switch in
-//! [`FlowfactQuirks`] or [`GraphQuirks`], with the evidence beside it.
+//! [`FlowfactQuirks`], [`GraphQuirks`] or [`EwsQuirks`], with the evidence beside it.
 
 pub mod chance;
+pub mod ews;
 pub mod faults;
 pub mod flowfact;
 pub mod graph;
@@ -30,6 +32,8 @@ pub mod meddled;
 mod wire;
 pub mod world;
 
+pub use ews::Ews;
+pub use ews::quirks::EwsQuirks;
 pub use faults::{Fault, FaultRates, Faults, Matcher};
 pub use flowfact::Flowfact;
 pub use flowfact::entities::Access;
@@ -58,6 +62,8 @@ pub struct Simulator {
     pub flowfact: Flowfact,
     /// The mailboxes.
     pub graph: Graph,
+    /// The mailboxes' other dialect: Exchange Server.
+    pub ews: Ews,
     /// What goes wrong on the way.
     pub faults: Faults,
     /// The requests, while recording is switched on.
@@ -104,6 +110,7 @@ impl Simulator {
         Self {
             flowfact: Flowfact::new(seed, flowfact, marker_kind),
             graph: Graph::new(seed.wrapping_add(1), graph),
+            ews: Ews::new(seed.wrapping_add(2)),
             faults: Faults::default(),
             log: RequestLog::default(),
             http_delay_ms: None,
@@ -129,12 +136,20 @@ impl Simulator {
     pub fn set_authentication(&mut self, required: bool) {
         self.flowfact.authentication = required;
         self.graph.authentication = required;
+        self.ews.authentication = required;
     }
 
     /// Adds a mailbox, and the mail account by which FLOWFACT knows it.
     pub fn add_mailbox(&mut self, address: &str, display_name: &str) {
         self.graph.add_mailbox(address, display_name);
+        self.ews.add_account(address);
         self.flowfact.add_mail_account(address, display_name);
+    }
+
+    /// The mailbox of this address is on an Exchange Server: its ids are such a server's. To be
+    /// said before it holds anything.
+    pub fn put_on_exchange_server(&mut self, address: &str) {
+        self.graph.put_on_exchange_server(address);
     }
 
     /// Fills the company and the mailbox of this address with invented people, the same ones for
@@ -161,6 +176,8 @@ impl Simulator {
         let (lane, width) = if is_graph {
             let call = strip(&call);
             (Graph::lane(&call), self.graph.width(&call))
+        } else if Ews::serves(&call.path) {
+            (Ews::lane(&call), 1)
         } else {
             ("flowfact".to_owned(), 1)
         };
@@ -273,8 +290,10 @@ impl Simulator {
         let answer = match call.path.first().map(String::as_str) {
             Some("flowfact") => self.flowfact.answer(&inner),
             Some("graph") => self.graph.answer(&inner, others),
+            _ if Ews::serves(&call.path) => self.ews.answer(&mut self.graph, &call, others),
             _ => {
-                let why = "Nothing here. FLOWFACT is at /flowfact, Microsoft Graph at /graph/v1.0.";
+                let why = "Nothing here. FLOWFACT is at /flowfact, Microsoft Graph at /graph/v1.0, \
+                           Exchange Web Services at /EWS/Exchange.asmx.";
                 Answer::text(RequestKind::Unknown, 404, why)
             }
         };
@@ -306,7 +325,8 @@ impl Simulator {
         for item in &answer.items {
             self.counters.count(item.kind, item.status);
         }
-        self.counters.count(answer.kind, answer.status);
+        let status = answer.booked_status.unwrap_or(answer.status);
+        self.counters.count(answer.kind, status);
         if !self.log.is_recording() {
             return;
         }
@@ -329,7 +349,7 @@ impl Simulator {
             target: split_origin(&request.url).1.to_owned(),
             headers: request.headers.clone(),
             body: request.body.clone().unwrap_or_default(),
-            status: answer.status,
+            status,
             batched: false,
         });
     }

@@ -14,6 +14,8 @@ mod contacts;
 mod delta;
 #[path = "simulator/entities.rs"]
 mod entities;
+#[path = "simulator/ews.rs"]
+mod ews;
 #[path = "simulator/http.rs"]
 mod http;
 #[path = "simulator/markers.rs"]

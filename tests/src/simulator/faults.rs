@@ -263,5 +263,9 @@ fn creates_contacts(request: &Request) -> bool {
         let items = batch.get("requests").and_then(Value::as_array);
         return items.is_some_and(|items| items.iter().all(creates));
     }
+    if path.to_ascii_lowercase().ends_with("/ews/exchange.asmx") {
+        return String::from_utf8_lossy(body).contains(":CreateItem ")
+            || String::from_utf8_lossy(body).contains("<CreateItem ");
+    }
     path.ends_with("/entity-service/schemas/contacts") || path.ends_with("/contacts")
 }

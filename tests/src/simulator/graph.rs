@@ -14,10 +14,10 @@
 //! Not here: mail, calendars, photos, open extensions, and change notifications.
 
 mod batch;
-mod contact;
+pub(super) mod contact;
 mod delta;
 mod filter;
-mod ids;
+pub(super) mod ids;
 pub mod mailbox;
 pub mod outlook;
 pub mod quirks;
@@ -42,7 +42,7 @@ pub struct Graph {
     pub quirks: GraphQuirks,
     pub(super) authentication: bool,
     sign_in: SignIn,
-    mailboxes: Vec<Mailbox>,
+    pub(super) mailboxes: Vec<Mailbox>,
     chance: Chance,
 }
 

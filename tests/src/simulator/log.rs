@@ -40,6 +40,17 @@ pub enum RequestKind {
     GraphPurge,
     GraphTranslate,
     GraphBatch,
+    EwsFolder,
+    EwsSync,
+    EwsRead,
+    EwsCreate,
+    EwsUpdate,
+    EwsDelete,
+    EwsFind,
+    EwsConvert,
+    /// A request of Exchange Web Services for several items; each counts by its own kind too.
+    EwsBatch,
+    Autodiscover,
     /// Nothing that the services know, or nothing that they let this caller do.
     Unknown,
 }
@@ -61,6 +72,9 @@ impl RequestKind {
                 | Self::GraphUpdate
                 | Self::GraphDelete
                 | Self::GraphPurge
+                | Self::EwsCreate
+                | Self::EwsUpdate
+                | Self::EwsDelete
         )
     }
 }

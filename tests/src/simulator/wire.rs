@@ -125,6 +125,8 @@ pub(super) struct Answer {
     pub(super) body: Body,
     /// What a batch held, for the counters and the log.
     pub(super) items: Vec<Item>,
+    /// What the counters are told instead of the status, where the body says more than it.
+    pub(super) booked_status: Option<u16>,
 }
 
 /// A request inside a batch, and what it was answered.
@@ -143,6 +145,7 @@ pub(super) enum Body {
     Empty,
     Text(String),
     Json(Value),
+    Xml(Vec<u8>),
 }
 
 impl Answer {
@@ -153,6 +156,7 @@ impl Answer {
             headers: Vec::new(),
             body,
             items: Vec::new(),
+            booked_status: None,
         }
     }
 
@@ -185,6 +189,10 @@ impl Answer {
             Body::Json(value) => {
                 headers.push(header("content-type", "application/json;charset=utf-8"));
                 value.to_string().into_bytes()
+            }
+            Body::Xml(bytes) => {
+                headers.push(header("content-type", "text/xml; charset=utf-8"));
+                bytes
             }
         };
         Response {

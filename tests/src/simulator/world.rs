@@ -20,9 +20,9 @@ mod store;
 pub use store::{StoreCounters, StoreFault};
 
 use contact_sync_guest::job::{
-    ConflictWinner, CrmAccess, CrmNotFound, DeleteEdit, Endpoint, FlowfactAccess, GraphAccess,
-    GraphUser, GuardLimits, Job, MailboxAccess, Matching, NativeSync, OnCrmDelete, OnMailboxDelete,
-    OnUnmark, Policy, Tenant,
+    ConflictWinner, CrmAccess, CrmNotFound, DeleteEdit, Endpoint, EwsAccess, FlowfactAccess,
+    GraphAccess, GraphUser, GuardLimits, Job, MailboxAccess, Matching, NativeSync, OnCrmDelete,
+    OnMailboxDelete, OnUnmark, Policy, Tenant,
 };
 use contact_sync_guest::outside::{
     IN_FLIGHT_MAX, Outside, Request, Response, ScanPage, SendError, StoreError, Timestamp, Write,
@@ -34,7 +34,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use super::chance::Chance;
-use super::{Counters, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator};
+use super::{Counters, EwsQuirks, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator};
 use crate::people::Sizes;
 use store::MemoryStore;
 
@@ -58,6 +58,7 @@ pub struct World {
     shuffles: Cell<bool>,
     interruptions: RefCell<VecDeque<Interruption>>,
     addresses: Vec<String>,
+    exchange_servers: Vec<String>,
 }
 
 /// What happens before the step of this number.
@@ -80,7 +81,9 @@ pub struct WorldBuilder {
     marker_kind: MarkerKind,
     flowfact: FlowfactQuirks,
     graph: GraphQuirks,
+    ews: EwsQuirks,
     addresses: Vec<String>,
+    exchange_servers: Vec<String>,
     start: Timestamp,
     latency_ms: u32,
 }
@@ -121,6 +124,24 @@ impl WorldBuilder {
         self
     }
 
+    /// Changes how Exchange Web Services behave, from what is documented.
+    #[must_use]
+    pub fn ews(mut self, change: impl FnOnce(&mut EwsQuirks)) -> Self {
+        change(&mut self.ews);
+        self
+    }
+
+    /// This mailbox, which is added where it is not there yet, is on an Exchange Server: its passes
+    /// reach it over Exchange Web Services.
+    #[must_use]
+    pub fn exchange_server(mut self, address: &str) -> Self {
+        if !self.addresses.iter().any(|known| known == address) {
+            self.addresses.push(address.to_owned());
+        }
+        self.exchange_servers.push(address.to_owned());
+        self
+    }
+
     /// When the clock starts. Without this: 2 March 2026, 08:00 UTC.
     #[must_use]
     pub fn start(mut self, start: Timestamp) -> Self {
@@ -140,6 +161,7 @@ impl WorldBuilder {
         let mut simulator = Simulator::new(self.seed, self.marker_kind, self.flowfact, self.graph);
         // Credentials are the host's, and there is none.
         simulator.set_authentication(false);
+        simulator.ews.quirks = self.ews;
         let addresses = if self.addresses.is_empty() {
             ["anna@makler.example", "bernd@makler.example"]
                 .map(str::to_owned)
@@ -150,6 +172,9 @@ impl WorldBuilder {
         for address in &addresses {
             let name = address.split('@').next().unwrap_or_default();
             simulator.add_mailbox(address, name);
+        }
+        for address in &self.exchange_servers {
+            simulator.put_on_exchange_server(address);
         }
         Rc::new(World {
             simulator: RefCell::new(simulator),
@@ -163,6 +188,7 @@ impl WorldBuilder {
             shuffles: Cell::new(false),
             interruptions: RefCell::default(),
             addresses,
+            exchange_servers: self.exchange_servers,
         })
     }
 }
@@ -175,7 +201,9 @@ impl World {
             marker_kind: MarkerKind::AccountField,
             flowfact: FlowfactQuirks::as_documented(),
             graph: GraphQuirks::as_documented(),
+            ews: EwsQuirks::as_documented(),
             addresses: Vec::new(),
+            exchange_servers: Vec::new(),
             start: MORNING,
             latency_ms: 20,
         }
@@ -335,14 +363,31 @@ impl World {
             mailbox: MailboxAccess {
                 id,
                 address: address.to_owned(),
-                endpoint: Endpoint::Graph(GraphAccess {
-                    base_url: format!("{ORIGIN}/graph/v1.0"),
-                    user: GraphUser::User(address.to_owned()),
-                    trust_if_match: true,
-                }),
+                endpoint: self.endpoint(address),
             },
             policy: default_policy(),
         }
+    }
+
+    /// Whether the mailbox of this address is on an Exchange Server.
+    pub fn is_on_exchange_server(&self, address: &str) -> bool {
+        self.exchange_servers.iter().any(|known| known == address)
+    }
+
+    fn endpoint(&self, address: &str) -> Endpoint {
+        if self.is_on_exchange_server(address) {
+            return Endpoint::Ews(EwsAccess {
+                url: Some(format!("{ORIGIN}{}", super::ews::PATH)),
+                autodiscover: Vec::new(),
+                impersonate: true,
+                ask_search_key: true,
+            });
+        }
+        Endpoint::Graph(GraphAccess {
+            base_url: format!("{ORIGIN}/graph/v1.0"),
+            user: GraphUser::User(address.to_owned()),
+            trust_if_match: true,
+        })
     }
 
     fn flowfact_access(&self, address: &str) -> FlowfactAccess {

@@ -212,7 +212,8 @@ fn show(id: &str, answer: Answer) -> Value {
     let mut response = json!({"id": id, "status": answer.status});
     if let Some(response) = response.as_object_mut() {
         let body = match answer.body {
-            Body::Empty => None,
+            // Graph speaks JSON alone.
+            Body::Empty | Body::Xml(_) => None,
             Body::Text(text) => Some(Value::String(text)),
             Body::Json(value) => {
                 headers.insert("Content-Type".to_owned(), "application/json".into());

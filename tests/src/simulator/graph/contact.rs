@@ -10,30 +10,32 @@ use super::quirks::{AddressUpdate, DisplayNameRule, GraphQuirks, InternalAddress
 
 /// A contact in a mailbox.
 #[derive(Clone, Debug)]
-pub(super) struct Contact {
-    pub(super) item: u64,
-    pub(super) folder: u32,
+pub(in crate::simulator) struct Contact {
+    pub(in crate::simulator) item: u64,
+    pub(in crate::simulator) folder: u32,
     /// How often it was moved.
-    pub(super) placement: u32,
-    pub(super) version: u64,
-    pub(super) created: Timestamp,
-    pub(super) modified: Timestamp,
+    pub(in crate::simulator) placement: u32,
+    pub(in crate::simulator) version: u64,
+    pub(in crate::simulator) created: Timestamp,
+    pub(in crate::simulator) modified: Timestamp,
     /// Properties that are not empty.
-    pub(super) properties: Map<String, Value>,
+    pub(in crate::simulator) properties: Map<String, Value>,
     /// Single-value extended properties.
-    pub(super) extended: BTreeMap<PropertyId, String>,
+    pub(in crate::simulator) extended: BTreeMap<PropertyId, String>,
+    /// What stays with the contact when it is moved, and goes into its copies.
+    pub(in crate::simulator) search_key: u64,
     /// A distribution list: no contact, but counted as one (docs-contrib#8153).
-    pub(super) group: bool,
+    pub(in crate::simulator) group: bool,
 }
 
 /// The id of an extended property, so that different spellings of one are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PropertyId(String);
+pub(in crate::simulator) struct PropertyId(String);
 
 impl PropertyId {
     /// `String {guid} Name name`, `Integer {guid} Id 0x8012`, `String 0x3A1C`. The name is compared
     /// with case, the rest without.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::simulator) fn parse(text: &str) -> Option<Self> {
         let (kind, rest) = text.trim().split_once(' ')?;
         let canonical = match rest.split_once("} ") {
             None => format!("{kind} {}", rest.to_ascii_lowercase()),
@@ -51,7 +53,7 @@ impl PropertyId {
         Some(Self(canonical))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::simulator) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -131,12 +133,12 @@ pub(super) fn empty(kind: Kind) -> Value {
 
 /// What a write says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(in crate::simulator) struct Draft {
     /// Property and new value, in order; empty values clear.
-    pub(super) properties: Vec<(String, Value)>,
-    pub(super) extended: Vec<(PropertyId, Option<String>)>,
+    pub(in crate::simulator) properties: Vec<(String, Value)>,
+    pub(in crate::simulator) extended: Vec<(PropertyId, Option<String>)>,
     /// The id of the folder that the contact is to be in.
-    pub(super) parent_folder: Option<String>,
+    pub(in crate::simulator) parent_folder: Option<String>,
 }
 
 impl Draft {
@@ -360,7 +362,7 @@ fn instant(text: &str) -> Option<String> {
 
 impl Contact {
     /// Applies a draft as the server does, derived names included.
-    pub(super) fn apply(&mut self, draft: Draft, quirks: &GraphQuirks) {
+    pub(in crate::simulator) fn apply(&mut self, draft: Draft, quirks: &GraphQuirks) {
         let derived_before = derived_names(&self.properties);
         let file_as_before = self.property("fileAs");
         let renames = draft.names(&NAME_PARTS);
@@ -411,6 +413,9 @@ impl Contact {
             Some(kind) if value == empty(kind) || value.is_null() => {
                 self.properties.shift_remove(name);
             }
+            _ if is_vacant(&value) => {
+                self.properties.shift_remove(name);
+            }
             _ => {
                 self.properties.insert(name.to_owned(), value);
             }
@@ -433,7 +438,7 @@ impl Contact {
                 email.insert("name".to_owned(), name);
             }
         }
-        if emails.as_array().is_none_or(Vec::is_empty) {
+        if emails.as_array().is_none_or(Vec::is_empty) || is_vacant(&emails) {
             self.properties.shift_remove("emailAddresses")
         } else {
             self.properties.insert("emailAddresses".to_owned(), emails)
@@ -457,7 +462,7 @@ impl Contact {
     }
 
     /// A property as it is stored.
-    pub(super) fn property(&self, name: &str) -> Value {
+    pub(in crate::simulator) fn property(&self, name: &str) -> Value {
         self.properties.get(name).cloned().unwrap_or_default()
     }
 
@@ -465,19 +470,31 @@ impl Contact {
     pub(super) fn shown(&self, name: &str, kind: Kind, quirks: &GraphQuirks) -> Value {
         match kind {
             Kind::Emails => {
-                let emails = self.emails().into_iter();
+                let emails = self.emails().into_iter().filter(|email| !email.is_null());
                 emails.map(|email| show_email(email, quirks)).collect()
             }
             Kind::EmailSlot(index) => match self.emails().into_iter().nth(index) {
                 Some(email) => show_email(email, quirks),
                 None => Value::Null,
             },
+            // Graph shows lists without gaps; a slot that is free is Exchange's alone.
+            Kind::Texts => {
+                let held = self.properties.get(name).and_then(Value::as_array);
+                let texts = held.into_iter().flatten().filter(|text| !text.is_null());
+                texts.cloned().collect()
+            }
             _ => match self.properties.get(name) {
                 Some(value) => value.clone(),
                 None => empty(kind),
             },
         }
     }
+}
+
+/// Whether a value is nothing, or a list of free slots.
+fn is_vacant(value: &Value) -> bool {
+    let is_free = |entries: &Vec<Value>| entries.iter().all(Value::is_null);
+    value.is_null() || value.as_array().is_some_and(is_free)
 }
 
 fn show_email(email: Value, quirks: &GraphQuirks) -> Value {

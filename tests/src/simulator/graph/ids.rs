@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 /// An id, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Id {
+pub(in crate::simulator) enum Id {
     /// A contact in its place; `placement` counts its moves, so that each move gives it another id.
     Placed {
         mailbox: u64,
@@ -26,7 +26,7 @@ const IMMUTABLE: [u8; 3] = [0x00, 0x09, 0x00];
 const PADDING: [u8; 8] = [0; 8];
 
 impl Id {
-    pub(super) fn encode(self) -> String {
+    pub(in crate::simulator) fn encode(self) -> String {
         let mut bytes = Vec::with_capacity(48);
         match self {
             Self::Placed {
@@ -60,7 +60,7 @@ impl Id {
     }
 
     /// `None` for what is no id at all.
-    pub(super) fn decode(text: &str) -> Option<Self> {
+    pub(in crate::simulator) fn decode(text: &str) -> Option<Self> {
         let bytes = URL_SAFE.decode(text).ok()?;
         let (kind, rest) = bytes.split_at_checked(3)?;
         let (_, rest) = rest.split_at_checked(PADDING.len())?;
@@ -89,7 +89,7 @@ impl Id {
 }
 
 /// The change key of a contact's version: `EQAAABYAAAA…`.
-pub(super) fn change_key(mailbox: u64, version: u64) -> String {
+pub(in crate::simulator) fn change_key(mailbox: u64, version: u64) -> String {
     let mut bytes = vec![0x11, 0, 0, 0, 0x16, 0, 0, 0];
     bytes.extend(mailbox.to_be_bytes());
     bytes.extend(version.to_be_bytes());

@@ -9,24 +9,28 @@ use super::quirks::GraphQuirks;
 
 /// One mailbox.
 #[derive(Clone, Debug)]
-pub(super) struct Mailbox {
+pub(in crate::simulator) struct Mailbox {
     /// The number inside its ids.
-    pub(super) number: u64,
+    pub(in crate::simulator) number: u64,
     /// The user's unchanging id.
-    pub(super) user: String,
-    pub(super) address: String,
-    pub(super) display_name: String,
-    pub(super) availability: Availability,
-    pub(super) folders: BTreeMap<u32, Folder>,
-    pub(super) contacts: BTreeMap<u64, Contact>,
+    pub(in crate::simulator) user: String,
+    pub(in crate::simulator) address: String,
+    pub(in crate::simulator) display_name: String,
+    pub(in crate::simulator) availability: Availability,
+    pub(in crate::simulator) folders: BTreeMap<u32, Folder>,
+    pub(in crate::simulator) contacts: BTreeMap<u64, Contact>,
     /// Contacts by extended property; values without case, as filters compare them.
     by_property: BTreeMap<(PropertyId, String), BTreeSet<u64>>,
     items: u64,
     versions: u64,
     sequence: u64,
     /// Updates and deletions so far: every so-manieth may fail.
-    pub(super) attempts: u64,
-    pub(super) budget: Budget,
+    pub(in crate::simulator) attempts: u64,
+    /// Sync states of another epoch are worthless.
+    pub(in crate::simulator) sync_epoch: u64,
+    /// How far apart the numbers in ids are.
+    pub(in crate::simulator) item_step: u64,
+    pub(in crate::simulator) budget: Budget,
 }
 
 /// Whether a mailbox can be reached by Graph.
@@ -44,49 +48,56 @@ pub enum Availability {
 
 /// What was used up of the limits per time.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Budget {
-    pub(super) requests: (Timestamp, u64),
-    pub(super) upload: (Timestamp, u64),
+pub(in crate::simulator) struct Budget {
+    pub(in crate::simulator) requests: (Timestamp, u64),
+    pub(in crate::simulator) upload: (Timestamp, u64),
 }
 
 /// The top of the mailbox; no contact folder.
-pub(super) const ROOT: u32 = 1;
+pub(in crate::simulator) const ROOT: u32 = 1;
 /// The default contacts folder.
-pub(super) const CONTACTS: u32 = 2;
+pub(in crate::simulator) const CONTACTS: u32 = 2;
 /// Deleted Items.
-pub(super) const DELETED_ITEMS: u32 = 3;
+pub(in crate::simulator) const DELETED_ITEMS: u32 = 3;
 
 /// One folder.
 #[derive(Clone, Debug)]
-pub(super) struct Folder {
-    pub(super) name: String,
-    pub(super) parent: u32,
-    pub(super) items: BTreeSet<u64>,
-    pub(super) log: ChangeLog,
+pub(in crate::simulator) struct Folder {
+    pub(in crate::simulator) name: String,
+    pub(in crate::simulator) parent: u32,
+    pub(in crate::simulator) items: BTreeSet<u64>,
+    pub(in crate::simulator) log: ChangeLog,
 }
 
 /// The last change of every contact that is, or was, in a folder.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ChangeLog {
-    pub(super) entries: BTreeMap<u64, LogEntry>,
+pub(in crate::simulator) struct ChangeLog {
+    pub(in crate::simulator) entries: BTreeMap<u64, LogEntry>,
     /// The entry of each contact and placement.
-    pub(super) latest: BTreeMap<(u64, u32), u64>,
+    pub(in crate::simulator) latest: BTreeMap<(u64, u32), u64>,
     /// Rounds begun so far.
-    pub(super) generation: u64,
+    pub(in crate::simulator) generation: u64,
 }
 
 /// One change.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LogEntry {
-    pub(super) item: u64,
-    pub(super) placement: u32,
-    pub(super) at: Timestamp,
-    pub(super) gone: bool,
+pub(in crate::simulator) struct LogEntry {
+    pub(in crate::simulator) item: u64,
+    pub(in crate::simulator) placement: u32,
+    pub(in crate::simulator) at: Timestamp,
+    pub(in crate::simulator) gone: bool,
+    /// The change with which it entered the folder in this placement.
+    pub(in crate::simulator) entered: u64,
     /// Rounds that go on from a token are silent about it.
-    pub(super) first_rounds_only: bool,
+    pub(in crate::simulator) first_rounds_only: bool,
 }
 
 impl ChangeLog {
+    fn entered(&self, item: u64, placement: u32) -> Option<u64> {
+        let sequence = self.latest.get(&(item, placement))?;
+        self.entries.get(sequence).map(|entry| entry.entered)
+    }
+
     fn set(&mut self, sequence: u64, entry: LogEntry) {
         self.forget(entry.item, entry.placement);
         self.latest.insert((entry.item, entry.placement), sequence);
@@ -101,7 +112,12 @@ impl ChangeLog {
 }
 
 impl Mailbox {
-    pub(super) fn new(number: u64, user: String, address: &str, display_name: &str) -> Self {
+    pub(in crate::simulator) fn new(
+        number: u64,
+        user: String,
+        address: &str,
+        display_name: &str,
+    ) -> Self {
         let folder = |name: &str, parent| Folder {
             name: name.to_owned(),
             parent,
@@ -130,20 +146,28 @@ impl Mailbox {
             versions: 0,
             sequence: 0,
             attempts: 0,
+            sync_epoch: 0,
+            item_step: 1,
             budget: Budget::default(),
         }
     }
 
-    pub(super) fn folder_id(&self, folder: u32) -> String {
+    pub(in crate::simulator) fn folder_id(&self, folder: u32) -> String {
         let mailbox = self.number;
         Id::Folder { mailbox, folder }.encode()
     }
 
-    pub(super) fn contact_id(&self, contact: &Contact, immutable: bool) -> String {
+    pub(in crate::simulator) fn contact_id(&self, contact: &Contact, immutable: bool) -> String {
         self.id_of(contact.item, contact.folder, contact.placement, immutable)
     }
 
-    pub(super) fn id_of(&self, item: u64, folder: u32, placement: u32, immutable: bool) -> String {
+    pub(in crate::simulator) fn id_of(
+        &self,
+        item: u64,
+        folder: u32,
+        placement: u32,
+        immutable: bool,
+    ) -> String {
         let mailbox = self.number;
         let id = if immutable {
             Id::Immutable { mailbox, item }
@@ -158,12 +182,12 @@ impl Mailbox {
         id.encode()
     }
 
-    pub(super) fn change_key(&self, contact: &Contact) -> String {
+    pub(in crate::simulator) fn change_key(&self, contact: &Contact) -> String {
         change_key(self.number, contact.version)
     }
 
     /// The contact with this id, in either format; an id from before a move finds nothing.
-    pub(super) fn resolve(&self, id: Id) -> Option<&Contact> {
+    pub(in crate::simulator) fn resolve(&self, id: Id) -> Option<&Contact> {
         match id {
             Id::Immutable { mailbox, item } if mailbox == self.number => self.contacts.get(&item),
             Id::Placed {
@@ -179,14 +203,14 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn insert(
+    pub(in crate::simulator) fn insert(
         &mut self,
         folder: u32,
         draft: Draft,
         quirks: &GraphQuirks,
         now: Timestamp,
     ) -> u64 {
-        self.items += 1;
+        self.items += self.item_step;
         let item = self.items;
         let mut contact = Contact {
             item,
@@ -197,6 +221,7 @@ impl Mailbox {
             modified: now,
             properties: serde_json::Map::new(),
             extended: BTreeMap::new(),
+            search_key: item,
             group: false,
         };
         contact.apply(draft, quirks);
@@ -209,7 +234,13 @@ impl Mailbox {
         item
     }
 
-    pub(super) fn apply(&mut self, item: u64, draft: Draft, quirks: &GraphQuirks, now: Timestamp) {
+    pub(in crate::simulator) fn apply(
+        &mut self,
+        item: u64,
+        draft: Draft,
+        quirks: &GraphQuirks,
+        now: Timestamp,
+    ) {
         self.unindex(item);
         if let Some(contact) = self.contacts.get_mut(&item) {
             contact.apply(draft, quirks);
@@ -219,7 +250,7 @@ impl Mailbox {
     }
 
     /// Gives a contact another version, and tells delta of it.
-    pub(super) fn touch(&mut self, item: u64, now: Timestamp) {
+    pub(in crate::simulator) fn touch(&mut self, item: u64, now: Timestamp) {
         self.versions += 1;
         if let Some(contact) = self.contacts.get_mut(&item) {
             contact.version = self.versions;
@@ -230,7 +261,7 @@ impl Mailbox {
     }
 
     /// Moves a contact to another folder, where it gets another id unless ids are immutable.
-    pub(super) fn move_to(
+    pub(in crate::simulator) fn move_to(
         &mut self,
         item: u64,
         target: u32,
@@ -274,7 +305,7 @@ impl Mailbox {
     }
 
     /// Deletes a contact as clients do: to Deleted Items, and from there for good.
-    pub(super) fn delete(&mut self, item: u64, quirks: &GraphQuirks, now: Timestamp) {
+    pub(in crate::simulator) fn delete(&mut self, item: u64, quirks: &GraphQuirks, now: Timestamp) {
         let folder = self.contacts.get(&item).map(|contact| contact.folder);
         if folder == Some(DELETED_ITEMS) {
             self.purge(item, quirks, now);
@@ -284,7 +315,12 @@ impl Mailbox {
     }
 
     /// Deletes a contact for good.
-    pub(super) fn purge(&mut self, item: u64, quirks: &GraphQuirks, now: Timestamp) -> bool {
+    pub(in crate::simulator) fn purge(
+        &mut self,
+        item: u64,
+        quirks: &GraphQuirks,
+        now: Timestamp,
+    ) -> bool {
         self.unindex(item);
         let Some(contact) = self.contacts.remove(&item) else {
             return false;
@@ -315,11 +351,14 @@ impl Mailbox {
 
     fn log(&mut self, folder: u32, item: u64, placement: u32, gone: bool, at: Timestamp) {
         self.sequence += 1;
+        let log = self.folders.get(&folder).map(|folder| &folder.log);
+        let entered = log.and_then(|log| log.entered(item, placement));
         let entry = LogEntry {
             item,
             placement,
             at,
             gone,
+            entered: entered.unwrap_or(self.sequence),
             first_rounds_only: false,
         };
         if let Some(folder) = self.folders.get_mut(&folder) {
@@ -327,7 +366,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn add_folder(&mut self, parent: u32, name: &str) -> u32 {
+    pub(in crate::simulator) fn add_folder(&mut self, parent: u32, name: &str) -> u32 {
         let folder = self
             .folders
             .keys()
@@ -347,14 +386,14 @@ impl Mailbox {
         folder
     }
 
-    pub(super) fn children(&self, parent: u32) -> Vec<u32> {
+    pub(in crate::simulator) fn children(&self, parent: u32) -> Vec<u32> {
         let folders = self.folders.iter();
         let children = folders.filter(|(key, folder)| folder.parent == parent && **key > ROOT);
         children.map(|(key, _)| *key).collect()
     }
 
     /// Whether a folder is in Deleted Items.
-    pub(super) fn is_deleted_folder(&self, folder: u32) -> bool {
+    pub(in crate::simulator) fn is_deleted_folder(&self, folder: u32) -> bool {
         let mut at = folder;
         while at > ROOT {
             if at == DELETED_ITEMS {
@@ -366,7 +405,7 @@ impl Mailbox {
     }
 
     /// The contacts that carry an extended property with this value.
-    pub(super) fn with_property(&self, id: &PropertyId, value: &str) -> Vec<u64> {
+    pub(in crate::simulator) fn with_property(&self, id: &PropertyId, value: &str) -> Vec<u64> {
         let key = (id.clone(), value.to_lowercase());
         self.by_property
             .get(&key)

@@ -75,12 +75,13 @@ impl Graph {
         self.sign_in.revoke();
     }
 
-    /// All delta tokens of a mailbox become worthless.
+    /// All delta tokens of a mailbox become worthless, and all sync states of Exchange Server.
     pub fn expire_delta_tokens(&mut self, address: &str) {
         if let Some(mailbox) = self.mailbox_mut(address) {
             for folder in mailbox.folders.values_mut() {
                 folder.log.generation += 1_000_000;
             }
+            mailbox.sync_epoch += 1;
         }
     }
 
@@ -206,7 +207,11 @@ impl Graph {
                 .map(|(id, value)| (id.clone(), Some(value.clone())))
                 .collect();
         }
+        let search_key = hidden_too.then_some(contact.search_key);
         let item = mailbox.insert(CONTACTS, draft, &quirks, now);
+        if let (Some(copy), Some(key)) = (mailbox.contacts.get_mut(&item), search_key) {
+            copy.search_key = key;
+        }
         Some(immutable(mailbox, item))
     }
 
@@ -224,6 +229,30 @@ impl Graph {
         };
         change(mailbox, item);
         true
+    }
+
+    // ---- Exchange Server --------------------------------------------------------------------
+
+    /// The mailbox is on an Exchange Server. Its ids are those of a large mailbox: before long, two
+    /// differ only in the case of a letter (vdirsyncer#144).
+    pub(in crate::simulator) fn put_on_exchange_server(&mut self, address: &str) {
+        if let Some(mailbox) = self.mailbox_mut(address) {
+            mailbox.item_step = LARGE_MAILBOX_STEP;
+        }
+    }
+
+    /// The id that a contact has in its present place, as Exchange Server knows it.
+    pub fn placed_id(&self, address: &str, id: &str) -> Option<String> {
+        let mailbox = self.mailbox(address)?;
+        let contact = find(mailbox, id)?;
+        Some(mailbox.contact_id(contact, false))
+    }
+
+    /// The immutable id of a contact, by the id of its present place.
+    pub fn immutable_id(&self, address: &str, id: &str) -> Option<String> {
+        let mailbox = self.mailbox(address)?;
+        let contact = find(mailbox, id)?;
+        Some(mailbox.contact_id(contact, true))
     }
 
     // ---- what tests look at -----------------------------------------------------------------
@@ -339,8 +368,49 @@ impl Graph {
     }
 }
 
-/// Outlook itself is not bound by what Graph refuses, except that values must be of their kind.
+/// The third and the fourth id of such a mailbox differ in the case of one letter.
+const LARGE_MAILBOX_STEP: u64 = 104;
+
+/// What Exchange keeps of a contact and Graph does not show. Names are those of EWS's keys.
+const HIDDEN_FROM_GRAPH: [&str; 19] = [
+    "assistantPhone",
+    "businessFax",
+    "callback",
+    "carPhone",
+    "companies",
+    "companyMainPhone",
+    "fileAsMapping",
+    "homeFax",
+    "isdn",
+    "mileage",
+    "otherFax",
+    "otherTelephone",
+    "pager",
+    "postalAddressIndex",
+    "primaryPhone",
+    "radioPhone",
+    "subject",
+    "telex",
+    "ttyTddPhone",
+];
+
+/// Outlook itself is not bound by what Graph refuses, except that values must be of their kind. It
+/// has slots that Graph does not show, and leaves gaps: `null` in a list.
 fn draft(properties: &Map<String, Value>, quirks: &GraphQuirks) -> Result<Draft, Problem> {
+    let is_gapped = |value: &Value| {
+        let entries = value.as_array();
+        entries.is_some_and(|entries| entries.iter().any(Value::is_null))
+    };
+    let (own, shared): (Map<_, _>, Map<_, _>) = properties
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .partition(|(name, value)| HIDDEN_FROM_GRAPH.contains(&name.as_str()) || is_gapped(value));
+    let mut draft = lenient(&shared, quirks)?;
+    draft.properties.extend(own);
+    Ok(draft)
+}
+
+fn lenient(properties: &Map<String, Value>, quirks: &GraphQuirks) -> Result<Draft, Problem> {
     let lenient = GraphQuirks {
         business_phones_max: usize::MAX,
         home_phones_max: usize::MAX,

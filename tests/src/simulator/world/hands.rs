@@ -139,6 +139,25 @@ impl World {
         self.services(|services, _| services.graph.contact(address, id).map(Value::Object))
     }
 
+    /// The id by which a sync knows a contact now: on an Exchange Server that of its present place.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such contact.
+    pub fn mailbox_id_of(&self, address: &str, handle: &str) -> String {
+        if !self.is_on_exchange_server(address) {
+            return handle.to_owned();
+        }
+        let id = self.services(|services, _| services.graph.placed_id(address, handle));
+        or_panic(id, || format!("no contact {handle} in {address}"))
+    }
+
+    /// The immutable id of the contact that a sync knows by this id; `None` where the id is one
+    /// from before a move, or the contact is gone.
+    pub fn mailbox_handle_of(&self, address: &str, id: &str) -> Option<String> {
+        self.services(|services, _| services.graph.immutable_id(address, id))
+    }
+
     /// Where a contact is.
     pub fn mailbox_place(&self, address: &str, id: &str) -> Place {
         self.services(|services, _| services.graph.place(address, id))
