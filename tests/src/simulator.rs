@@ -82,6 +82,15 @@ pub struct Simulator {
     late: Vec<(Timestamp, Request)>,
 }
 
+/// How a mailbox's server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Office 365, over Microsoft Graph.
+    Graph,
+    /// Exchange Server, over Exchange Web Services.
+    Ews,
+}
+
 /// What a client gets, and when.
 #[derive(Clone, Debug)]
 pub struct Exchange {

@@ -32,7 +32,7 @@
 //! | `tools` | preview, check, status, the export |
 
 #[cfg(test)]
-use contract::stage::Dialect;
+use contact_sync_tests::simulator::Dialect;
 
 /// The same scenarios are played over the other dialect in `exchange_server.rs`.
 #[cfg(test)]

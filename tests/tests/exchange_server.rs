@@ -4,7 +4,7 @@
 //! speak the other dialect, and give a contact another id whenever it is moved.
 
 #[cfg(test)]
-use contract::stage::Dialect;
+use contact_sync_tests::simulator::Dialect;
 
 #[cfg(test)]
 const DIALECT: Dialect = Dialect::Ews;

@@ -58,14 +58,24 @@ pub struct Matcher {
     pub method: Option<Method>,
     /// Requests whose URL contains this text.
     pub url_contains: String,
+    /// Requests whose body contains this text.
+    pub body_contains: String,
 }
 
 impl Matcher {
     /// Requests whose URL contains `text`.
     pub fn url(text: &str) -> Self {
         Self {
-            method: None,
             url_contains: text.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Requests whose body contains `text`: what one is for that goes where all the others go.
+    pub fn saying(text: &str) -> Self {
+        Self {
+            body_contains: text.to_owned(),
+            ..Self::default()
         }
     }
 
@@ -73,13 +83,16 @@ impl Matcher {
     pub fn of(method: Method, text: &str) -> Self {
         Self {
             method: Some(method),
-            url_contains: text.to_owned(),
+            ..Self::url(text)
         }
     }
 
     fn matches(&self, request: &Request) -> bool {
         self.method.is_none_or(|method| method == request.method)
             && request.url.contains(&self.url_contains)
+            && (self.body_contains.is_empty()
+                || String::from_utf8_lossy(request.body.as_deref().unwrap_or_default())
+                    .contains(&self.body_contains))
     }
 }
 

@@ -294,7 +294,7 @@ fn contact_entered_again_is_the_same_where_it_equals_the_base() {
 #[test]
 fn contact_with_our_key_is_the_same_although_it_was_edited() {
     let mut stage = linked().stage(Variant::AccountField);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     let copy = stage.world.mailbox_copy(ANNA, &id);
     stage.world.mailbox_purge(ANNA, &id);
     stage.world.mailbox_edit(

@@ -78,7 +78,7 @@ fn pair_forgotten_under_a_new_id_comes_back_by_that_id() {
     let mut stage = linked().stage(Variant::AccountField);
     let new_id = stage
         .world
-        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+        .mailbox_recreate(ANNA, &stage.handle(ANNA, "erika"));
     stage.world.crm_delete(&stage.crm_id("erika"));
     stage.world.advance_ms(PAUSE_MS);
     stage.pass(ANNA);
@@ -110,7 +110,7 @@ fn pair_detached_under_a_new_id_stays_detached() {
     let mut stage = scenario.stage(Variant::AccountField);
     let new_id = stage
         .world
-        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+        .mailbox_recreate(ANNA, &stage.handle(ANNA, "erika"));
     stage.world.crm_delete(&stage.crm_id("erika"));
     for wait_ms in [PAUSE_MS, DAY_MS] {
         stage.world.advance_ms(wait_ms);
@@ -246,7 +246,7 @@ fn pair_that_waits_for_approval_keeps_its_new_id() {
     let mut stage = scenario.stage(Variant::AccountField);
     let new_id = stage
         .world
-        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+        .mailbox_recreate(ANNA, &stage.handle(ANNA, "erika"));
     stage.world.crm_delete(&stage.crm_id("erika"));
     for _ in 0..3 {
         stage.world.advance_ms(PAUSE_MS);
@@ -270,7 +270,7 @@ fn detached_contact_that_is_entered_anew_stays_detached() {
     stage.pass(ANNA);
     let new_id = stage
         .world
-        .mailbox_recreate(ANNA, &stage.mailbox_id(ANNA, "erika"));
+        .mailbox_recreate(ANNA, &stage.handle(ANNA, "erika"));
     for wait_ms in [PAUSE_MS, DAY_MS] {
         stage.world.advance_ms(wait_ms);
         stage.pass(ANNA);

@@ -8,7 +8,9 @@ use contact_sync_tests::simulator::{Fault, Matcher};
 use serde_json::{Value, json};
 
 use super::safety::come_to_rest;
-use super::stage::{ANNA, DAY_MS, Edit, PAUSE_MS, Scenario, Stage, Stands, State, Variant, crm};
+use super::stage::{
+    ANNA, Asking, DAY_MS, Edit, PAUSE_MS, Scenario, Stage, Stands, State, Variant, asking, crm,
+};
 
 fn erika() -> Value {
     json!({"firstName": ["Erika"], "lastName": ["Muster"], "emails": ["erika@muster.example"],
@@ -53,7 +55,7 @@ pub(crate) fn edit_after_a_half_done_task_clashes_with_nothing() {
             json!({"department": "Verkauf"}),
         ));
         stage.world.advance_ms(PAUSE_MS);
-        pass_without(&mut stage, Matcher::of(Method::Post, "/graph/"), fault);
+        pass_without(&mut stage, asking(Asking::Updates, 0).0, fault);
         let sold = json!({"department": ["Verkauf"]});
         stage.check(&place, &State::Crm("erika", sold));
         stage.edit(&Edit::Outlook(
@@ -133,8 +135,8 @@ pub(crate) fn copy_that_lacks_a_value_clears_nothing() {
     let before = stage.world.mailbox_ids(ANNA);
     stage.world.services(|services, _| {
         // After the batches that confirm the deletion, and look for the key.
-        let creates = Matcher::of(Method::Post, "/graph/");
-        services.faults.script(creates, 2, 1, Fault::LostAfter);
+        let (creates, skip) = asking(Asking::Creates, 2);
+        services.faults.script(creates, skip, 1, Fault::LostAfter);
     });
     stage.pass(ANNA);
     let mut created = stage.world.mailbox_ids(ANNA);

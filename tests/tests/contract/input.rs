@@ -7,7 +7,8 @@ use contact_sync_tests::simulator::{Fault, Matcher, RequestKind as Kind};
 use serde_json::{Value, json};
 
 use super::stage::{
-    ANNA, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, State, Variant, crm, ending, writes,
+    ANNA, Asking, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, State, Variant, asking, crm,
+    ending, writes,
 };
 
 fn person(more: &Value) -> Value {
@@ -243,9 +244,14 @@ fn nonsense_in_place_of_a_page_ends_the_pass_and_loses_nothing() {
         ("other", b"[]".to_vec()),
         ("huge", huge),
     ];
-    for url in ["/delta", "/search-service/", "/recovery/entities"] {
+    let requests = [
+        asking(Asking::Changes, 0).0,
+        Matcher::url("/search-service/"),
+        Matcher::url("/recovery/entities"),
+    ];
+    for requests in requests {
         for (name, body) in &bodies {
-            let context = format!("{name} from {url}");
+            let context = format!("{name} from {requests:?}");
             let mut stage = Scenario::new()
                 .before([crm("erika", &[ANNA], person(&json!({})))])
                 .stage(Variant::AccountField);
@@ -257,9 +263,7 @@ fn nonsense_in_place_of_a_page_ends_the_pass_and_loses_nothing() {
             ));
             stage.world.services(|services, _| {
                 let fault = Fault::Garbled { body: body.clone() };
-                services
-                    .faults
-                    .script(Matcher::url(url), 0, u32::MAX, fault);
+                services.faults.script(requests.clone(), 0, u32::MAX, fault);
             });
             stage.world.advance_ms(60_000);
             let played = stage.pass(ANNA);
@@ -373,18 +377,18 @@ fn contact_as_large_as_a_book_costs_no_other() {
 
 #[test]
 fn service_that_cannot_be_reached_ends_the_pass_with_a_message() {
-    for url in ["/graph/", "/flowfact/"] {
+    for requests in [asking(Asking::Anything, 0).0, Matcher::url("/flowfact/")] {
         let mut stage = Scenario::new().stage(Variant::AccountField);
         stage.world.services(|services, _| {
             services
                 .faults
-                .script(Matcher::url(url), 0, u32::MAX, Fault::LostBefore);
+                .script(requests.clone(), 0, u32::MAX, Fault::LostBefore);
         });
         let played = stage.pass(ANNA);
         assert_eq!(
             ending(&played.report.outcome),
             Ending::Stopped("unreachable"),
-            "{url}"
+            "{requests:?}"
         );
         assert!(writes(&played.counters).is_empty());
     }

@@ -1,6 +1,6 @@
 //! Section 2: who takes part: markers, suspending, identity, the other engine.
 
-use contact_sync_guest::job::{CrmAccess, Endpoint, GraphUser, Job, Marker, NativeSync};
+use contact_sync_guest::job::{CrmAccess, Job, Marker, NativeSync};
 use contact_sync_guest::links::Link;
 use contact_sync_guest::setup;
 use contact_sync_tests::simulator::{MarkerKind, Place, RequestKind as Kind, World};
@@ -245,8 +245,8 @@ fn configuration_that_points_to_another_mailbox_stops_the_pass() {
         .mailboxes(&[ANNA, BERND])
         .stage(Variant::AccountField);
     stage.world.advance_ms(DAY_MS);
-    let mut job = stage.job(ANNA);
-    job.mailbox.endpoint = stage.job(BERND).mailbox.endpoint;
+    let mut job = stage.job(BERND);
+    job.mailbox.id = stage.job(ANNA).mailbox.id;
     let played = play(&stage.world, job, Mode::Sync);
     assert_eq!(
         ending(&played.report.outcome),
@@ -307,11 +307,7 @@ fn migrate(stage: &Stage) -> Job {
     stage
         .world
         .services(|services, _| services.graph.add_mailbox(NEW, "Anna"));
-    let mut job = stage.job(ANNA);
-    if let Endpoint::Graph(graph) = &mut job.mailbox.endpoint {
-        graph.user = GraphUser::User(NEW.to_owned());
-    }
-    job
+    super::stage::in_office_365(stage.job(ANNA), NEW)
 }
 
 /// A mailbox that was migrated: the same contacts, with other ids, in another mailbox.
@@ -462,7 +458,7 @@ fn contact_at_rest_without_crm_contact_is_a_candidate_for_an_export() {
         stage.world.advance_ms(60_000);
         let played = stage.pass(ANNA);
         assert_eq!(
-            played.counters.of(Kind::GraphCreate),
+            played.written(Kind::GraphCreate),
             0,
             "{context}: {played:#?}"
         );
@@ -499,7 +495,7 @@ fn contact_at_rest_is_nobody_elses_export() {
     // As long as Ute is in the CRM, and after.
     stage.world.advance_ms(60_000);
     let played = stage.pass(ANNA);
-    assert_eq!(played.counters.of(Kind::GraphCreate), 1, "{played:#?}");
+    assert_eq!(played.written(Kind::GraphCreate), 1, "{played:#?}");
     stage.edit(&Edit::CrmDelete("ute"));
     stage.world.advance_ms(60_000);
     stage.pass(ANNA);

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::safety::come_to_rest;
 use super::stage::{
-    ANNA, DAY_MS, Edit, Expect, PAUSE_MS, Played, Scenario, Stage, Stands, State, Variant, crm,
-    play, with_mailbox,
+    ANNA, Asking, DAY_MS, Edit, Expect, PAUSE_MS, Played, Scenario, Stage, Stands, State, Variant,
+    asking, crm, play, with_mailbox,
 };
 
 fn erika() -> Value {
@@ -117,7 +117,7 @@ fn answer_outlives(during: impl Fn(&mut Stage) -> Played, after: impl Fn(&mut St
 }
 
 fn stage_count(stage: &Stage) -> usize {
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     usize::from(stage.world.mailbox_place(ANNA, &id) == Place::Contacts)
 }
 
@@ -126,8 +126,8 @@ fn answer_outlives_a_mailbox_contact_that_cannot_be_read() {
     answer_outlives(
         |stage| {
             stage.world.services(|services, _| {
-                let matcher = Matcher::of(Method::Post, "/$batch");
-                services.faults.script(matcher, 0, u32::MAX, failing(500));
+                let (reads, skip) = asking(Asking::Reads, 0);
+                services.faults.script(reads, skip, u32::MAX, failing(500));
             });
             let played = stage.pass(ANNA);
             stage.world.services(|services, _| services.faults.clear());
@@ -178,7 +178,7 @@ fn answer_outlives_a_crm_contact_that_is_hidden() {
 fn answer_outlives_a_mailbox_contact_that_was_moved() {
     answer_outlives(
         |stage| {
-            let id = stage.mailbox_id(ANNA, "erika");
+            let id = stage.handle(ANNA, "erika");
             if stage.world.mailbox_place(ANNA, &id) == Place::Contacts {
                 stage.edit(&Edit::OutlookMove(ANNA, "erika"));
             }
@@ -197,8 +197,8 @@ fn lost_create_that_was_moved_is_held_and_not_created_again() {
         .stage(Variant::AccountField);
     stage.edit(&Edit::CrmNew("erika", &[ANNA], erika()));
     stage.world.services(|services, _| {
-        let matcher = Matcher::of(Method::Post, "/graph/");
-        services.faults.next(matcher, Fault::LostAfter);
+        let (creates, skip) = asking(Asking::Creates, 0);
+        services.faults.script(creates, skip, 1, Fault::LostAfter);
     });
     stage.pass(ANNA);
     let created = stage
@@ -442,7 +442,7 @@ fn contact_that_left_the_folder_again_is_not_restored_in_the_crm() {
     stage.edit(&Edit::OutlookDelete(ANNA, "erika"));
     stage.pass(ANNA);
     stage.world.advance_ms(PAUSE_MS);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     stage.world.mailbox_move_back(ANNA, &id);
     let operations = pass_with(&mut stage, Phase::Execute, |stage| {
         stage.world.mailbox_delete(ANNA, &id);
@@ -461,7 +461,7 @@ fn contact_that_left_the_folder_again_during_a_full_read_is_not_restored_in_the_
     stage.edit(&Edit::OutlookDelete(ANNA, "erika"));
     stage.pass(ANNA);
     stage.world.advance_ms(DAY_MS);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     stage.world.mailbox_move_back(ANNA, &id);
     let operations = pass_with(&mut stage, Phase::Plan, |stage| {
         stage.world.mailbox_delete(ANNA, &id);
@@ -610,7 +610,7 @@ fn contact_with_our_key_is_looked_for_before_the_crm_contact_is_deleted() {
     let mut stage = linked()
         .world(|builder| builder.graph(|quirks| quirks.moved_contact_unseen = true))
         .stage(Variant::AccountField);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     let copy = stage.world.mailbox_copy(ANNA, &id);
     stage.world.mailbox_move(ANNA, &copy, "Privat");
     stage.world.mailbox_move_back(ANNA, &copy);
@@ -631,7 +631,7 @@ fn contact_with_our_key_in_another_folder_was_moved_and_not_deleted() {
     let mut stage = linked()
         .world(|builder| builder.graph(|quirks| quirks.moved_contact_unseen = false))
         .stage(Variant::AccountField);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     let copy = stage.world.mailbox_copy(ANNA, &id);
     stage.world.mailbox_move(ANNA, &copy, "Privat");
     stage.world.mailbox_purge(ANNA, &id);

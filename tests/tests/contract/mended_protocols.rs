@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::safety::come_to_rest;
 use super::stage::{
-    ANNA, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, crm, ending, writes,
+    ANNA, Asking, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, asking, crm,
+    ending, writes,
 };
 
 /// One pass of Anna's mailbox, with answers changed on the way.
@@ -644,13 +645,13 @@ fn many_open_intents_are_settled_in_bounded_steps() {
     }
     stage.world.advance_ms(60_000);
     stage.world.services(|services, _| {
-        let batches = Matcher::of(Method::Post, "/graph/");
+        let (creates, skip) = asking(Asking::Creates, 0);
         let broken = Fault::Refused {
             status: 504,
             retry_after_s: None,
             body: String::new(),
         };
-        services.faults.script(batches, 0, u32::MAX, broken);
+        services.faults.script(creates, skip, u32::MAX, broken);
     });
     stage.pass(ANNA);
     assert_eq!(stage.rows(INTENT).len(), 40, "no answers were lost");

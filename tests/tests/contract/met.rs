@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::mended::pass_with;
 use super::safety::come_to_rest;
 use super::stage::{
-    ANNA, BERND, DAY_MS, Edit, PAUSE_MS, Played, Scenario, Stage, Stands, State, Variant, crm,
+    ANNA, Asking, BERND, DAY_MS, Edit, PAUSE_MS, Played, Scenario, Stage, Stands, State, Variant,
+    asking, crm,
 };
 
 fn erika() -> Value {
@@ -262,8 +263,8 @@ fn restore_creates_nothing_while_an_intent_cannot_be_read() {
     stage.check("deleted", &State::CrmTrashed("erika"));
     stage.edit(&Edit::CrmRestore("erika"));
     stage.world.services(|services, _| {
-        let creates = Matcher::of(Method::Post, "/graph/");
-        services.faults.script(creates, 2, 1, Fault::LostAfter);
+        let (creates, skip) = asking(Asking::Creates, 2);
+        services.faults.script(creates, skip, 1, Fault::LostAfter);
     });
     let target = Target::Contact(stage.crm_id("erika"));
     let is_dry = false;
@@ -373,7 +374,8 @@ fn damaged_row_is_told_once_where_signing_in_takes_two_steps() {
             retry_after_s: Some(400),
             body: String::new(),
         };
-        services.faults.script(Matcher::url("/graph/"), 0, 1, slow);
+        let (requests, skip) = asking(Asking::Anything, 0);
+        services.faults.script(requests, skip, 1, slow);
     });
     let played = stage.pass(ANNA);
     assert!(!played.waits.is_empty(), "{played:#?}");

@@ -7,7 +7,7 @@
 
 use contact_sync_guest::contact::{CrmId, MailboxId};
 use contact_sync_guest::explain::{Answer, explain};
-use contact_sync_guest::job::{Endpoint, GraphUser, Job, Matching, OnMailboxDelete};
+use contact_sync_guest::job::{Job, Matching, OnMailboxDelete};
 use contact_sync_guest::pass::Mode;
 use contact_sync_guest::setup;
 use contact_sync_tests::simulator::{RequestKind as Kind, WorldBuilder};
@@ -169,7 +169,7 @@ fn contact_that_is_entered_again_after_its_deletion_comes_back_whole() {
     for variant in Variant::FEEDS {
         let mut stage = Scenario::new().before(people()).stage(variant);
         let ids = stage.world.crm_ids();
-        let id = stage.mailbox_id(ANNA, "erika");
+        let id = stage.handle(ANNA, "erika");
         let copy = stage.world.mailbox_copy(ANNA, &id);
         let card = stage
             .world
@@ -273,7 +273,7 @@ fn detached_contact_under_a_new_id_stays_at_rest() {
         stage.edit(&Edit::Unmark("erika", ANNA));
         stage.world.advance_ms(MINUTE_MS);
         stage.pass(ANNA);
-        let old = stage.mailbox_id(ANNA, "erika");
+        let old = stage.handle(ANNA, "erika");
         let new = stage.world.mailbox_recreate(ANNA, &old);
         stage.world.advance_ms(MINUTE_MS);
         reads_only(&stage.pass(ANNA), "new id");
@@ -448,11 +448,7 @@ fn migrated(stage: &Stage, new: &str) -> Job {
     stage
         .world
         .services(|services, _| services.graph.add_mailbox(new, "anna"));
-    let mut job = stage.job(ANNA);
-    if let Endpoint::Graph(graph) = &mut job.mailbox.endpoint {
-        graph.user = GraphUser::User(new.to_owned());
-    }
-    job
+    super::stage::in_office_365(stage.job(ANNA), new)
 }
 
 /// A whole mailbox was migrated, but for one contact that was deleted on the way.

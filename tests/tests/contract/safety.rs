@@ -12,8 +12,8 @@ use contact_sync_tests::simulator::{
 use serde_json::{Value, json};
 
 use super::stage::{
-    ANNA, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, Stage, Stands, State, Variant, crm,
-    ending, play, with_mailbox, writes,
+    ANNA, Asking, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, Stage, Stands, State, Variant,
+    asking, crm, ending, play, with_mailbox, writes,
 };
 
 fn erika() -> Value {
@@ -99,7 +99,7 @@ fn lose_answer(
     scenario: impl Fn() -> Scenario,
     edits: &[fn() -> Edit],
     again: fn() -> Edit,
-    (requests, skip): (&Matcher, u32),
+    (requests, skip): (Matcher, u32),
     (crm, mailbox): (usize, usize),
 ) {
     for (name, fault) in lost() {
@@ -158,7 +158,7 @@ pub(crate) fn lost_answer_to_a_create_in_the_mailbox_makes_no_duplicate() {
         Scenario::new,
         &[|| Edit::CrmNew("erika", &[ANNA], erika())],
         || Edit::Crm("erika", json!({"position": ["Leitung"]})),
-        (&Matcher::of(Method::Post, "/graph/"), 0),
+        asking(Asking::Creates, 0),
         (1, 1),
     );
 }
@@ -169,7 +169,7 @@ pub(crate) fn lost_answer_to_a_create_in_the_crm_makes_no_duplicate() {
         Scenario::new,
         &[|| Edit::OutlookNew(ANNA, "max", max())],
         || Edit::Outlook(ANNA, "max", json!({"jobTitle": "Leitung"})),
-        (&Matcher::of(Method::Post, "/entity-service/schemas"), 0),
+        (Matcher::of(Method::Post, "/entity-service/schemas"), 0),
         (1, 1),
     );
 }
@@ -183,7 +183,7 @@ pub(crate) fn lost_answer_to_a_create_that_the_index_shows_late_makes_no_duplica
         },
         &[|| Edit::OutlookNew(ANNA, "max", max())],
         || Edit::Outlook(ANNA, "max", json!({"jobTitle": "Leitung"})),
-        (&Matcher::of(Method::Post, "/entity-service/schemas"), 0),
+        (Matcher::of(Method::Post, "/entity-service/schemas"), 0),
         (1, 1),
     );
 }
@@ -205,7 +205,7 @@ fn lost_answer_to_a_create_of_an_edit_that_outlives_a_deletion_makes_no_duplicat
         ],
         || Edit::Crm("erika", json!({"position": ["Leitung"]})),
         // After the batches that confirm the deletion, and look for the key.
-        (&Matcher::of(Method::Post, "/graph/"), 2),
+        asking(Asking::Creates, 2),
         (1, 1),
     );
 }
@@ -215,9 +215,8 @@ pub(crate) fn copy_that_a_user_made_of_a_lost_create_proves_nothing() {
     let mut stage = Scenario::new().stage(Variant::AccountField);
     stage.edit(&Edit::CrmNew("erika", &[ANNA], erika()));
     stage.world.services(|services, _| {
-        services
-            .faults
-            .next(Matcher::of(Method::Post, "/graph/"), Fault::LostAfter);
+        let (creates, skip) = asking(Asking::Creates, 0);
+        services.faults.script(creates, skip, 1, Fault::LostAfter);
     });
     stage.pass(ANNA);
     let created = stage
@@ -664,7 +663,7 @@ pub(crate) fn edit_in_the_mailbox_under_a_write_is_merged_not_overwritten() {
         .stage(Variant::AccountField);
     stage.edit(&Edit::Crm("erika", json!({"position": ["Leitung"]})));
     stage.world.advance_ms(60_000);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     let outcome = play_with(&mut stage, |stage| {
         stage
             .world
@@ -750,7 +749,7 @@ pub(crate) fn edit_under_a_deletion_saves_the_contact() {
         .stage(Variant::AccountField);
     stage.edit(&Edit::CrmDelete("erika"));
     stage.world.advance_ms(60_000);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     play_with(&mut stage, |stage| {
         stage
             .world
@@ -772,7 +771,7 @@ fn contact_back_in_the_folder_under_a_deletion_is_not_deleted() {
         .stage(Variant::AccountField);
     stage.edit(&Edit::OutlookDelete(ANNA, "erika"));
     stage.world.advance_ms(60_000);
-    let id = stage.mailbox_id(ANNA, "erika");
+    let id = stage.handle(ANNA, "erika");
     play_with(&mut stage, |stage| stage.world.mailbox_move_back(ANNA, &id));
     stage.check("back", &State::CrmCount(1));
     stage.world.advance_ms(PAUSE_MS);
@@ -816,7 +815,7 @@ pub(crate) fn record_that_moves_on_under_every_write_is_left_pending() {
         .world
         .services(|services, _| services.graph.quirks.spontaneous_conflict_every = Some(1));
     let played = stage.pass(ANNA);
-    assert_eq!(played.counters.of(Kind::GraphUpdate), 3, "{played:#?}");
+    assert_eq!(played.written(Kind::GraphUpdate), 3, "{played:#?}");
     assert_eq!(ending(&played.report.outcome), Ending::Complete);
     assert!(played.report.more);
     assert_eq!(stage.pending(ANNA), ["edited-meanwhile"]);
@@ -843,22 +842,22 @@ fn refused(status: u16, retry_after_s: Option<u32>) -> Fault {
 
 #[test]
 fn long_pause_is_the_hosts_to_wait_and_the_pass_goes_on_where_it_was() {
-    for url in ["/graph/", "/flowfact/"] {
+    for requests in [asking(Asking::Anything, 0).0, Matcher::url("/flowfact/")] {
         for skip in 0..4 {
             let mut stage = busy();
             stage.world.services(|services, _| {
                 services
                     .faults
-                    .script(Matcher::url(url), skip, 1, refused(429, Some(120)));
+                    .script(requests.clone(), skip, 1, refused(429, Some(120)));
             });
             let played = stage.pass(ANNA);
-            assert_eq!(played.waits, [120_000], "{url} {skip}");
+            assert_eq!(played.waits, [120_000], "{requests:?} {skip}");
             assert_eq!(
                 ending(&played.report.outcome),
                 Ending::Complete,
-                "{url} {skip}"
+                "{requests:?} {skip}"
             );
-            come_to_rest(&mut stage, &format!("{url} {skip}"));
+            come_to_rest(&mut stage, &format!("{requests:?} {skip}"));
         }
     }
 }
@@ -867,12 +866,9 @@ fn long_pause_is_the_hosts_to_wait_and_the_pass_goes_on_where_it_was() {
 fn pause_longer_than_a_pass_waits_ends_it_and_the_next_one_goes_on() {
     let mut stage = busy();
     stage.world.services(|services, _| {
-        services.faults.script(
-            Matcher::of(Method::Post, "/graph/"),
-            0,
-            1,
-            refused(429, Some(3_600)),
-        );
+        let (updates, skip) = asking(Asking::Updates, 0);
+        let busy = refused(429, Some(3_600));
+        services.faults.script(updates, skip, 1, busy);
     });
     let played = stage.pass(ANNA);
     assert_eq!(
@@ -888,9 +884,9 @@ fn pause_longer_than_a_pass_waits_ends_it_and_the_next_one_goes_on() {
 fn service_that_throttles_forever_ends_the_pass() {
     let mut stage = busy();
     stage.world.services(|services, _| {
-        services
-            .faults
-            .script(Matcher::url("/graph/"), 0, u32::MAX, refused(429, Some(60)));
+        let (requests, skip) = asking(Asking::Anything, 0);
+        let busy = refused(429, Some(60));
+        services.faults.script(requests, skip, u32::MAX, busy);
     });
     let played = stage.pass(ANNA);
     assert_eq!(ending(&played.report.outcome), Ending::Stopped("throttled"));

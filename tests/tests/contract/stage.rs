@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use contact_sync_guest::job::{Endpoint, Job, Policy};
+use contact_sync_guest::job::{Endpoint, GraphAccess, GraphUser, Job, Policy};
 use contact_sync_guest::links::{Link, Standing};
-use contact_sync_guest::outside::Outside;
+use contact_sync_guest::outside::{Method, Outside};
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::report::{Finding, Operation, OperationState, Outcome, Report};
+use contact_sync_tests::simulator::world::ORIGIN;
 use contact_sync_tests::simulator::{
-    Counters, MarkerKind, Place, RequestKind, Simulator, World, WorldBuilder,
+    Counters, Dialect, MarkerKind, Matcher, Place, RequestKind, Simulator, World, WorldBuilder,
 };
 use serde_json::{Map, Value, json};
 
@@ -26,21 +27,40 @@ pub(crate) const BERND: &str = "bernd@makler.example";
 pub(crate) const PAUSE_MS: i64 = 660_000;
 pub(crate) const DAY_MS: i64 = 25 * 3_600_000;
 
-/// How the servers of the mailboxes speak: every suite says it for all its worlds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    /// Office 365, over Microsoft Graph.
-    Graph,
-    /// Exchange Server, over Exchange Web Services.
-    Ews,
-}
-
 /// A world's mailbox, on a server that speaks this suite's dialect.
 pub(crate) fn with_mailbox(builder: WorldBuilder, address: &str) -> WorldBuilder {
     match DIALECT {
         Dialect::Graph => builder.mailbox(address),
         Dialect::Ews => builder.exchange_server(address),
     }
+}
+
+/// What a request asks of a mailbox's server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    Anything,
+    Changes,
+    Reads,
+    Creates,
+    Updates,
+    Deletes,
+}
+
+/// The requests that ask a mailbox for this. Over Graph single contacts travel in batches, in the
+/// order of the pass: this number of batches before those that are meant are left alone.
+pub(crate) fn asking(what: Asking, batches_before: u32) -> (Matcher, u32) {
+    let operation = match (DIALECT, what) {
+        (Dialect::Graph, Asking::Anything) => return (Matcher::url("/graph/"), batches_before),
+        (Dialect::Graph, Asking::Changes) => return (Matcher::url("/delta"), batches_before),
+        (Dialect::Graph, _) => return (Matcher::of(Method::Post, "/graph/"), batches_before),
+        (Dialect::Ews, Asking::Anything) => return (Matcher::url("/EWS/"), batches_before),
+        (Dialect::Ews, Asking::Changes) => "m:SyncFolderItems",
+        (Dialect::Ews, Asking::Reads) => "m:GetItem",
+        (Dialect::Ews, Asking::Creates) => "m:CreateItem",
+        (Dialect::Ews, Asking::Updates) => "m:UpdateItem",
+        (Dialect::Ews, Asking::Deletes) => "m:DeleteItem",
+    };
+    (Matcher::saying(operation), 0)
 }
 
 /// How a scenario is played.
@@ -298,6 +318,14 @@ pub(crate) struct Played {
 }
 
 impl Played {
+    /// Requests of a kind that writes to a mailbox, however its server speaks.
+    pub(crate) fn written(&self, kind: RequestKind) -> u64 {
+        writes(&self.counters)
+            .get(&kind)
+            .copied()
+            .unwrap_or_default()
+    }
+
     pub(crate) fn codes(&self) -> Vec<&str> {
         let mut codes: Vec<&str> = self
             .findings
@@ -365,7 +393,7 @@ impl Stage {
     }
 
     /// The id of this person in a mailbox that outlives moves.
-    fn handle(&self, mailbox: &str, name: &str) -> String {
+    pub(crate) fn handle(&self, mailbox: &str, name: &str) -> String {
         let mut found = self.mailbox.iter();
         let found = found.find(|((at, who), _)| *at == mailbox && *who == name);
         found
@@ -432,30 +460,30 @@ impl Stage {
             Edit::Mark(name, mailbox) => world.crm_mark(&self.crm_id(name), mailbox),
             Edit::Unmark(name, mailbox) => world.crm_unmark(&self.crm_id(name), mailbox),
             Edit::Outlook(mailbox, name, properties) => {
-                world.mailbox_edit(mailbox, &self.mailbox_id(mailbox, name), properties);
+                world.mailbox_edit(mailbox, &self.handle(mailbox, name), properties);
             }
             Edit::OutlookNew(mailbox, name, properties) => {
                 self.add_to_mailbox(mailbox, name, properties);
             }
             Edit::OutlookDelete(mailbox, name) => {
-                world.mailbox_delete(mailbox, &self.mailbox_id(mailbox, name));
+                world.mailbox_delete(mailbox, &self.handle(mailbox, name));
             }
             Edit::OutlookPurge(mailbox, name) => {
-                world.mailbox_purge(mailbox, &self.mailbox_id(mailbox, name));
+                world.mailbox_purge(mailbox, &self.handle(mailbox, name));
             }
             Edit::OutlookMove(mailbox, name) => {
-                world.mailbox_move(mailbox, &self.mailbox_id(mailbox, name), "Privat");
+                world.mailbox_move(mailbox, &self.handle(mailbox, name), "Privat");
             }
             Edit::OutlookMoveBack(mailbox, name) => {
-                world.mailbox_move_back(mailbox, &self.mailbox_id(mailbox, name));
+                world.mailbox_move_back(mailbox, &self.handle(mailbox, name));
             }
             Edit::OutlookCopy(mailbox, name, copy) => {
-                let id = world.mailbox_copy(mailbox, &self.mailbox_id(mailbox, name));
+                let id = world.mailbox_copy(mailbox, &self.handle(mailbox, name));
                 self.note_of_copy(mailbox, name, &id);
                 self.mailbox.insert((*mailbox, *copy), id);
             }
             Edit::OutlookRecreate(mailbox, name) => {
-                let id = world.mailbox_recreate(mailbox, &self.mailbox_id(mailbox, name));
+                let id = world.mailbox_recreate(mailbox, &self.handle(mailbox, name));
                 self.note_of_copy(mailbox, name, &id);
             }
             Edit::Wait(ms) => world.advance_ms(*ms),
@@ -518,6 +546,7 @@ impl Stage {
                 let crm_id = link.crm_id.to_string();
                 let mailbox_id = link.mailbox_id.to_string();
                 let handle = self.world.mailbox_handle_of(mailbox, &mailbox_id);
+                let is_stale = handle.is_none();
                 let mailbox_id = handle.unwrap_or(mailbox_id);
                 let by_crm = self.crm.iter().find(|(_, id)| **id == crm_id);
                 let by_mailbox = self
@@ -525,7 +554,10 @@ impl Stage {
                     .iter()
                     .find(|((at, _), id)| *at == mailbox && **id == mailbox_id);
                 match (by_crm.map(|(name, _)| *name), by_mailbox) {
-                    (Some(name), None) => {
+                    // Of one that was moved, the link may still hold the id of its former place.
+                    (Some(name), None)
+                        if !(is_stale && self.mailbox.contains_key(&(mailbox, name))) =>
+                    {
                         self.mailbox.insert((mailbox, name), mailbox_id);
                     }
                     (None, Some(((_, name), _))) => {
@@ -656,7 +688,7 @@ impl Stage {
                 assert_eq!(markers, *expected, "{place}: markers of {name}");
             }
             State::Outlook(mailbox, name, expected) => {
-                let id = self.mailbox_id(mailbox, name);
+                let id = self.handle(mailbox, name);
                 assert_eq!(
                     world.mailbox_place(mailbox, &id),
                     Place::Contacts,
@@ -666,7 +698,7 @@ impl Stage {
                 assert_parts(&contact, expected, &format!("{place}: {name} in {mailbox}"));
             }
             State::Place(mailbox, name, expected) => {
-                let found = world.mailbox_place(mailbox, &self.mailbox_id(mailbox, name));
+                let found = world.mailbox_place(mailbox, &self.handle(mailbox, name));
                 assert_eq!(found, *expected, "{place}: {name} in {mailbox}");
             }
             State::CrmCount(expected) => {
@@ -826,6 +858,16 @@ impl Stage {
             );
         }
     }
+}
+
+/// The same job for another mailbox, which is in Office 365.
+pub(crate) fn in_office_365(mut job: Job, user: &str) -> Job {
+    job.mailbox.endpoint = Endpoint::Graph(GraphAccess {
+        base_url: format!("{ORIGIN}/graph/v1.0"),
+        user: GraphUser::User(user.to_owned()),
+        trust_if_match: true,
+    });
+    job
 }
 
 /// Plays one pass to its end.

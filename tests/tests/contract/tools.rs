@@ -397,7 +397,7 @@ fn field_that_is_mapped_later_is_filled_from_both_sides() {
     stage.learn();
     let played = stage.pass(ANNA);
     assert_eq!(
-        played.counters.of(Kind::GraphUpdate) + played.counters.of(Kind::FlowfactUpdate),
+        played.written(Kind::GraphUpdate) + played.counters.of(Kind::FlowfactUpdate),
         2,
         "{played:#?}"
     );
