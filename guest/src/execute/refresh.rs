@@ -4,7 +4,8 @@ use super::{End, Executor, Work, mailbox_half, open};
 use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::http::RemoteError;
-use crate::mailbox::Mailbox;
+use crate::links::Link;
+use crate::mailbox::{FindBy, Mailbox, read_wherever};
 use crate::mutation::{self, Mutant};
 use crate::plan::{Decision, Deed, Half, Pair, approval};
 
@@ -124,11 +125,15 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     }
 
     fn refresh_mailbox(&self, works: &mut [Work], wanted: &[(usize, MailboxId)]) {
-        let ids: Vec<MailboxId> = wanted.iter().map(|(_, id)| id.clone()).collect();
-        if ids.is_empty() {
+        let sought = wanted.iter().map(|(index, id)| {
+            let link = works.get(*index).and_then(|work| work.pair.link.as_ref());
+            (id.clone(), link.and_then(Link::find_by))
+        });
+        let sought: Vec<(MailboxId, Option<FindBy>)> = sought.collect();
+        if sought.is_empty() {
             return;
         }
-        match self.mailbox.read(&ids) {
+        match read_wherever(self.mailbox, &sought) {
             Ok(reads) => {
                 for ((index, _), read) in wanted.iter().zip(reads) {
                     let Some(work) = works.get_mut(*index) else {

@@ -7,7 +7,7 @@
 //! that carries the key of a missing one is there although no feed has named it yet.
 
 use super::{Pass, PutOff, Stop};
-use crate::contact::{CrmId, MailboxContact, MailboxId, StableId};
+use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId, StableId};
 use crate::crm::Crm;
 use crate::job::Matching;
 use crate::links::{Link, Packed, Source, Standing, Stored};
@@ -199,8 +199,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         true
     }
 
-    /// Pairs whose mailbox half is gone. One whose CRM half cannot be brought back is no longer
-    /// waited for: who was deleted and entered again is to be new.
+    /// Pairs whose mailbox half is gone, forgotten ones too where they are marked again. One whose
+    /// CRM half cannot be brought back is no longer waited for: who was deleted and entered again is
+    /// to be new.
     pub(super) fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
         let mut gone = BTreeMap::new();
         let is_lost = |id: &CrmId| {
@@ -212,7 +213,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         };
         for (id, packed) in &self.gathered.pairs {
             if let (false, Half::Deleted, Some(link)) = (is_lost(id), &packed.mailbox, &packed.link)
-                && let Some(link) = link.unpack().filter(|link| !link.is_tombstone())
+                && let Some(link) = link.unpack()
+                && (!link.is_tombstone() || is_marked(&packed.crm))
             {
                 gone.insert(id.clone(), link);
             }
@@ -284,6 +286,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 pair.mailbox = Half::Astray;
             }
         }
+        // Of a forgotten pair it says nothing that somebody is alike.
+        gone.retain(|_, link| !link.is_tombstone());
         if gone.is_empty() || self.gathered.mailbox.is_empty() {
             return;
         }
@@ -449,4 +453,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             former.service != begun.state.mailbox.service || former.user != begun.state.mailbox.user
         })
     }
+}
+
+/// Whether the CRM's half is there and carries the mailbox's marker.
+fn is_marked(half: &Half<Packed<CrmContact>>) -> bool {
+    let Half::Present(contact) = half else {
+        return false;
+    };
+    contact
+        .unpack()
+        .is_some_and(|contact| contact.marked == Some(true))
 }

@@ -168,8 +168,9 @@ fn contact_deleted_in_the_mailbox_comes_back_on_both_sides() {
 #[test]
 fn contact_deleted_in_the_crm_comes_back_by_its_mailbox_id_too() {
     let mut stage = linked().stage(Variant::AccountField);
-    sync(&mut stage, &[Edit::CrmDelete("erika")], ANNA);
+    // As the report of the deletion names it.
     let target = Target::Contact(stage.mailbox_id(ANNA, "erika"));
+    sync(&mut stage, &[Edit::CrmDelete("erika")], ANNA);
     stage.check("", &State::Place(ANNA, "erika", Place::DeletedItems));
     let played = restore(&mut stage, ANNA, target);
     let expected = [

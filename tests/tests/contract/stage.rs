@@ -385,10 +385,14 @@ impl Stage {
 
     /// The id by which the sync knows this person in a mailbox.
     pub(crate) fn mailbox_id(&self, mailbox: &str, name: &str) -> String {
-        let handle = self.handle(mailbox, name);
-        match self.world.mailbox_handle_of(mailbox, &handle) {
+        self.known_as(mailbox, &self.handle(mailbox, name))
+    }
+
+    /// The id by which the sync knows a contact that people hold by this handle.
+    pub(crate) fn known_as(&self, mailbox: &str, handle: &str) -> String {
+        match self.world.mailbox_handle_of(mailbox, handle) {
             Some(handle) => self.world.mailbox_id_of(mailbox, &handle),
-            None => handle,
+            None => handle.to_owned(),
         }
     }
 
