@@ -81,27 +81,24 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let Some(begun) = &self.begun else {
             return Ok(false);
         };
-        let moved = begun
-            .pending
-            .iter()
-            .filter_map(|(source, row)| match source {
-                Source::Crm(id) if row.reason == MOVED => Some(id.clone()),
-                Source::Crm(_) | Source::Mailbox(_) => None,
-            });
-        let moved: Vec<CrmId> = moved
-            .filter(|id| !self.gathered.pairs.contains_key(id))
-            .collect();
-        let links = self.memory.links(&moved)?.into_iter();
-        let gathered = &mut self.gathered;
-        let mut is_any = false;
-        for link in links.filter_map(Stored::found) {
-            let is_known = gathered.mailbox_asked.contains(&link.mailbox_id)
-                || gathered.mailbox_seen.contains(&link.mailbox_id);
-            if !is_known {
-                gathered.mailbox_queue.insert(link.mailbox_id);
-                is_any = true;
+        let mut ids: Vec<MailboxId> = Vec::new();
+        let mut moved: Vec<CrmId> = Vec::new();
+        for (source, _) in begun.pending.iter().filter(|(_, row)| row.reason == MOVED) {
+            match source {
+                Source::Crm(id) => moved.push(id.clone()),
+                Source::Mailbox(id) => ids.push(id.clone()),
             }
         }
+        moved.retain(|id| !self.gathered.pairs.contains_key(id));
+        let links = self.memory.links(&moved)?.into_iter();
+        ids.extend(links.filter_map(Stored::found).map(|link| link.mailbox_id));
+        let gathered = &mut self.gathered;
+        let is_known = |id: &MailboxId| {
+            gathered.mailbox_asked.contains(id) || gathered.mailbox_seen.contains(id)
+        };
+        ids.retain(|id| !is_known(id));
+        let is_any = !ids.is_empty();
+        gathered.mailbox_queue.extend(ids);
         Ok(is_any)
     }
 

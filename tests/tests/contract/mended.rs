@@ -466,7 +466,9 @@ fn contact_that_left_the_folder_again_during_a_full_read_is_not_restored_in_the_
     let operations = pass_with(&mut stage, Phase::Plan, |stage| {
         stage.world.mailbox_delete(ANNA, &id);
     });
-    assert!(operations.is_empty(), "{operations:?}");
+    // Known to be there by a new id, it was to be brought back until it was looked at again.
+    let is_put_off = |operation: &String| operation.ends_with("[put-off]");
+    assert!(operations.iter().all(is_put_off), "{operations:?}");
     stage.check("left again", &State::CrmTrashed("erika"));
     stage.check_quiet("left again");
 }

@@ -384,11 +384,11 @@ fn purged_contact_that_the_journal_does_not_hold_is_told_and_left() {
     let long = too_long_for_an_entry();
     let phones = json!({"phones": [{"type": "office", "number": "0221 55440", "note": long}]});
     sync(&mut stage, &[Edit::Crm("erika", phones)], ANNA);
+    let mailbox_id = stage.mailbox_id(ANNA, "erika");
     sync(&mut stage, &[Edit::OutlookDelete(ANNA, "erika")], ANNA);
     stage.edit(&Edit::CrmPurge("erika"));
     let mut rows = stage.world.stored();
     let id = stage.crm_id("erika");
-    let mailbox_id = stage.mailbox_id(ANNA, "erika");
     rows.remove(&format!("m/anna-makler-example/pair/{id}"));
     rows.remove(&format!("m/anna-makler-example/tombstone/{id}"));
     rows.remove(&format!("m/anna-makler-example/at/{mailbox_id}"));
