@@ -56,6 +56,13 @@ proptest! {
     }
 
     #[test]
+    fn what_is_nested_too_deep_is_refused(depth in DEPTH_MAX + 1..20_000) {
+        let nested = "<a>".repeat(depth) + &"</a>".repeat(depth);
+        let refused = parse(nested.as_bytes());
+        prop_assert!(matches!(refused, Err(XmlError::TooMuch { limit: DEPTH_MAX, .. })));
+    }
+
+    #[test]
     fn what_is_written_is_read_as_it_was_meant(tree in tree()) {
         let root = parse(tree.written().as_bytes()).expect("what the writer writes is XML");
         prop_assert!(root.is("", "root"));
