@@ -103,11 +103,8 @@ pub fn explain(job: &Job, outside: &Rc<dyn Outside>, question: &str) -> Result<A
             remedy: Some("name a contact: an id, a name, an e-mail address or a number".into()),
         }));
     }
-    match setup::sides(job, outside)? {
-        Sides::FlowfactAndGraph(crm, mailbox, _) => {
-            Explainer::new(job, outside, crm, mailbox)?.answer(question)
-        }
-    }
+    let Sides { crm, mailbox, .. } = setup::sides(job, outside)?;
+    Explainer::new(job, outside, crm, mailbox)?.answer(question)
 }
 
 /// What an explanation is made from.

@@ -35,7 +35,7 @@ pub fn part(
     after: Option<&str>,
     contacts_max: u32,
 ) -> Result<Part, Failure> {
-    let Sides::FlowfactAndGraph(mut crm, _, _) = sides(job, outside)?;
+    let Sides { mut crm, .. } = sides(job, outside)?;
     crm.connect(None).map_err(Failure::from)?;
     let mut contacts_max = contacts_max.clamp(1, 1_000);
     loop {

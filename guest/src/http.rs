@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 pub use crate::http::answer::{Answer, Rejection};
-use crate::http::pause::{back_off_ms, retry_after_ms};
+use crate::http::pause::back_off_ms;
 use crate::outside::{IN_FLIGHT_MAX, Method, Outside, Request, Response, SendError, Timestamp};
 use crate::report::{Failure, Problem, RemoteProblem, Service, Throttled, Usage};
 
@@ -127,6 +127,15 @@ pub enum Repeat {
     Never,
 }
 
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// `application/json`.
+    Json(Value),
+    /// `text/xml`, in UTF-8.
+    Xml(String),
+}
+
 /// One request to the service.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -138,8 +147,8 @@ pub struct Call {
     pub url: String,
     /// Names in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// Sent as JSON.
-    pub body: Option<Value>,
+    /// What is sent along.
+    pub body: Option<Body>,
     /// Whether it may be sent twice.
     pub repeat: Repeat,
     /// An answer larger than this is not read.
@@ -150,6 +159,13 @@ impl Call {
     /// A request that reads, and may be repeated.
     pub fn get(what: &'static str, url: String) -> Self {
         Self::new(what, Method::Get, url, None, Repeat::Safe)
+    }
+
+    /// A request with an XML document.
+    pub fn post_xml(what: &'static str, url: String, xml: String, repeat: Repeat) -> Self {
+        let mut call = Self::new(what, Method::Post, url, None, repeat);
+        call.body = Some(Body::Xml(xml));
+        call
     }
 
     /// A request about one contact, with or without a body.
@@ -165,7 +181,7 @@ impl Call {
             method,
             url,
             headers: Vec::new(),
-            body,
+            body: body.map(Body::Json),
             repeat,
             answer_bytes_max: ITEM_ANSWER_BYTES_MAX,
         }
@@ -301,16 +317,15 @@ impl Http {
             .sleep(u32::try_from(bounded_ms).unwrap_or(u32::MAX));
     }
 
-    /// How long to wait before repetition number `attempt` (from 0) of something refused with these
-    /// headers, if that may be slept in place; else what to tell the pass.
+    /// How long to wait before repetition number `attempt` (from 0) of something refused with a
+    /// pause of this length, or of none, if that may be slept in place; else what to tell the pass.
     pub(crate) fn pause_in_place(
         &self,
         what: &str,
         attempt: usize,
-        retry_after: Option<&str>,
+        named_ms: Option<u64>,
     ) -> Result<u64, Throttled> {
         self.count(|usage| usage.throttled = usage.throttled.saturating_add(1));
-        let named_ms = retry_after.and_then(|text| retry_after_ms(text, self.now()));
         if let Some(short_ms) = RETRY_WAITS_MS.get(attempt) {
             let wait_ms = named_ms.unwrap_or(*short_ms);
             if wait_ms <= SLEEP_MS_MAX {
@@ -456,7 +471,7 @@ impl Http {
                 Verdict::Final(Box::new(Ok(answer)))
             }
             Some(Rejection::Throttled) => {
-                match self.pause_in_place(call.what, attempt, answer.header("retry-after")) {
+                match self.pause_in_place(call.what, attempt, answer.pause_ms(self.now())) {
                     Ok(wait_ms) => Verdict::Again(wait_ms),
                     Err(long) => Verdict::failed(RemoteError::Throttled(long), *maybe_done),
                 }
@@ -475,13 +490,13 @@ impl Http {
         if call.repeat == Repeat::Never {
             return Verdict::failed(error, true);
         }
-        let Some(retry_after) = answer.header("retry-after") else {
+        if answer.header("retry-after").is_none() {
             return match RETRY_WAITS_MS.get(attempt) {
                 Some(wait_ms) => Verdict::Again(*wait_ms),
                 None => Verdict::failed(error, true),
             };
-        };
-        match self.pause_in_place(call.what, attempt, Some(retry_after)) {
+        }
+        match self.pause_in_place(call.what, attempt, answer.pause_ms(self.now())) {
             Ok(wait_ms) => Verdict::Again(wait_ms),
             Err(long) => Verdict::failed(RemoteError::Throttled(long), true),
         }
@@ -615,10 +630,15 @@ fn request(call: &Call) -> Request {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
-    let body = call.body.as_ref().map(|json| json.to_string().into_bytes());
-    if body.is_some() {
-        headers.push(("content-type".into(), "application/json".into()));
-    }
+    let content_type = call.body.as_ref().map(|body| match body {
+        Body::Json(_) => "application/json",
+        Body::Xml(_) => "text/xml; charset=utf-8",
+    });
+    headers.extend(content_type.map(|kind| ("content-type".to_owned(), kind.to_owned())));
+    let body = call.body.as_ref().map(|body| match body {
+        Body::Json(json) => json.to_string().into_bytes(),
+        Body::Xml(xml) => xml.clone().into_bytes(),
+    });
     Request {
         method: call.method,
         url: call.url.clone(),

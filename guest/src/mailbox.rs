@@ -46,6 +46,46 @@ pub trait Mailbox {
     fn delete(&self, contacts: &[(MailboxId, ChangeKey)]) -> Vec<Result<(), WriteError>>;
 }
 
+impl<M: Mailbox + ?Sized> Mailbox for Box<M> {
+    fn shape(&self) -> Shape {
+        (**self).shape()
+    }
+
+    fn connect(
+        &mut self,
+        remembered: Option<&MailboxIdentity>,
+    ) -> Result<MailboxIdentity, RemoteError> {
+        (**self).connect(remembered)
+    }
+
+    fn changes(&self, position: Option<&MailboxPosition>) -> Result<MailboxPage, RemoteError> {
+        (**self).changes(position)
+    }
+
+    fn read(&self, ids: &[MailboxId]) -> Result<Vec<MailboxRead>, RemoteError> {
+        (**self).read(ids)
+    }
+
+    fn find(
+        &self,
+        keys: &[SearchKey],
+    ) -> Result<Vec<Result<Vec<MailboxId>, Problem>>, RemoteError> {
+        (**self).find(keys)
+    }
+
+    fn create(&self, drafts: &[MailboxDraft]) -> Vec<Result<MailboxContact, WriteError>> {
+        (**self).create(drafts)
+    }
+
+    fn update(&self, edits: &[MailboxEdit]) -> Vec<Result<MailboxContact, WriteError>> {
+        (**self).update(edits)
+    }
+
+    fn delete(&self, contacts: &[(MailboxId, ChangeKey)]) -> Vec<Result<(), WriteError>> {
+        (**self).delete(contacts)
+    }
+}
+
 /// Which mailbox this is (contract, section 1). The address is no part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxIdentity {

@@ -52,6 +52,7 @@ use crate::report::{
     Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
     Outcome, Phase, Problem, Progress, Report, Service, Side,
 };
+use crate::setup::{self, Sides};
 use renew::Renewal;
 
 /// The longest pause that a pass asks its host for; a longer one ends it as throttled (`sync.wit`).
@@ -99,12 +100,15 @@ pub trait Advance {
 
 /// Opens a pass: checks the job, sends nothing.
 pub fn open(job: Job, mode: Mode, outside: Rc<dyn Outside>) -> Result<Box<dyn Advance>, Failure> {
-    let sides = crate::setup::sides(&job, &outside)?;
-    Ok(match sides {
-        crate::setup::Sides::FlowfactAndGraph(crm, mailbox, https) => {
-            Box::new(Pass::new(job, mode, outside, crm, mailbox, https))
-        }
-    })
+    let sides = setup::sides(&job, &outside)?;
+    let Sides {
+        crm,
+        mailbox,
+        clients,
+    } = sides;
+    Ok(Box::new(Pass::new(
+        job, mode, outside, crm, mailbox, clients,
+    )))
 }
 
 /// One pass between one CRM and one mailbox.

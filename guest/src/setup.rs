@@ -18,9 +18,13 @@ use crate::report::{
 };
 
 /// The two sides of a job.
-pub enum Sides {
-    /// FLOWFACT and Office 365, and what they send with, for counting.
-    FlowfactAndGraph(Flowfact, Graph, Vec<Http>),
+pub struct Sides {
+    /// The CRM.
+    pub crm: Flowfact,
+    /// The mailbox, whichever protocol its server speaks.
+    pub mailbox: Box<dyn Mailbox>,
+    /// What they send with, for counting.
+    pub clients: Vec<Http>,
 }
 
 /// What earlier passes left behind.
@@ -59,23 +63,25 @@ pub struct Checkup {
 pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
     check_job(job)?;
     let CrmAccess::Flowfact(flowfact) = &job.crm;
-    match &job.mailbox.endpoint {
+    let crm_http = Http::new(Rc::clone(outside), Service::Flowfact);
+    let crm = Flowfact::new(crm_http.clone(), flowfact.clone(), &job.mailbox.address);
+    let (mailbox, mailbox_http): (Box<dyn Mailbox>, Http) = match &job.mailbox.endpoint {
         Endpoint::Graph(graph) => {
-            let crm_http = Http::new(Rc::clone(outside), Service::Flowfact);
-            let mailbox_http = Http::new(Rc::clone(outside), Service::Graph);
-            let crm = Flowfact::new(crm_http.clone(), flowfact.clone(), &job.mailbox.address);
-            let mailbox = Graph::new(mailbox_http.clone(), graph);
-            Ok(Sides::FlowfactAndGraph(
-                crm,
-                mailbox,
-                vec![crm_http, mailbox_http],
-            ))
+            let http = Http::new(Rc::clone(outside), Service::Graph);
+            (Box::new(Graph::new(http.clone(), graph)), http)
         }
-        Endpoint::Ews(_) => Err(invalid(
-            "mailbox.endpoint",
-            "Exchange Server (EWS) is not spoken by this version of the plugin",
-        )),
-    }
+        Endpoint::Ews(_) => {
+            return Err(invalid(
+                "mailbox.endpoint",
+                "Exchange Server (EWS) is not spoken by this version of the plugin",
+            ));
+        }
+    };
+    Ok(Sides {
+        crm,
+        mailbox,
+        clients: vec![crm_http, mailbox_http],
+    })
 }
 
 /// Reads from the store alone what earlier passes left behind.
@@ -122,7 +128,7 @@ pub fn suspend(job: &Job, outside: &Rc<dyn Outside>) -> Result<(), Failure> {
 
 /// Signs in to both sides and says what it found. Writes nothing.
 pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
-    let Sides::FlowfactAndGraph(crm, mailbox, _) = sides(job, outside)?;
+    let Sides { crm, mailbox, .. } = sides(job, outside)?;
     let mut checkup = Checkup {
         ready: true,
         ..Checkup::default()
@@ -215,7 +221,11 @@ fn check_are_there(
     crm_id: Option<&CrmId>,
 ) -> Result<(), Failure> {
     const REMEDY: &str = "take both ids from a finding, or from `contact-sync explain`";
-    let Sides::FlowfactAndGraph(mut crm, mut mailbox, _) = sides(job, outside)?;
+    let Sides {
+        mut crm,
+        mut mailbox,
+        ..
+    } = sides(job, outside)?;
     mailbox.connect(Some(&state.mailbox))?;
     let read = mailbox.read(std::slice::from_ref(mailbox_id))?.pop();
     if !matches!(read, Some(MailboxRead::Present(_))) {
@@ -420,7 +430,7 @@ fn is_untried(survey: &Survey, marker: &Marker) -> bool {
     survey.contacts == Some(0) && is_known
 }
 
-fn check_mailbox(mut mailbox: Graph, job: &Job, checkup: &mut Checkup) {
+fn check_mailbox(mut mailbox: Box<dyn Mailbox>, job: &Job, checkup: &mut Checkup) {
     let identity = match mailbox.connect(None) {
         Ok(identity) => identity,
         Err(error) => return checkup.fail("mailbox-unreachable", error),

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-use crate::http::{Call, RemoteError, WriteError, service_name};
-use crate::outside::Response;
+use crate::http::pause::retry_after_ms;
+use crate::http::{Body, Call, RemoteError, WriteError, service_name};
+use crate::outside::{Response, Timestamp};
 use crate::report::{Problem, RemoteProblem, Service};
 
 /// Names under which services put their id of a request.
@@ -70,8 +71,8 @@ pub enum Rejection {
 
 impl Answer {
     pub(super) fn new(service: Service, call: &Call, response: Response, repeated: bool) -> Self {
-        let said =
-            (response.status >= 400).then(|| Said::read_bytes(&response.body, call.body.as_ref()));
+        let said = (response.status >= 400)
+            .then(|| Said::read_bytes(&response.body, &words_sent(call.body.as_ref())));
         Self {
             status: response.status,
             repeated,
@@ -92,7 +93,7 @@ impl Answer {
         body: Value,
         sent: Option<&Value>,
     ) -> Self {
-        let said = (status >= 400).then(|| Said::read_json(&body, sent));
+        let said = (status >= 400).then(|| Said::read_json(&body, &words_of_json(sent)));
         Self {
             status,
             repeated: false,
@@ -115,6 +116,11 @@ impl Answer {
             .iter()
             .find(|(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The pause that the service asks for, where it names one.
+    pub fn pause_ms(&self, now: Timestamp) -> Option<u64> {
+        retry_after_ms(self.header("retry-after")?, now)
     }
 
     /// The service's own code of an error.
@@ -271,7 +277,7 @@ impl Answer {
 }
 
 impl Said {
-    fn read_bytes(body: &[u8], sent: Option<&Value>) -> Self {
+    fn read_bytes(body: &[u8], sent: &BTreeSet<String>) -> Self {
         let part = body
             .get(..body.len().min(ERROR_BYTES_MAX))
             .unwrap_or_default();
@@ -290,7 +296,7 @@ impl Said {
     /// Graph: `{"error":{"code","message","innerError":{"request-id"}}}`. FLOWFACT's error bodies
     /// are not documented; its own clients look for `message`, `error`, `detail`, `description`,
     /// `errors`.
-    fn read_json(body: &Value, sent: Option<&Value>) -> Self {
+    fn read_json(body: &Value, sent: &BTreeSet<String>) -> Self {
         let error = body
             .get("error")
             .filter(|error| error.is_object())
@@ -339,11 +345,7 @@ fn truncated(text: &str, bytes_max: usize) -> String {
 
 /// A service's own words, fit for a log: without what was sent to it, without quotations that are
 /// no plain name of a property, without addresses and longer numbers, cut short.
-fn scrubbed(text: &str, sent: Option<&Value>) -> Option<String> {
-    let mut secret = BTreeSet::new();
-    if let Some(sent) = sent {
-        collect_words(sent, &mut secret);
-    }
+fn scrubbed(text: &str, sent: &BTreeSet<String>) -> Option<String> {
     let mut words: Vec<String> = Vec::new();
     let text = without_apostrophes(text);
     for (index, part) in text
@@ -359,7 +361,7 @@ fn scrubbed(text: &str, sent: Option<&Value>) -> Option<String> {
             let bare = word.trim_matches(|character: char| !character.is_alphanumeric());
             let digits = bare.chars().filter(char::is_ascii_digit).count();
             let private =
-                bare.contains('@') || digits >= 4 || secret.contains(bare.to_lowercase().as_str());
+                bare.contains('@') || digits >= 4 || sent.contains(bare.to_lowercase().as_str());
             if private {
                 "…".to_owned()
             } else {
@@ -398,12 +400,38 @@ fn is_property_name(text: &str) -> bool {
         && !text.chars().any(|character| character.is_ascii_digit())
 }
 
+/// The words of what was sent, in lower case.
+fn words_sent(sent: Option<&Body>) -> BTreeSet<String> {
+    match sent {
+        None => BTreeSet::new(),
+        Some(Body::Json(json)) => words_of_json(Some(json)),
+        Some(Body::Xml(xml)) => {
+            let mut words = BTreeSet::new();
+            // What stands between two tags; attributes hold ids and names of properties.
+            for piece in xml.split('<').filter_map(|piece| piece.split_once('>')) {
+                collect_text(piece.1, &mut words);
+            }
+            words
+        }
+    }
+}
+
+fn words_of_json(sent: Option<&Value>) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    if let Some(sent) = sent {
+        collect_words(sent, &mut words);
+    }
+    words
+}
+
+fn collect_text(text: &str, words: &mut BTreeSet<String>) {
+    let parts = text.split(|character: char| !character.is_alphanumeric());
+    words.extend(parts.filter(|part| part.len() > 1).map(str::to_lowercase));
+}
+
 fn collect_words(sent: &Value, words: &mut BTreeSet<String>) {
     match sent {
-        Value::String(text) => {
-            let parts = text.split(|character: char| !character.is_alphanumeric());
-            words.extend(parts.filter(|part| part.len() > 1).map(str::to_lowercase));
-        }
+        Value::String(text) => collect_text(text, words),
         Value::Array(items) => items.iter().for_each(|item| collect_words(item, words)),
         Value::Object(members) => members
             .values()
@@ -441,13 +469,13 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(
-                scrubbed(text, Some(&sent)).unwrap_or_default(),
+                scrubbed(text, &words_of_json(Some(&sent))).unwrap_or_default(),
                 expected,
                 "{text}"
             );
         }
         assert_eq!(
-            scrubbed(&"word ".repeat(100), None).map(|text| text.len()),
+            scrubbed(&"word ".repeat(100), &BTreeSet::new()).map(|text| text.len()),
             Some(200)
         );
     }
@@ -480,7 +508,7 @@ mod tests {
             ("<html>", None, None),
             ("", None, None),
         ] {
-            let said = Said::read_bytes(body.as_bytes(), None);
+            let said = Said::read_bytes(body.as_bytes(), &BTreeSet::new());
             assert_eq!(said.code.as_deref(), code, "{body}");
             assert_eq!(said.request_id.as_deref(), request_id, "{body}");
         }

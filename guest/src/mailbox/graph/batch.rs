@@ -262,7 +262,7 @@ fn judge(
             return Ok(Err(failure));
         }
     };
-    let retry_after = answer.header("retry-after");
+    let pause_ms = answer.pause_ms(client.http.now());
     match answer.rejection() {
         None => {
             client.http.answered();
@@ -270,7 +270,7 @@ fn judge(
             Ok(Ok(answer))
         }
         Some(Rejection::Throttled) => {
-            match client.http.pause_in_place(item.what, attempt, retry_after) {
+            match client.http.pause_in_place(item.what, attempt, pause_ms) {
                 Ok(wait_ms) => Err(wait_ms),
                 Err(long) => {
                     let error = RemoteError::Throttled(long);
