@@ -660,3 +660,6 @@ fn finding(severity: Severity, code: &str, message: &str, remedy: &str) -> Findi
         field: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
