@@ -81,6 +81,22 @@ fn a_server_that_is_found_is_proposed_and_not_used() {
 }
 
 #[test]
+fn a_mailbox_without_an_address_is_not_ready_whatever_is_found() {
+    let found = format!(r#"{{"Protocol":"EWS","Url":"{URL}"}}"#);
+    for answer in [text_answer(200, &[], &found), no_connection()] {
+        let outside: Rc<dyn Outside> = Scripted::new([answer]);
+        let job = job(None, &["https://autodiscover.muster.example"]);
+        let mut checkup = Checkup {
+            ready: true,
+            ..Checkup::default()
+        };
+        let ews = undiscovered(&job).expect("an address is missing");
+        find_endpoint(ews, &job, &outside, &mut checkup);
+        assert!(!checkup.ready, "{checkup:?}");
+    }
+}
+
+#[test]
 fn a_server_that_is_not_found_is_told_step_by_step() {
     let answers = vec![
         text_answer(404, &[], ""),
