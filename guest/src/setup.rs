@@ -501,8 +501,8 @@ fn find_endpoint(ews: &EwsAccess, job: &Job, outside: &Rc<dyn Outside>, checkup:
                     found.origin, found.url
                 ),
                 &format!(
-                    "write it into the mailbox's `exchange-server`, and check again: \
-                     `url = \"{}\"`",
+                    "if that server is the company's, write it into the mailbox's \
+                     `exchange-server`, and check again: `url = \"{}\"`",
                     found.url
                 ),
             ));
