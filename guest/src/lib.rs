@@ -11,6 +11,7 @@
 //! | 4 | [`execute`], [`export`] | carries out a plan's operations; the CSV of all CRM contacts |
 //! | 3 | [`plan`] | pure: what is remembered, what was read and the policy become operations |
 //! | 3 | [`crm`], [`mailbox`] | the two sides, behind one trait each |
+//! | 3 | [`autodiscover`] | on which Exchange Server a mailbox is |
 //! | 2 | [`mapping`] | pure: a CRM record and an Exchange view, with remembered slots |
 //! | 2 | [`http`] | requests: pacing, retries, counting |
 //! | 2 | [`links`], [`journal`] | what is remembered between passes |
@@ -22,6 +23,7 @@
 //! Not here: credentials, files, sockets, threads, and any other tenant. A host has them.
 
 pub mod approval;
+pub mod autodiscover;
 #[cfg(target_arch = "wasm32")]
 mod component;
 pub mod contact;

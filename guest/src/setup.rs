@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use crate::autodiscover::{ORIGINS_MAX, discover};
 use crate::contact::{CrmId, Field, FieldSet, MailboxId};
 use crate::crm::flowfact::{Flowfact, Survey};
 use crate::crm::{Crm, CrmRead};
 use crate::http::{Http, RemoteError};
-use crate::job::{CrmAccess, Endpoint, Job, Marker, NativeSync};
+use crate::job::{CrmAccess, Endpoint, EwsAccess, Job, Marker, NativeSync};
 use crate::links::{Answer, Caution, Memory, Source, State, Stored};
 use crate::mailbox::ews::Ews;
 use crate::mailbox::graph::Graph;
@@ -56,6 +57,8 @@ pub struct Checkup {
     pub fields: Vec<(Field, Option<String>)>,
     /// Places for the marker, in order of preference.
     pub markers: Vec<Marker>,
+    /// Where the mailbox was found, if the job does not know it.
+    pub endpoint: Option<Endpoint>,
     /// The mailbox's own primary address.
     pub address: Option<String>,
 }
@@ -63,9 +66,7 @@ pub struct Checkup {
 /// Makes the two sides of a job, after checking it. Sends nothing.
 pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
     check_job(job)?;
-    let CrmAccess::Flowfact(flowfact) = &job.crm;
-    let crm_http = Http::new(Rc::clone(outside), Service::Flowfact);
-    let crm = Flowfact::new(crm_http.clone(), flowfact.clone(), &job.mailbox.address);
+    let (crm, crm_http) = crm_side(job, outside);
     let (mailbox, mailbox_http): (Box<dyn Mailbox>, Http) = match &job.mailbox.endpoint {
         Endpoint::Graph(graph) => {
             let http = Http::new(Rc::clone(outside), Service::Graph);
@@ -73,10 +74,12 @@ pub fn sides(job: &Job, outside: &Rc<dyn Outside>) -> Result<Sides, Failure> {
         }
         Endpoint::Ews(ews) => {
             let Some(url) = &ews.url else {
-                return Err(invalid(
-                    "mailbox.endpoint",
-                    "where Exchange Web Services answer is not configured",
-                ));
+                return Err(Failure::InvalidJob(Problem {
+                    message: "`mailbox.endpoint.url` is missing: where Exchange Web Services \
+                              answer"
+                        .to_owned(),
+                    remedy: Some("run `contact-sync check`, which looks for it".to_owned()),
+                }));
             };
             let http = Http::new(Rc::clone(outside), Service::Ews);
             let mailbox = Ews::new(http.clone(), url, &job.mailbox.address, ews);
@@ -134,11 +137,17 @@ pub fn suspend(job: &Job, outside: &Rc<dyn Outside>) -> Result<(), Failure> {
 
 /// Signs in to both sides and says what it found. Writes nothing.
 pub fn check(job: &Job, outside: &Rc<dyn Outside>) -> Result<Checkup, Failure> {
-    let Sides { crm, mailbox, .. } = sides(job, outside)?;
+    check_job(job)?;
     let mut checkup = Checkup {
         ready: true,
         ..Checkup::default()
     };
+    if let Some(ews) = undiscovered(job) {
+        check_crm(crm_side(job, outside).0, job, &mut checkup);
+        find_endpoint(ews, job, outside, &mut checkup);
+        return Ok(checkup);
+    }
+    let Sides { crm, mailbox, .. } = sides(job, outside)?;
     check_crm(crm, job, &mut checkup);
     check_mailbox(mailbox, job, &mut checkup);
     Ok(checkup)
@@ -216,6 +225,21 @@ pub fn pair(
         reason: "paired-by-person",
         state: OperationState::Planned,
     })
+}
+
+fn crm_side(job: &Job, outside: &Rc<dyn Outside>) -> (Flowfact, Http) {
+    let CrmAccess::Flowfact(flowfact) = &job.crm;
+    let http = Http::new(Rc::clone(outside), Service::Flowfact);
+    let crm = Flowfact::new(http.clone(), flowfact.clone(), &job.mailbox.address);
+    (crm, http)
+}
+
+/// An Exchange Server whose address the job does not know.
+fn undiscovered(job: &Job) -> Option<&EwsAccess> {
+    match &job.mailbox.endpoint {
+        Endpoint::Ews(ews) if ews.url.is_none() => Some(ews),
+        Endpoint::Ews(_) | Endpoint::Graph(_) => None,
+    }
 }
 
 /// Looks for contacts by the ids that a person gave.
@@ -441,9 +465,11 @@ fn check_mailbox(mut mailbox: Box<dyn Mailbox>, job: &Job, checkup: &mut Checkup
         Ok(identity) => identity,
         Err(error) => return checkup.fail("mailbox-unreachable", error),
     };
-    checkup
-        .findings
-        .push(note("mailbox-signed-in", "Office 365: the mailbox answers"));
+    let message = match &job.mailbox.endpoint {
+        Endpoint::Graph(_) => "Office 365: the mailbox answers",
+        Endpoint::Ews(_) => "Exchange Server: the mailbox answers",
+    };
+    checkup.findings.push(note("mailbox-signed-in", message));
     if let Err(error) = mailbox.changes(None) {
         checkup.fail("mailbox-unreadable", error);
     }
@@ -460,6 +486,52 @@ fn check_mailbox(mut mailbox: Box<dyn Mailbox>, job: &Job, checkup: &mut Checkup
         ));
     }
     checkup.address = identity.address;
+}
+
+/// A pass does what its job says, so what is found here is only proposed.
+fn find_endpoint(ews: &EwsAccess, job: &Job, outside: &Rc<dyn Outside>, checkup: &mut Checkup) {
+    checkup.ready = false;
+    let http = Http::new(Rc::clone(outside), Service::Autodiscover);
+    let steps = match discover(&http, &job.mailbox.address, &ews.autodiscover) {
+        Ok(found) => {
+            checkup.findings.push(finding(
+                Severity::Note,
+                "endpoint-proposed",
+                &format!(
+                    "the mailbox's Exchange Server was found, as `{}` says: `{}`",
+                    found.origin, found.url
+                ),
+                &format!(
+                    "if that server is the company's, write it into the mailbox's \
+                     `exchange-server`, and check again: `url = \"{}\"`",
+                    found.url
+                ),
+            ));
+            checkup.endpoint = Some(Endpoint::Ews(EwsAccess {
+                url: Some(found.url),
+                ..ews.clone()
+            }));
+            return;
+        }
+        Err(steps) => steps,
+    };
+    checkup.findings.push(finding(
+        Severity::Error,
+        "endpoint-not-found",
+        "the configuration does not say where the mailbox's Exchange Server is, and Autodiscover \
+         did not find it",
+        "write its address into the mailbox's `exchange-server`: `url = \
+         \"https://mail.example.com/EWS/Exchange.asmx\"`; or follow what the failed steps say",
+    ));
+    let steps = steps.iter().map(|step| {
+        finding(
+            Severity::Warning,
+            "autodiscover-step-failed",
+            &step.message,
+            &step.remedy,
+        )
+    });
+    checkup.findings.extend(steps);
 }
 
 impl Checkup {
@@ -500,8 +572,9 @@ pub(crate) fn check_job(job: &Job) -> Result<(), Failure> {
         ));
     }
     check_base_url("crm.base-url", &flowfact.base_url)?;
-    if let Endpoint::Graph(graph) = &job.mailbox.endpoint {
-        check_base_url("mailbox.endpoint.base-url", &graph.base_url)?;
+    match &job.mailbox.endpoint {
+        Endpoint::Graph(graph) => check_base_url("mailbox.endpoint.base-url", &graph.base_url)?,
+        Endpoint::Ews(ews) => check_ews(ews)?,
     }
     if flowfact.schema.is_empty() {
         return Err(invalid(
@@ -517,6 +590,20 @@ pub(crate) fn check_job(job: &Job) -> Result<(), Failure> {
             "policy.guard.contacts-percent-max",
             "must be 0 to 100",
         ));
+    }
+    Ok(())
+}
+
+fn check_ews(ews: &EwsAccess) -> Result<(), Failure> {
+    if let Some(url) = &ews.url {
+        check_base_url("mailbox.endpoint.url", url)?;
+    }
+    if ews.autodiscover.len() > ORIGINS_MAX {
+        let rule = format!("must name at most {ORIGINS_MAX} servers");
+        return Err(invalid("mailbox.endpoint.autodiscover", &rule));
+    }
+    for origin in &ews.autodiscover {
+        check_base_url("mailbox.endpoint.autodiscover", origin)?;
     }
     Ok(())
 }
@@ -574,3 +661,6 @@ fn finding(severity: Severity, code: &str, message: &str, remedy: &str) -> Findi
         field: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,9 +282,28 @@ pub(super) fn checkup(checkup: Checkup) -> setup::Checkup {
                 })
                 .collect(),
             markers: checkup.markers.into_iter().map(marker_out).collect(),
-            endpoint: None,
+            endpoint: checkup.endpoint.map(endpoint_out),
             address: checkup.address,
         },
+    }
+}
+
+fn endpoint_out(endpoint: job::Endpoint) -> wit::Endpoint {
+    match endpoint {
+        job::Endpoint::Graph(graph) => wit::Endpoint::Graph(wit::Graph {
+            base_url: graph.base_url,
+            user: match graph.user {
+                job::GraphUser::Me => wit::GraphUser::Me,
+                job::GraphUser::User(user) => wit::GraphUser::User(user),
+            },
+            trust_if_match: graph.trust_if_match,
+        }),
+        job::Endpoint::Ews(ews) => wit::Endpoint::Ews(wit::Ews {
+            url: ews.url,
+            autodiscover: ews.autodiscover,
+            impersonate: ews.impersonate,
+            ask_search_key: ews.ask_search_key,
+        }),
     }
 }
 

@@ -348,10 +348,10 @@ mod tests {
 
     /// `{namespace}name[attribute=value](text)<children>`.
     fn shown(element: &Element) -> String {
-        let attributes = element.attributes.iter();
-        let attributes: String = attributes
-            .map(|(name, value)| format!("[{name}={value}]"))
-            .collect();
+        let mut attributes = String::new();
+        for (name, value) in &element.attributes {
+            attributes.extend(["[", name, "=", value, "]"]);
+        }
         let children: String = element.children().map(shown).collect();
         let (namespace, name, text) = (element.namespace(), element.name(), element.text());
         format!("{{{namespace}}}{name}{attributes}({text})<{children}>")
@@ -494,8 +494,9 @@ mod tests {
         check(&flat(ELEMENTS_MAX + 1), "too much: elements");
 
         let attributes = |count: usize| {
-            let attributes: String = (0..count).map(|number| format!(" b{number}=''")).collect();
-            format!("<a{attributes}/>")
+            let attributes: Vec<String> =
+                (0..count).map(|number| format!(" b{number}=''")).collect();
+            format!("<a{}/>", attributes.concat())
         };
         assert!(parse(attributes(ATTRIBUTES_MAX).as_bytes()).is_ok());
         check(
@@ -504,10 +505,10 @@ mod tests {
         );
 
         let declared = |levels: usize| {
-            let declarations: String = (0..64)
+            let declarations: Vec<String> = (0..64)
                 .map(|number| format!(" xmlns:b{number}='c'"))
                 .collect();
-            format!("<a{declarations}>").repeat(levels) + &"</a>".repeat(levels)
+            format!("<a{}>", declarations.concat()).repeat(levels) + &"</a>".repeat(levels)
         };
         assert!(parse(declared(4).as_bytes()).is_ok());
         let side_by_side = format!("<a>{}</a>", declared(4).repeat(2));
