@@ -54,7 +54,7 @@ fn send(stream: &mut TcpStream, authorization: &str) -> String {
     let mut buffer = [0; 4096];
     loop {
         let count = stream.read(&mut buffer).expect("an answer");
-        answer.extend(&buffer[..count]);
+        answer.extend(buffer.get(..count).expect("what was read"));
         let text = String::from_utf8_lossy(&answer).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             continue;
@@ -83,7 +83,12 @@ fn answer_to(answer: &str, user: &str, domain: &str, password: &str) -> String {
     let token = rest.lines().next().expect("a line");
     let message = STANDARD.decode(token).expect("base64");
     let name = format!("{}{domain}", user.to_uppercase());
-    let (response, _) = response_to(&message[24..32], &name, password, &[]);
+    let (response, _) = response_to(
+        message.get(24..32).expect("eight bytes"),
+        &name,
+        password,
+        &[],
+    );
     format!(
         "NTLM {}",
         STANDARD.encode(authenticate(user, domain, &response))

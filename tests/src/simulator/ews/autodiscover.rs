@@ -1,8 +1,8 @@
 //! Autodiscover: where the service of a mailbox answers
 //! (<https://learn.microsoft.com/exchange/client-developer/exchange-web-services/autodiscover-for-exchange>).
 //!
-//! Version 2 is a question in the URL, asked by anybody, and an answer in JSON. The older one, plain
-//! XML, is signed in to like the service itself. Not here: SOAP (`autodiscover.svc`), and DNS.
+//! Version 2 is a question in the URL, asked by anybody, and an answer in JSON. The older one,
+//! plain XML, is signed in to like the service itself. Not here: SOAP (`autodiscover.svc`), DNS.
 
 use contact_sync_guest::outside::Method;
 use serde_json::json;
