@@ -12,6 +12,7 @@
 //! | [`ews`] | the same mailboxes in Exchange Web Services, and Autodiscover |
 //! | [`world`] | what a pass needs of the outside: both services, a store, a clock, crashes |
 //! | [`http`] | the same services over HTTP |
+//! | [`ntlm`] | the server's side of NTLM |
 //! | [`faults`] | what goes wrong between client and service |
 //! | [`interruption`] | a client that dies in the middle of a request |
 //! | [`log`] | what was asked: counted always, recorded on demand |
@@ -29,6 +30,7 @@ pub mod http;
 pub mod interruption;
 pub mod log;
 pub mod meddled;
+pub mod ntlm;
 mod wire;
 pub mod world;
 

@@ -4,6 +4,8 @@
 //! that a client relies on is worth nothing if the simulator is wrong; so the texts and shapes that
 //! the services are known to answer are asserted literally.
 
+#[path = "simulator/autodiscover.rs"]
+mod autodiscover;
 #[path = "simulator/batch.rs"]
 mod batch;
 #[path = "simulator/client.rs"]
@@ -16,10 +18,14 @@ mod delta;
 mod entities;
 #[path = "simulator/ews.rs"]
 mod ews;
+#[path = "simulator/ews_sign_in.rs"]
+mod ews_sign_in;
 #[path = "simulator/http.rs"]
 mod http;
 #[path = "simulator/markers.rs"]
 mod markers;
+#[path = "simulator/ntlm.rs"]
+mod ntlm;
 #[path = "simulator/people.rs"]
 mod people;
 #[path = "simulator/search.rs"]

@@ -1,4 +1,5 @@
-//! The simulator as a program: FLOWFACT and Microsoft Graph on loopback, until it is stopped.
+//! The simulator as a program: FLOWFACT, Microsoft Graph and Exchange Web Services on loopback,
+//! until it is stopped.
 
 #![expect(
     clippy::print_stdout,
@@ -6,9 +7,11 @@
     reason = "a program that tells people where it listens, and why it cannot"
 )]
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use contact_sync_guest::outside::Timestamp;
 use contact_sync_tests::people::Sizes;
+use contact_sync_tests::simulator::ews::PATH;
+use contact_sync_tests::simulator::ews::sign_in::EwsSignIn;
 use contact_sync_tests::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +20,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
-/// Answers like FLOWFACT and like Microsoft Graph, with realistic German contacts on both sides.
+/// Answers like FLOWFACT, like Microsoft Graph and like an Exchange Server, with realistic German
+/// contacts on both sides.
 ///
 /// Nothing is stored: stop it, and it has forgotten everything. The same seed gives the same
 /// contacts and the same credentials.
@@ -39,9 +43,28 @@ struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
+    /// A further mailbox, on an Exchange Server, with contacts of its own.
+    #[arg(long, value_name = "ADDRESS")]
+    exchange_server: Option<String>,
+
+    /// How clients sign in to the Exchange Server.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Authentication::Basic)]
+    ews_auth: Authentication,
+
     /// Milliseconds that every answer takes at least.
     #[arg(long, value_name = "MS")]
     delay_ms: Option<u32>,
+}
+
+/// How clients sign in to the Exchange Server.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Authentication {
+    /// User and password with every request.
+    Basic,
+    /// A handshake for every connection, version 2.
+    Ntlm,
+    /// Nobody is asked.
+    None,
 }
 
 const ADDRESS: &str = "anna@makler.example";
@@ -69,6 +92,7 @@ async fn run(arguments: &Arguments) -> io::Result<()> {
     let address = listener.local_addr()?;
     let simulator = furnished(arguments);
     introduce(address, &simulator);
+    introduce_exchange_server(address, &simulator, arguments);
     let simulator = Arc::new(Mutex::new(simulator));
     tokio::select! {
         ended = serve(listener, simulator) => ended,
@@ -85,6 +109,11 @@ fn furnished(arguments: &Arguments) -> Simulator {
         GraphQuirks::as_documented(),
     );
     simulator.http_delay_ms = arguments.delay_ms;
+    simulator.ews.sign_in = match arguments.ews_auth {
+        Authentication::Basic => EwsSignIn::Basic,
+        Authentication::Ntlm => EwsSignIn::Ntlm,
+        Authentication::None => EwsSignIn::Nothing,
+    };
     simulator.add_mailbox(ADDRESS, "Anna Makler");
     let count = arguments.contacts;
     let sizes = Sizes {
@@ -97,6 +126,16 @@ fn furnished(arguments: &Arguments) -> Simulator {
         .unwrap_or_default();
     let now = Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     simulator.populate(ADDRESS, arguments.seed, sizes, now);
+    if let Some(address) = &arguments.exchange_server {
+        simulator.add_mailbox(address, address.split('@').next().unwrap_or_default());
+        simulator.put_on_exchange_server(address);
+        let own = Sizes {
+            crm: 0,
+            mailbox: count,
+            shared: 0,
+        };
+        simulator.populate(address, arguments.seed.wrapping_add(1), own, now);
+    }
     simulator
 }
 
@@ -117,6 +156,29 @@ fn introduce(address: SocketAddr, simulator: &Simulator) {
         "  contacts       {}",
         simulator.graph.contact_count(ADDRESS)
     );
+}
+
+fn introduce_exchange_server(address: SocketAddr, simulator: &Simulator, arguments: &Arguments) {
+    println!("Exchange Server  http://{address}{PATH}");
+    println!("  autodiscover   http://{address}/autodiscover/autodiscover.json");
+    if !matches!(arguments.ews_auth, Authentication::None) {
+        let (service, password) = simulator.ews.service_account();
+        println!("  may act for    all mailboxes: {service}, password {password}");
+    }
+    let mailboxes = simulator.graph.addresses();
+    for mailbox in &mailboxes {
+        println!("  mailbox        {mailbox}");
+        println!(
+            "  contacts       {}",
+            simulator.graph.contact_count(mailbox)
+        );
+        let Some((_, password)) = simulator.ews.account(mailbox) else {
+            continue;
+        };
+        if !matches!(arguments.ews_auth, Authentication::None) {
+            println!("  password       {password}");
+        }
+    }
     println!();
     println!("Stop it with Ctrl-C.");
 }

@@ -36,14 +36,16 @@ mod xml;
 
 use contact_sync_guest::outside::Method;
 
+use super::chance::Chance;
 use super::graph::Graph;
 use super::log::RequestKind;
+use super::ntlm::{Handshake, Names};
 use super::wire::{Answer, Body, Call, Item};
 use envelope::{Envelope, Fault};
 use quirks::{Busy, BusyForm, EwsQuirks};
 use refusal::{Message, Refusal};
 use session::{Session, no_mailbox};
-use sign_in::{Accounts, Caller, EwsSignIn};
+use sign_in::{Accounts, Caller, DOMAIN, EwsSignIn};
 use xml::{Node, Style};
 
 /// Exchange Web Services, as far as contacts go.
@@ -57,6 +59,9 @@ pub struct Ews {
     pub autodiscover: autodiscover::Autodiscover,
     pub(super) authentication: bool,
     accounts: Accounts,
+    /// What connections are bound to, where clients must prove that they know: Extended Protection.
+    pub channel_bindings: Option<[u8; 16]>,
+    chance: Chance,
     requests: u64,
     writes: u64,
 }
@@ -72,6 +77,8 @@ impl Ews {
             autodiscover: autodiscover::Autodiscover::as_documented(),
             authentication: true,
             accounts: Accounts::new(seed),
+            channel_bindings: None,
+            chance: Chance::new(seed ^ 0x0065_7773_6E6F_6E63),
             requests: 0,
             writes: 0,
         }
@@ -85,6 +92,16 @@ impl Ews {
     /// The account of this address and its password; also by `DOMAIN\user`.
     pub fn account(&self, user: &str) -> Option<(&str, &str)> {
         self.accounts.password(user)
+    }
+
+    /// A handshake with a connection that begins.
+    pub(super) fn handshake(&mut self) -> Handshake {
+        let names = Names {
+            domain: DOMAIN.to_owned(),
+            computer: "EXCHANGE".to_owned(),
+        };
+        let challenge = self.chance.next_u64().to_le_bytes();
+        Handshake::new(names, challenge, self.channel_bindings)
     }
 
     pub(super) fn add_account(&mut self, address: &str) {
@@ -147,13 +164,17 @@ impl Ews {
 
     /// What a client is told that has to sign in first.
     fn challenge(&self, kind: RequestKind) -> Answer {
-        let scheme = match self.sign_in {
-            EwsSignIn::Basic => "Basic realm=\"simulator.test\"",
-            EwsSignIn::Ntlm => "NTLM",
-            EwsSignIn::NegotiateOnly => "Negotiate",
-            EwsSignIn::Nothing => "",
+        let schemes: &[&str] = match self.sign_in {
+            EwsSignIn::Basic => &["Basic realm=\"simulator.test\""],
+            // Exchange offers both; Negotiate wants a domain's Kerberos.
+            EwsSignIn::Ntlm => &["Negotiate", "NTLM"],
+            EwsSignIn::NegotiateOnly => &["Negotiate"],
+            EwsSignIn::Nothing => &[],
         };
-        Answer::empty(kind, 401).with_header("www-authenticate", scheme)
+        let answer = Answer::empty(kind, 401);
+        schemes.iter().fold(answer, |answer, scheme| {
+            answer.with_header("www-authenticate", *scheme)
+        })
     }
 
     fn carry_out(

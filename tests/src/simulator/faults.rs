@@ -277,8 +277,8 @@ fn creates_contacts(request: &Request) -> bool {
         return items.is_some_and(|items| items.iter().all(creates));
     }
     if path.to_ascii_lowercase().ends_with("/ews/exchange.asmx") {
-        return String::from_utf8_lossy(body).contains(":CreateItem ")
-            || String::from_utf8_lossy(body).contains("<CreateItem ");
+        let body = String::from_utf8_lossy(body);
+        return body.contains(":CreateItem") || body.contains("<CreateItem");
     }
     path.ends_with("/entity-service/schemas/contacts") || path.ends_with("/contacts")
 }

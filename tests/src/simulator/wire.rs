@@ -146,6 +146,7 @@ pub(super) enum Body {
     Text(String),
     Json(Value),
     Xml(Vec<u8>),
+    Html(String),
 }
 
 impl Answer {
@@ -189,6 +190,10 @@ impl Answer {
             Body::Json(value) => {
                 headers.push(header("content-type", "application/json;charset=utf-8"));
                 value.to_string().into_bytes()
+            }
+            Body::Html(page) => {
+                headers.push(header("content-type", "text/html; charset=utf-8"));
+                page.into_bytes()
             }
             Body::Xml(bytes) => {
                 headers.push(header("content-type", "text/xml; charset=utf-8"));

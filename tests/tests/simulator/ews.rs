@@ -3,11 +3,12 @@
 //! Requests are written by hand, as clients are known to send them, so that a mistake of the client
 //! under test cannot hide one of the simulator's.
 
-use contact_sync_guest::outside::{Method, Request, Response};
+use contact_sync_guest::job::Endpoint;
+use contact_sync_guest::outside::{Method, Outside as _, Request, Response, SendError};
 use contact_sync_tests::simulator::ews::quirks::{
     BirthdayForm, Busy, BusyForm, PrefixStyle, SearchKey,
 };
-use contact_sync_tests::simulator::{EwsQuirks, RequestKind};
+use contact_sync_tests::simulator::{EwsQuirks, Fault, FaultRates, Matcher, RequestKind, World};
 use serde_json::{Value, json};
 
 use crate::client::{ANNA, Client, USER};
@@ -927,4 +928,83 @@ fn ids_are_converted_one_by_one() {
     let text = ok(&mut client, &operation);
     assert_eq!(codes(&text), ["NoError", "ErrorInvalidIdMalformed"]);
     assert!(text.contains(&format!("Mailbox=\"{ANNA}\"")), "{text}");
+}
+
+#[test]
+fn a_world_says_who_is_on_an_exchange_server() {
+    let bernd = "bernd@makler.example";
+    let world = World::builder()
+        .mailbox(ANNA)
+        .exchange_server(bernd)
+        .build();
+    assert!(matches!(
+        world.job(ANNA).mailbox.endpoint,
+        Endpoint::Graph(_)
+    ));
+    let Endpoint::Ews(access) = world.job(bernd).mailbox.endpoint else {
+        panic!("Bernd is on premises");
+    };
+    assert_eq!(access.url.as_deref(), Some(URL));
+    let handle = world.mailbox_create(ANNA, &json!({"givenName": "Änne"}));
+    assert_eq!(world.mailbox_id_of(ANNA, &handle), handle);
+    let handle = world.mailbox_create(bernd, &json!({"givenName": "Änne"}));
+    let old = world.mailbox_id_of(bernd, &handle);
+    assert_ne!(old, handle);
+    assert_eq!(world.mailbox_handle_of(bernd, &old), Some(handle.clone()));
+    world.mailbox_move(bernd, &handle, "Archiv");
+    assert_ne!(world.mailbox_id_of(bernd, &handle), old);
+    assert_eq!(world.mailbox_handle_of(bernd, &old), None);
+}
+
+/// A request to the world's only mailbox, which creates a contact.
+fn creation(url: &str) -> Request {
+    let operation = "<m:CreateItem><m:Items><t:Contact><t:GivenName>A</t:GivenName></t:Contact>\
+                     </m:Items></m:CreateItem>";
+    Request {
+        method: Method::Post,
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: Some(envelope(VERSION, operation).into_bytes()),
+        timeout_ms: 30_000,
+    }
+}
+
+#[test]
+fn faults_strike_these_requests_too() {
+    let world = World::builder().exchange_server(ANNA).build();
+    let count = || world.services(|services, _| services.graph.contact_count(ANNA));
+    world.services(|services, _| {
+        services
+            .faults
+            .next(Matcher::url("/EWS/"), Fault::LostAfter);
+    });
+    let outcome = world.send(vec![creation(URL)]);
+    assert!(matches!(
+        outcome.as_slice(),
+        [Err(SendError::Connection(_))]
+    ));
+    assert_eq!(count(), 1);
+    let rates = FaultRates {
+        lost_before: 0,
+        lost_after: 0,
+        throttled: 0,
+        throttled_without_retry_after: 0,
+        unavailable: 0,
+        unavailable_with_retry_after: 0,
+        refused_after: 0,
+        late_creates: 1000,
+    };
+    world.services(|services, _| services.faults.seed(1, rates));
+    let outcome = world.send(vec![creation(URL)]);
+    assert!(matches!(outcome.as_slice(), [Err(SendError::Timeout)]));
+    world.advance_ms(600_000);
+    assert_eq!(count(), 2);
+}
+
+#[test]
+fn a_server_can_answer_another_item_than_was_asked_for() {
+    let mut client = on_premises(|quirks| quirks.answers_another = true);
+    let handles = client.outlook_many(2);
+    let (first, second) = (placed(&client, &handles[0]), placed(&client, &handles[1]));
+    assert_eq!(ids(&get(&mut client, &[&first], "")), [second]);
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::client::{Client, USER};
 
 /// Serves a simulator on a free port for as long as `test` runs.
-fn served(test: impl FnOnce(SocketAddr, &Mutex<Simulator>)) {
+pub(crate) fn served(test: impl FnOnce(SocketAddr, &Mutex<Simulator>)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -213,7 +213,7 @@ fn show(id: &str, answer: Answer) -> Value {
     if let Some(response) = response.as_object_mut() {
         let body = match answer.body {
             // Graph speaks JSON alone.
-            Body::Empty | Body::Xml(_) => None,
+            Body::Empty | Body::Xml(_) | Body::Html(_) => None,
             Body::Text(text) => Some(Value::String(text)),
             Body::Json(value) => {
                 headers.insert("Content-Type".to_owned(), "application/json".into());
