@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::simulator::{FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
+use crate::simulator::{Dialect, EwsSignIn, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
 
 /// The store, in an office's folder. What belongs to it begins with this name.
 const STORE: &str = "contact-sync.db";
@@ -67,11 +67,21 @@ impl Premises {
         addresses: &[&str],
         policy: &str,
     ) -> Result<Self, Trouble> {
-        let simulator = services(seed, addresses);
+        let mailboxes: Vec<_> = in_office_365(addresses).collect();
+        Self::open_mixed(seed, &mailboxes, policy).await
+    }
+
+    /// The same with mailboxes on servers of either kind.
+    pub async fn open_mixed(
+        seed: u64,
+        mailboxes: &[(&str, Dialect)],
+        policy: &str,
+    ) -> Result<Self, Trouble> {
+        let simulator = services(seed, mailboxes);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let folder = TempDir::new()?;
-        write_config(folder.path(), address, &simulator, addresses, policy)?;
+        write_config(folder.path(), address, &simulator, mailboxes, policy)?;
         let simulator = Arc::new(Mutex::new(simulator));
         let server = tokio::spawn(serve(listener, Arc::clone(&simulator)));
         Ok(Self {
@@ -84,7 +94,8 @@ impl Premises {
 
     /// Begins anew at the same place: empty services, and nothing remembered.
     pub fn clear(&self, seed: u64, addresses: &[&str]) -> Result<(), Trouble> {
-        *self.services() = services(seed, addresses);
+        let mailboxes: Vec<_> = in_office_365(addresses).collect();
+        *self.services() = services(seed, &mailboxes);
         for entry in fs::read_dir(self.folder.path())? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(STORE) {
@@ -110,7 +121,13 @@ impl Premises {
 impl Office {
     /// An office with these mailboxes, named by their addresses' first parts.
     pub async fn open(seed: u64, addresses: &[&str]) -> Result<Self, Trouble> {
-        let premises = Premises::open(seed, addresses).await?;
+        let mailboxes: Vec<_> = in_office_365(addresses).collect();
+        Self::open_mixed(seed, &mailboxes).await
+    }
+
+    /// An office with mailboxes on servers of either kind.
+    pub async fn open_mixed(seed: u64, mailboxes: &[(&str, Dialect)]) -> Result<Self, Trouble> {
+        let premises = Premises::open_mixed(seed, mailboxes, "").await?;
         let tenant = tenant(premises.folder(), system_clock()).await?;
         Ok(Self { premises, tenant })
     }
@@ -217,16 +234,24 @@ pub async fn tenant(folder: &Path, clock: Clock) -> Result<Tenant, Trouble> {
     Ok(host.tenant(tenant)?)
 }
 
-fn services(seed: u64, addresses: &[&str]) -> Simulator {
+fn in_office_365<'a>(addresses: &'a [&'a str]) -> impl Iterator<Item = (&'a str, Dialect)> {
+    addresses.iter().map(|address| (*address, Dialect::Graph))
+}
+
+fn services(seed: u64, mailboxes: &[(&str, Dialect)]) -> Simulator {
     let mut simulator = Simulator::new(
         seed,
         MarkerKind::AccountField,
         FlowfactQuirks::as_documented(),
         GraphQuirks::as_documented(),
     );
-    for address in addresses {
+    for (address, dialect) in mailboxes {
         simulator.add_mailbox(address, name_of(address));
+        if *dialect == Dialect::Ews {
+            simulator.put_on_exchange_server(address);
+        }
     }
+    simulator.ews.sign_in = EwsSignIn::Ntlm;
     simulator
 }
 
@@ -234,7 +259,7 @@ fn write_config(
     folder: &Path,
     address: SocketAddr,
     simulator: &Simulator,
-    addresses: &[&str],
+    mailboxes: &[(&str, Dialect)],
     policy: &str,
 ) -> Result<(), Trouble> {
     let (directory, client, secret) = simulator.graph.application();
@@ -249,16 +274,30 @@ fn write_config(
          token = {{ file = \"flowfact-token\" }}\nmarker-field = \"synchronisation\"\n\n\
          [tenant.policy]\n{policy}\n"
     );
-    for mailbox in addresses {
+    let (service_account, password) = simulator.ews.service_account();
+    fs::write(folder.join("exchange-password"), password)?;
+    for (mailbox, dialect) in mailboxes {
         let name = name_of(mailbox);
         let account = simulator.flowfact.account_id(mailbox).unwrap_or_default();
         write!(
             config,
             "\n[[tenant.mailbox]]\nid = \"{name}\"\naddress = \"{mailbox}\"\n\
-             marker = \"{account}\"\n\n[tenant.mailbox.office365]\ntenant = \"{directory}\"\n\
-             client-id = \"{client}\"\nclient-secret = {{ file = \"office365-secret\" }}\n\
-             base-url = \"http://{address}/graph/v1.0\"\nauthority = \"http://{address}/graph\"\n"
+             marker = \"{account}\"\n"
         )?;
+        match dialect {
+            Dialect::Graph => write!(
+                config,
+                "\n[tenant.mailbox.office365]\ntenant = \"{directory}\"\n\
+                 client-id = \"{client}\"\nclient-secret = {{ file = \"office365-secret\" }}\n\
+                 base-url = \"http://{address}/graph/v1.0\"\n\
+                 authority = \"http://{address}/graph\"\n"
+            )?,
+            Dialect::Ews => write!(
+                config,
+                "\n[tenant.mailbox.exchange-server]\nurl = \"http://{address}/EWS/Exchange.asmx\"\n\
+                 username = \"{service_account}\"\npassword = {{ file = \"exchange-password\" }}\n"
+            )?,
+        }
     }
     fs::write(folder.join("contact-sync.toml"), config)?;
     Ok(())

@@ -36,6 +36,7 @@ pub mod world;
 
 pub use ews::Ews;
 pub use ews::quirks::EwsQuirks;
+pub use ews::sign_in::EwsSignIn;
 pub use faults::{Fault, FaultRates, Faults, Matcher};
 pub use flowfact::Flowfact;
 pub use flowfact::entities::Access;

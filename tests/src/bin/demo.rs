@@ -9,9 +9,11 @@ use contact_sync_host::types::{Action, Field, Finding, Operation, Outcome, Repor
 use contact_sync_host::{Mode, Target, Verdict};
 use contact_sync_tests::office::{Office, Ran, Trouble, now};
 use contact_sync_tests::people::{Sizes, population};
+use contact_sync_tests::simulator::Dialect;
 use serde_json::{Map, Value, json};
 
 const ANNA: &str = "anna@makler.example";
+const BERND: &str = "bernd@makler.example";
 const SEED: u64 = 7;
 const SIZES: Sizes = Sizes {
     crm: 140,
@@ -25,7 +27,8 @@ const SHOWN_MAX: usize = 4;
 #[tokio::main]
 async fn main() -> Result<(), Trouble> {
     let begun = Instant::now();
-    let office = Office::open(SEED, &[ANNA]).await?;
+    let servers = [(ANNA, Dialect::Graph), (BERND, Dialect::Ews)];
+    let office = Office::open_mixed(SEED, &servers).await?;
     let cast = furnish(&office);
     introduce(&office);
     first_sync(&office).await?;
@@ -35,6 +38,7 @@ async fn main() -> Result<(), Trouble> {
     deletions(&office, &cast).await?;
     accident(&office).await?;
     regret(&office, &cast).await?;
+    second_server(&office, &cast).await?;
     quiet(&office).await?;
     println!(
         "All of it took {:.1} s. Nothing left this machine.\n",
@@ -323,8 +327,41 @@ async fn regret(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// One contact, marked for two mailboxes on servers of different kinds: what somebody edits in one
+/// Outlook arrives in the other, through FLOWFACT.
+async fn second_server(office: &Office, cast: &Cast) -> Result<(), Trouble> {
+    title("8  A second mailbox, on an Exchange Server");
+    println!("Bernd's mailbox is on the company's own Exchange Server, which speaks another protocol.");
+    println!("Sabine Kästner, whom Anna has already, gets Bernd's marker as well.\n");
+    office
+        .services()
+        .flowfact
+        .set_marker(&cast.kaestner, BERND, now());
+    let ran = office.run("bernd", Mode::Sync).await?;
+    println!("Done: {}\n", counted(&ran.report));
+    let in_bernds = |office: &Office| {
+        let services = office.services();
+        services.graph.find(BERND, "surname", "Kästner")
+    };
+    let id = in_bernds(office).ok_or("Sabine Kästner is not in Bernd's Outlook")?;
+    println!("Bernd enters her department in his Outlook; then both mailboxes are synced.\n");
+    let edit = object(json!({"department": "Geschäftsleitung"}));
+    office.services().graph.edit(BERND, &id, &edit, now());
+    show_changes(&office.run("bernd", Mode::Sync).await?);
+    show_changes(&office.run("anna", Mode::Sync).await?);
+    let outlook = outlook_id(office, "Kästner")?;
+    let contact = office.services().graph.contact(ANNA, &outlook);
+    let department = contact.and_then(|contact| contact.get("department").cloned());
+    ensure(
+        department == Some(json!("Geschäftsleitung")),
+        "the department has reached Anna's Outlook",
+    )?;
+    println!("\nFrom Exchange Server through FLOWFACT to Office 365, and the same the other way round.");
+    Ok(())
+}
+
 async fn quiet(office: &Office) -> Result<(), Trouble> {
-    title("8  Nothing has happened since");
+    title("9  Nothing has happened since");
     // What the last pass wrote comes back from both services once, and is recognised.
     office.run("anna", Mode::Sync).await?;
     office.services().take_counters();
