@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
+use crate::config::Certificates;
 use crate::egress::addresses::system_lookup;
 use crate::loopback::{Asked, Loopback, answer, hand_clock};
 use bytes::Bytes;
@@ -25,8 +26,12 @@ async fn setup(
 ) -> Setup {
     let server = Loopback::start(serve).await;
     let sign_in = sign_in(&server.url());
-    let origin = sign_in.endpoint(Network::default()).unwrap();
-    let client = Client::new(system_lookup(), &[(origin, Network::default())]);
+    let origin = sign_in.endpoint(Network::default()).unwrap().unwrap();
+    let client = Client::new(
+        system_lookup(),
+        &[(origin, Network::default())],
+        &Certificates::default(),
+    );
     let (clock, now_ms) = hand_clock();
     Setup {
         keeper: Keeper::new(sign_in, client, clock),

@@ -7,7 +7,10 @@
 use std::fs;
 use std::path::Path;
 
-use contact_sync_host::config::{Config, ConfigError, EXAMPLE, Scope, usual_policy};
+use contact_sync_host::config::{
+    Config, ConfigError, EXAMPLE, MailboxServer, MailboxSettings, Office365Settings, Scope,
+    usual_policy,
+};
 use contact_sync_host::credentials::SecretSource;
 use contact_sync_host::types::{
     ConflictWinner, Crm, Endpoint, Field, FieldValue, GraphUser, Marker, NativeSync,
@@ -15,6 +18,13 @@ use contact_sync_host::types::{
 };
 
 const FOLDER: &str = "tests/suite/config";
+
+fn office365(mailbox: &MailboxSettings) -> &Office365Settings {
+    match &mailbox.server {
+        MailboxServer::Office365(office365) => office365,
+        other @ MailboxServer::ExchangeServer(_) => panic!("{other:?}"),
+    }
+}
 
 /// Messages as the program prints them, without the folder in front.
 fn told(errors: &[ConfigError]) -> String {
@@ -136,7 +146,7 @@ fn a_file_becomes_a_job() {
     assert_eq!(graph.base_url, "https://graph.microsoft.com/v1.0");
     assert!(matches!(graph.user, GraphUser::User(user) if user == "a@muster.example"));
     assert_eq!(
-        first.office365.authority,
+        office365(first).authority,
         "https://login.microsoftonline.com/t-1/oauth2/v2.0"
     );
     let in_field = |field: &str, value: &str| {
@@ -164,7 +174,7 @@ fn a_file_becomes_a_job() {
         (first.scope, second.scope),
         (Scope::Company, Scope::Personal)
     );
-    assert_eq!(second.office365.user, "0000-user-id");
+    assert_eq!(office365(second).user, "0000-user-id");
 }
 
 /// Users set up their own mailboxes: with the administrator's credentials and servers, their own
@@ -185,8 +195,8 @@ fn users_set_up_their_own_mailbox_and_no_other() {
 
     let erika = &first.mailboxes[1];
     assert_eq!(erika.scope, Scope::Personal);
-    assert_eq!(erika.office365.user, "erika@muster.example");
-    assert_eq!(erika.office365.client_id, "personal-app");
+    assert_eq!(office365(erika).user, "erika@muster.example");
+    assert_eq!(office365(erika).client_id, "personal-app");
     assert_eq!(erika.policy.conflict, ConflictWinner::Mailbox);
     assert_eq!(erika.policy.journal_days, 60, "the tenant's");
     let marker = FieldValue {

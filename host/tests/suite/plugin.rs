@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contact_sync_host::config::{
-    FlowfactSettings, MailboxSettings, Office365Settings, Scope, TenantSettings, usual_policy,
+    FlowfactSettings, MailboxServer, MailboxSettings, Office365Settings, Scope, TenantSettings,
+    usual_policy,
 };
 use contact_sync_host::credentials::SecretSource;
 use contact_sync_host::store::MemoryStore;
@@ -70,7 +71,7 @@ fn tenant_settings(id: &str) -> TenantSettings {
         id: "m1".into(),
         address: "erika@muster.example".into(),
         scope: Scope::Company,
-        office365,
+        server: MailboxServer::Office365(office365),
         marker: Marker::FieldValue(FieldValue {
             field: "tags".into(),
             value: "m1".into(),
