@@ -216,15 +216,10 @@ fn explained(error: &(dyn StdError + 'static), is_connect: bool) -> ExchangeErro
                 io::ErrorKind::TimedOut => return ExchangeError::Timeout,
                 _ => {}
             }
-            // `io::Error` does not show what it wraps as its source.
+            // `io::Error` shows the cause of what it wraps as its source, and never that itself.
             if let Some(inner) = io.get_ref() {
-                last = inner.to_string();
-                if inner.is::<Prohibited>() {
-                    return ExchangeError::Prohibited;
-                }
-                if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-                    return ExchangeError::Tls(tls.to_string());
-                }
+                cause = Some(inner);
+                continue;
             }
         }
         cause = found.source();

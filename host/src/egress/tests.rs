@@ -23,6 +23,8 @@ use crate::types::{
     Crm, Endpoint, FieldValue, Flowfact, Graph, GraphUser, Job, Mailbox, Marker, Tenant,
 };
 
+mod exchange;
+
 const SECRETS: [&str; 3] = ["platform-token", "client-secret", "jwt-"];
 
 fn job(flowfact: &str, graph: &str) -> Job {
