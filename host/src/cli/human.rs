@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use contact_sync_host::store::Crash;
 use contact_sync_host::types::{
-    Action, ApprovalRequest, Change, ContactName, Counts, Field, Finding, Marker, Operation,
-    OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
+    Action, ApprovalRequest, Change, ContactName, Counts, Endpoint, Ews, Field, Finding, Marker,
+    Operation, OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
 };
 use contact_sync_host::{Cause, Checked, JournalEntry, Overview, RequestEntry, problem};
 use jiff::Timestamp;
@@ -112,6 +112,14 @@ pub(super) fn checkup(out: &mut dyn Write, place: &Place, checked: &Checked) -> 
     let proposal = &checkup.proposal;
     if let Some(address) = &proposal.address {
         writeln!(out, "  the mailbox's own address: {address}")?;
+    }
+    if let Some(Endpoint::Ews(Ews { url: Some(url), .. })) = &proposal.endpoint {
+        writeln!(
+            out,
+            "  the mailbox's server; write it into the configuration:"
+        )?;
+        writeln!(out, "    [tenant.mailbox.exchange-server]")?;
+        writeln!(out, "    url = \"{url}\"")?;
     }
     if !proposal.markers.is_empty() {
         writeln!(out, "  markers that would work, best first:")?;
@@ -553,7 +561,7 @@ fn service_name(service: Service) -> &'static str {
     match service {
         Service::Flowfact => "FLOWFACT",
         Service::Graph => "Microsoft Graph",
-        Service::Ews => "Exchange",
+        Service::Ews => "Exchange Server",
         Service::Autodiscover => "Autodiscover",
     }
 }

@@ -134,8 +134,7 @@ impl<'a> Section<'a> {
 
     /// Where the key's value stands; where the section does, if it is not there.
     pub(super) fn span_of(&self, key: &'static str) -> Range<usize> {
-        self.find(key)
-            .map_or_else(|| self.span(), |value| value.span())
+        self.find(key).map_or_else(|| self.span(), Spanned::span)
     }
 
     /// Whether the key is there.

@@ -3,8 +3,8 @@
 //!
 //! A body must be read here exactly as Exchange reads it, or it could say one thing to this host
 //! and another to the server. So whatever could be read in two ways is refused: other encodings
-//! than UTF-8, document types, types that override an element's name, elements outside of the
-//! protocol's namespaces.
+//! than UTF-8, document types, comments, types that override an element's name, elements outside of
+//! the protocol's namespaces.
 
 use std::borrow::Cow;
 use std::str;
@@ -68,7 +68,7 @@ pub(crate) const HEADERS: [&str; 7] = [
     "content-type",
     "return-client-request-id",
     "user-agent",
-    "x-anchor-mailbox",
+    "x-anchormailbox",
 ];
 
 /// Whether the headers let the body mean what is read here, and whether they stay with one mailbox.
@@ -92,7 +92,7 @@ pub(crate) fn check_headers(headers: &HeaderMap, whose: &Whose) -> Result<(), De
         return Err(soap("it is encoded"));
     }
     let strays = |value: &header::HeaderValue| !value.to_str().is_ok_and(|text| whose.is(text));
-    if headers.get_all("x-anchor-mailbox").iter().any(strays) {
+    if headers.get_all("x-anchormailbox").iter().any(strays) {
         return Err(Denial::OtherMailbox);
     }
     Ok(())
@@ -112,9 +112,6 @@ pub(crate) fn check(body: &[u8], whose: &Whose, writing: Writing) -> Result<(), 
     let Some(operation) = &envelope.operation else {
         return Err(soap("there is no operation in it"));
     };
-    if envelope.addresses < envelope.mailboxes {
-        return Err(Denial::OtherMailbox);
-    }
     if whose.impersonate != envelope.impersonates {
         return Err(Denial::Impersonation);
     }
@@ -200,16 +197,13 @@ impl Reading for Envelope<'_> {
             return Err(soap("an element of it is in another namespace"));
         }
         match (&names[..], element.name) {
-            ([], "Envelope") | (["Envelope"], "Header" | "Body") => Ok(()),
             (["Envelope", "Header"], "ExchangeImpersonation") if !self.impersonates => {
                 self.impersonates = true;
                 Ok(())
             }
-            (["Envelope", "Header"], name) if PLAIN_HEADERS.contains(&name) => Ok(()),
-            ([] | ["Envelope"] | ["Envelope", "Header"], _) => {
-                Err(soap("it says more than a request of a sync does"))
-            }
-            (["Envelope", "Header", "ExchangeImpersonation"], "ConnectingSID")
+            ([], "Envelope")
+            | (["Envelope"], "Header" | "Body")
+            | (["Envelope", "Header", "ExchangeImpersonation"], "ConnectingSID")
             | (
                 [
                     "Envelope",
@@ -219,6 +213,10 @@ impl Reading for Envelope<'_> {
                 ],
                 "PrimarySmtpAddress" | "SmtpAddress",
             ) => Ok(()),
+            (["Envelope", "Header"], name) if PLAIN_HEADERS.contains(&name) => Ok(()),
+            ([] | ["Envelope"] | ["Envelope", "Header"], _) => {
+                Err(soap("it says more than a request of a sync does"))
+            }
             (["Envelope", "Header", "ExchangeImpersonation", ..], _) => Err(Denial::OtherMailbox),
             (["Envelope", "Body"], _) => self.begins(element),
             (["Envelope", "Body", operation, inside @ ..], _) => {
@@ -233,6 +231,10 @@ impl Reading for Envelope<'_> {
             [.., around, last] => (last.as_str(), around.as_str()),
             _ => return Ok(()),
         };
+        // Each mailbox that is named is named by exactly one address.
+        if last == "Mailbox" && self.addresses != self.mailboxes {
+            return Err(Denial::OtherMailbox);
+        }
         let is_address =
             around == "ConnectingSID" || (around == "Mailbox" && last == "EmailAddress");
         if !is_address {
@@ -312,6 +314,7 @@ impl Envelope<'_> {
                 return Err(Denial::OtherMailbox);
             }
             (_, _, "Mailbox") => self.mailboxes += 1,
+            (_, [.., "Mailbox", _], _) => return Err(Denial::OtherMailbox),
             _ => {}
         }
         Ok(())
@@ -411,8 +414,8 @@ fn read(body: &[u8], reading: &mut impl Reading) -> Result<(), Denial> {
                 append(&mut texts, &text);
             }
             Event::GeneralRef(reference) => append(&mut texts, &resolved(&reference)?),
-            Event::Comment(_) => {}
-            Event::Empty(_) | Event::PI(_) | Event::DocType(_) => {
+            // A comment too: where it divides a text, readers differ over what the text is.
+            Event::Comment(_) | Event::Empty(_) | Event::PI(_) | Event::DocType(_) => {
                 return Err(soap("it holds what no request of a sync does"));
             }
             Event::Eof => break,

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use contact_sync_host::config::{
-    Config, ConfigError, EXAMPLE, MailboxServer, MailboxSettings, Office365Settings, Scope,
-    usual_policy,
+    Config, ConfigError, EXAMPLE, ExchangeSignIn, MailboxServer, MailboxSettings,
+    Office365Settings, Scope, usual_policy,
 };
-use contact_sync_host::credentials::SecretSource;
+use contact_sync_host::credentials::{PasswordScheme, SecretSource};
 use contact_sync_host::types::{
     ConflictWinner, Crm, Endpoint, Field, FieldValue, GraphUser, Marker, NativeSync,
     OnMailboxDelete, Policy,
@@ -103,6 +103,94 @@ fn the_example_is_true() {
     assert_eq!(tenant.flowfact.fields.len(), 2);
     tenant.flowfact.fields.clear();
     assert_eq!(full, plain);
+}
+
+/// The mailbox on Exchange Server that the example shows is true as well.
+#[test]
+fn the_example_of_an_exchange_server_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("contact-sync.toml");
+    fs::write(&path, EXAMPLE.replace("#: ", "")).unwrap();
+    let config = Config::load(&path).unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    let tenant = &config.tenants[0];
+    let mailbox = &tenant.mailboxes[1];
+    let Endpoint::Ews(ews) = tenant.job(mailbox).mailbox.endpoint else {
+        panic!()
+    };
+    assert!(ews.impersonate && ews.ask_search_key);
+    assert!(
+        ews.url
+            .is_some_and(|url| url.ends_with("/EWS/Exchange.asmx"))
+    );
+    let MailboxServer::ExchangeServer(exchange) = &mailbox.server else {
+        panic!()
+    };
+    let sign_in = ExchangeSignIn::Password {
+        scheme: PasswordScheme::Ntlm,
+        username: "MUSTER\\contact-sync".into(),
+        password: SecretSource::Environment("EXCHANGE_PASSWORD".into()),
+    };
+    assert_eq!(exchange.sign_in, sign_in);
+}
+
+/// What is not said of an Exchange Server follows from whose mailbox it is: the company's is
+/// impersonated, a user's own is not; an app cannot but impersonate.
+#[test]
+fn an_exchange_server_becomes_a_job() {
+    let config = Config::load(Path::new("tests/suite/config/exchange-server.toml"))
+        .unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    let jobs: Vec<_> = config.tenants[0]
+        .mailboxes
+        .iter()
+        .map(|mailbox| {
+            let Endpoint::Ews(ews) = config.tenants[0].job(mailbox).mailbox.endpoint else {
+                panic!("{mailbox:?}")
+            };
+            let url = ews.url.unwrap_or_default();
+            format!(
+                "{} {url} {:?} {} {}",
+                mailbox.id, ews.autodiscover, ews.impersonate, ews.ask_search_key
+            )
+        })
+        .collect();
+    let usual = r#"["https://autodiscover.muster.example", "https://muster.example"]"#;
+    let url = "https://mail.muster.example/EWS/Exchange.asmx";
+    assert_eq!(
+        jobs,
+        [
+            format!("office {url} {usual} true true"),
+            format!("own {url} {usual} false false"),
+            format!("app {url} {usual} true true"),
+            r#"unknown  ["https://exchange.intern:8443"] true true"#.to_owned(),
+            format!("erika {url} {usual} false true"),
+            format!("max {url} {usual} false true"),
+        ]
+    );
+    let accounts: Vec<_> = config.tenants[0].mailboxes[4..]
+        .iter()
+        .map(|mailbox| match &mailbox.server {
+            MailboxServer::ExchangeServer(exchange) => &exchange.sign_in,
+            other @ MailboxServer::Office365(_) => panic!("{other:?}"),
+        })
+        .collect();
+    let own = |username: &str, file: &str| ExchangeSignIn::Password {
+        scheme: PasswordScheme::Basic,
+        username: username.into(),
+        password: SecretSource::File(format!("{FOLDER}/personal-exchange/{file}").into()),
+    };
+    assert_eq!(
+        accounts,
+        [
+            &own("erika@muster.example", "erika.password"),
+            &own("MUSTER\\max", "max.password"),
+        ]
+    );
+    let thief = told(&config.set_aside);
+    assert!(
+        thief.contains("thief.toml:3:1: unknown key `password`"),
+        "{thief}"
+    );
+    assert_eq!(config.set_aside.len(), 1, "{thief}");
 }
 
 /// A full file becomes the job that the plugin is given; a mailbox's policy overrides its tenant's.

@@ -130,13 +130,11 @@ fn operations_of_a_sync_are_let_out_and_a_preview_writes_nothing() {
         let found = judged(false, Writing::Forbidden, &body);
         assert!(found.contains("this call only reads"), "{body}: {found}");
     }
-    for header in [
-        "<t:TimeZoneContext><t:TimeZoneDefinition Id=\"UTC\"/></t:TimeZoneContext>",
-        "<!-- nothing -->",
-    ] {
-        let body = envelope(header, SYNC);
-        assert_eq!(judged(false, Writing::Forbidden, &body), "fine", "{body}");
-    }
+    let zone = "<t:TimeZoneContext><t:TimeZoneDefinition Id=\"UTC\"/></t:TimeZoneContext>";
+    assert_eq!(
+        judged(false, Writing::Forbidden, &envelope(zone, SYNC)),
+        "fine"
+    );
     let with_mailbox = SYNC.replace(
         r#"<t:DistinguishedFolderId Id="contacts"/>"#,
         "<t:DistinguishedFolderId Id=\"contacts\"><t:Mailbox><t:EmailAddress>Erika@Muster.example\
@@ -227,7 +225,9 @@ fn nobody_else_is_impersonated() {
         )
     };
     let named = |address: &str| folder(&format!("<t:EmailAddress>{address}</t:EmailAddress>"));
-    let hidden = "max@muster.example<!-- -->";
+    let own_address = format!("<t:EmailAddress>{ADDRESS}</t:EmailAddress>");
+    let twice = folder(&format!("{own_address}{own_address}"));
+    let inside = named(&format!("{ADDRESS}<t:Name>Max</t:Name>"));
     let converted = format!(
         r#"<m:ConvertId DestinationFormat="EwsId"><m:SourceIds><t:AlternateId Format="EntryId"
         Id="A" Mailbox="{other}"/></m:SourceIds></m:ConvertId>"#
@@ -265,7 +265,8 @@ fn nobody_else_is_impersonated() {
         ),
         (false, own.clone(), SYNC.to_owned(), "it impersonates where"),
         (false, String::new(), named(other), "another mailbox"),
-        (false, String::new(), named(hidden), "another mailbox"),
+        (false, String::new(), twice, "another mailbox"),
+        (false, String::new(), inside, "another mailbox"),
         (
             false,
             String::new(),
@@ -292,7 +293,7 @@ fn nobody_else_is_impersonated() {
     }
     let kind = ("content-type", "text/xml; charset=utf-8");
     let anchored = |address| {
-        let headers = [kind, ("x-anchor-mailbox", address)];
+        let headers = [kind, ("x-anchormailbox", address)];
         judged_with(false, Writing::Allowed, &envelope("", SYNC), &headers)
     };
     assert_eq!(anchored(ADDRESS), "fine");
@@ -319,6 +320,10 @@ fn bodies_with_two_meanings_stay_here() {
         (fine.replace("IdOnly", "&e;"), "entity"),
         (
             fine.replace("<s:Body>", "<?x y?><s:Body>"),
+            "holds what no request",
+        ),
+        (
+            fine.replace("IdOnly", "Id<!-- -->Only"),
             "holds what no request",
         ),
         (
@@ -626,7 +631,7 @@ fn way_out(url: &str, client: &Client, keeper: &SharedKeeper) -> Egress {
 async fn send(egress: &Egress, url: &str) -> Result<Response<Bytes>, Error> {
     let request = Request::post(url)
         .header("content-type", "text/xml; charset=utf-8")
-        .header("x-anchor-mailbox", ADDRESS)
+        .header("x-anchormailbox", ADDRESS)
         .header("x-forwarded-for", "10.0.0.1")
         .body(wasi_body(envelope("", SYNC)))
         .unwrap();
@@ -660,7 +665,7 @@ async fn basic_signs_in_and_cookies_stay_in_the_host() {
     let asked = server.asked();
     assert_eq!(asked[0].1.header("cookie"), None);
     assert_eq!(asked[1].1.header("cookie"), Some("X-BackEndCookie=b1"));
-    assert_eq!(asked[1].1.header("x-anchor-mailbox"), Some(ADDRESS));
+    assert_eq!(asked[1].1.header("x-anchormailbox"), Some(ADDRESS));
     assert_eq!(asked[1].1.header("x-forwarded-for"), None);
     let (other, ..) = mailbox(&server.url, PasswordScheme::Basic, &none);
     send(&other, &server.url).await.unwrap();
