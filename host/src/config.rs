@@ -342,10 +342,15 @@ pub fn usual_policy() -> Policy {
 
 /// Where Autodiscover begins: at two names made from the address
 /// (<https://learn.microsoft.com/exchange/client-developer/exchange-web-services/autodiscover-for-exchange>).
-/// The one that Exchange's own administrators set up comes first.
+/// The one that Exchange's own administrators set up comes first. None for a domain that is no name
+/// as DNS has it: then the configuration must name the server.
 pub(crate) fn usual_autodiscover(address: &str) -> Vec<String> {
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
     let domain = domain.to_ascii_lowercase();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
+    if domain.is_empty() || !domain.chars().all(is_plain) {
+        return Vec::new();
+    }
     vec![
         format!("https://autodiscover.{domain}"),
         format!("https://{domain}"),

@@ -318,8 +318,12 @@ impl Passage {
                 exchange.cookies.keep(answer.headers());
                 Ok(answer)
             }
-            Says::SignedQuestion(true) => self.exchange_signed_in(outgoing, waits).await,
-            Says::Question | Says::SignedQuestion(false) => {
+            Says::Question | Says::SignedQuestion(_) => {
+                // Whoever answers there may be anybody, and learns nothing but the question.
+                outgoing.headers = without(&outgoing.headers, |name| name != "content-type");
+                if allowed.says == Says::SignedQuestion(true) {
+                    return self.exchange_signed_in(outgoing, waits).await;
+                }
                 let request = outgoing.request()?;
                 Ok(mailbox_client.exchange(request, waits).await?)
             }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::Deserialize;
 
 use super::Network;
@@ -208,6 +208,9 @@ impl Rules {
         }
         match allowed.says {
             Says::Operation | Says::SignedQuestion(_) => soap::check_headers(headers, &self.whose),
+            Says::Question if headers.contains_key(header::CONTENT_TYPE) => {
+                Err(Denial::Autodiscover)
+            }
             _ => Ok(()),
         }
     }

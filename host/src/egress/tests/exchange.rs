@@ -360,6 +360,16 @@ fn bodies_with_two_meanings_stay_here() {
     }
 }
 
+/// A question to Autodiscover about this address.
+fn pox(address: &str) -> String {
+    let schemas = "http://schemas.microsoft.com/exchange/autodiscover/outlook";
+    format!(
+        "<Autodiscover xmlns=\"{schemas}/requestschema/2006\"><Request><EMailAddress>{address}\
+         </EMailAddress><AcceptableResponseSchema>{schemas}/responseschema/2006a\
+         </AcceptableResponseSchema></Request></Autodiscover>"
+    )
+}
+
 /// EWS is one address; Autodiscover is asked by a check-up alone, where no address is known, about
 /// the job's own mailbox, and shown a password only where nobody but Exchange's own administrators
 /// can have put a server.
@@ -381,13 +391,6 @@ fn autodiscover_learns_one_address_and_nothing_else() {
             Ok(allowed) => format!("{:?}", allowed.says),
             Err(denial) => denial.to_string(),
         }
-    };
-    let pox = |address: &str| {
-        format!(
-            r#"<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006">
-            <Request><EMailAddress>{address}</EMailAddress><AcceptableResponseSchema>http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a</AcceptableResponseSchema>
-            </Request></Autodiscover>"#
-        )
     };
     let unknown = exchange_job(None, &guessed, true);
     let check = |method: &str, url: &str, body: &str| {
@@ -451,6 +454,62 @@ fn autodiscover_learns_one_address_and_nothing_else() {
     }
     let found = asked(&known, Writing::Allowed, "GET", URL, "");
     assert!(found.contains("is not among"), "{found}");
+}
+
+/// Nobody who is asked without a password learns one, or anything else; a redirect goes back to the
+/// guest, which can follow it only as far as the list.
+#[tokio::test]
+async fn autodiscover_shows_a_password_only_where_it_may() {
+    let server = Server::start(None, |_, asked| {
+        let mut answer = answer(302, "");
+        let elsewhere = HeaderValue::from_static("https://evil.example/");
+        answer.headers_mut().insert(header::LOCATION, elsewhere);
+        assert_eq!(asked.header("x-note"), None);
+        answer
+    })
+    .await;
+    let origin = server.url.strip_suffix("/EWS/Exchange.asmx").unwrap();
+    let none = Certificates::default();
+    let (_, keeper, _) = mailbox(&server.url, PasswordScheme::Basic, &none);
+    let (place, _) = Origin::of_endpoint(origin, Network::default()).unwrap();
+    let client = Client::new(system_lookup(), &[(place, Network::default())], &none);
+    let job = exchange_job(None, &[origin], false);
+    let rules = Rules::new(&job, Networks::default(), Writing::Forbidden).unwrap();
+    let connections = Connections::new(
+        (client.clone(), client),
+        Permits::default(),
+        Arc::clone(&keeper),
+        keeper,
+    );
+    let egress = Egress::new(rules, connections, Arc::default());
+    let json = format!("/autodiscover/autodiscover.json/v1.0/{ADDRESS}?Protocol=EWS");
+    let asked = [
+        ("GET", json, String::new()),
+        (
+            "POST",
+            "/autodiscover/autodiscover.xml".to_owned(),
+            pox(ADDRESS),
+        ),
+    ];
+    for (method, path, body) in asked {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{origin}{path}"))
+            .header("x-note", "0221889900");
+        if method == "POST" {
+            request = request.header("content-type", "text/xml; charset=utf-8");
+        }
+        let request = request.body(wasi_body(body)).unwrap();
+        let mut hooks = egress.clone();
+        let sent = hooks.send_request(request, None, Box::new(async { Ok(()) }));
+        let (answer, _) = Pin::from(sent).await.unwrap();
+        assert_eq!(answer.status(), 302, "{method}");
+    }
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].1.header("authorization"), None);
+    let signed = asked[1].1.header("authorization").unwrap();
+    assert!(signed.starts_with("Basic "));
 }
 
 /// How far a connection has come.
