@@ -600,6 +600,7 @@ pub(super) fn local_time(at_ms: u64) -> String {
 mod tests {
     use contact_sync_host::credentials::{SignInError, SignInErrorKind};
     use contact_sync_host::types::{Failure, Problem, Report};
+    use contact_sync_host::{Checkup, Proposal};
 
     use super::*;
 
@@ -761,5 +762,40 @@ Findings
             "{printed}"
         );
         assert!(!printed.contains("run it again"), "{printed}");
+    }
+
+    /// An address that the check-up found is shown as the configuration wants it.
+    #[test]
+    fn a_found_server_is_shown_as_it_is_written() {
+        let found = Ews {
+            url: Some("https://mail.muster.example/EWS/Exchange.asmx".into()),
+            autodiscover: Vec::new(),
+            impersonate: true,
+            ask_search_key: true,
+        };
+        let checked = Checked {
+            checkup: Checkup {
+                ready: false,
+                findings: Vec::new(),
+                proposal: Proposal {
+                    fields: Vec::new(),
+                    markers: Vec::new(),
+                    endpoint: Some(Endpoint::Ews(found)),
+                    address: None,
+                },
+            },
+            sign_in: None,
+            denials: Vec::new(),
+        };
+        let place = Place {
+            tenant: "a".into(),
+            mailbox: "m1".into(),
+        };
+        let mut out = Vec::new();
+        checkup(&mut out, &place, &checked).unwrap();
+        let lines = "    [tenant.mailbox.exchange-server]\n    \
+                     url = \"https://mail.muster.example/EWS/Exchange.asmx\"\n";
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.ends_with(lines), "{out}");
     }
 }
