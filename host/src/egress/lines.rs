@@ -225,6 +225,11 @@ fn request(
         .map_err(broken)?;
     *request.headers_mut() = outgoing.headers.clone();
     request.headers_mut().insert(header::HOST, host);
+    if !with_body {
+        // IIS wants to be told that there is nothing (411 otherwise); hyper leaves that to us.
+        let nothing = HeaderValue::from_static("0");
+        request.headers_mut().insert(header::CONTENT_LENGTH, nothing);
+    }
     if let Some(authorization) = authorization {
         request
             .headers_mut()

@@ -671,6 +671,7 @@ fn ntlm(
     move |standing, asked| match (message(asked), *standing) {
         (Some((1, _)), _) => {
             assert!(asked.body.is_empty(), "the first message goes alone");
+            assert_eq!(asked.header("content-length"), Some("0"));
             *standing = Standing::Challenged;
             refusal(&[&challenge()])
         }
