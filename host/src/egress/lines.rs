@@ -228,7 +228,9 @@ fn request(
     if !with_body {
         // IIS wants to be told that there is nothing (411 otherwise); hyper leaves that to us.
         let nothing = HeaderValue::from_static("0");
-        request.headers_mut().insert(header::CONTENT_LENGTH, nothing);
+        request
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, nothing);
     }
     if let Some(authorization) = authorization {
         request
