@@ -166,7 +166,7 @@ pub enum ExchangeSignIn {
     Password {
         /// How the password is proven.
         scheme: PasswordScheme,
-        /// `DOMAINccount`, or `account@example.com`.
+        /// `DOMAIN\account`, or `account@example.com`.
         username: String,
         /// The password.
         password: SecretSource,

@@ -9,8 +9,8 @@
 //! Bodies are buffered, in both directions: a request that met a 401 can be repeated, and a guest
 //! that stops reading holds no connection.
 //!
-//! What Exchange Server ties to a mailbox, its cookies and the connections that NTLM signs in, lives
-//! in [`Connections`], which no two mailboxes share.
+//! What Exchange Server ties to a mailbox, its cookies and the connections that NTLM signs in,
+//! lives in [`Connections`]: no two mailboxes share it.
 
 pub(crate) mod addresses;
 pub(crate) mod client;
