@@ -5,6 +5,7 @@
 //! that file, for the company, or by its user in a file of their own, which can say only what is
 //! theirs to say: no credentials, no servers, no other tenant.
 
+mod exchange;
 mod file;
 mod personal;
 mod reader;
@@ -14,13 +15,15 @@ use std::path::{Path, PathBuf};
 
 pub use reader::ConfigError;
 
-use crate::credentials::{SecretSource, SignIn};
+pub use crate::egress::trust::{Certificates, CertificatesError};
+
+use crate::credentials::{PasswordScheme, SecretSource, SignIn};
 use crate::egress::Network;
 use crate::egress::rules::Networks;
 use crate::types::{
-    ConflictWinner, Crm, CrmNotFound, DeleteEdit, Endpoint, FieldName, Flowfact, Graph, GraphUser,
-    Guard, Job, Mailbox, Marker, Matching, NativeSync, OnCrmDelete, OnMailboxDelete, OnUnmark,
-    Policy, Tenant,
+    ConflictWinner, Crm, CrmNotFound, DeleteEdit, Endpoint, Ews, FieldName, Flowfact, Graph,
+    GraphUser, Guard, Job, Mailbox, Marker, Matching, NativeSync, OnCrmDelete, OnMailboxDelete,
+    OnUnmark, Policy, Tenant,
 };
 
 /// The configuration with every key explained, as `contact-sync example-config` prints it.
@@ -86,7 +89,7 @@ pub struct MailboxSettings {
     /// Who set it up.
     pub scope: Scope,
     /// Where it lives.
-    pub office365: Office365Settings,
+    pub server: MailboxServer,
     /// What stands for it in the CRM.
     pub marker: Marker,
     /// The tenant's choices for it.
@@ -100,6 +103,15 @@ pub enum Scope {
     Company,
     /// A user, for themselves.
     Personal,
+}
+
+/// Where a mailbox lives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MailboxServer {
+    /// In Office 365.
+    Office365(Office365Settings),
+    /// On a company's own Exchange Server.
+    ExchangeServer(ExchangeServerSettings),
 }
 
 /// An Office 365 mailbox, and how to sign in to it with an app's own rights.
@@ -119,6 +131,57 @@ pub struct Office365Settings {
     pub client_secret: SecretSource,
     /// The network that Microsoft Graph and the authority are in.
     pub network: Network,
+}
+
+/// A mailbox on Exchange Server, and how to sign in to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeServerSettings {
+    /// Where it is.
+    pub server: ExchangeServer,
+    /// Whose account signs in.
+    pub sign_in: ExchangeSignIn,
+    /// Whether that account acts for the mailbox by impersonation, or opens it by its own rights.
+    pub impersonate: bool,
+}
+
+/// An Exchange Server, and how it is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeServer {
+    /// `https://mail.example.com/EWS/Exchange.asmx`; `None` where a check-up is to look for it.
+    pub url: Option<String>,
+    /// Which origins it asks then; `None`: those that the address leads to.
+    pub autodiscover: Option<Vec<String>>,
+    /// Whether contacts are asked for their search key.
+    pub ask_search_key: bool,
+    /// Authorities that are trusted beside the machine's.
+    pub certificates: Certificates,
+    /// The network that the server and the authority are in.
+    pub network: Network,
+}
+
+/// Whose account signs in to an Exchange Server, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExchangeSignIn {
+    /// An account with a password.
+    Password {
+        /// How the password is proven.
+        scheme: PasswordScheme,
+        /// `DOMAIN\account`, or `account@example.com`.
+        username: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// An app, by hybrid modern authentication or AD FS (OAuth 2.0 client credentials).
+    Client {
+        /// In front of `/token`.
+        authority: String,
+        /// Application (client) id.
+        client_id: String,
+        /// Client secret.
+        client_secret: SecretSource,
+        /// `https://mail.example.com/.default`.
+        scope: String,
+    },
 }
 
 impl Config {
@@ -146,11 +209,7 @@ impl TenantSettings {
             mailbox: Mailbox {
                 id: mailbox.id.clone(),
                 address: mailbox.address.clone(),
-                endpoint: Endpoint::Graph(Graph {
-                    base_url: mailbox.office365.base_url.clone(),
-                    user: GraphUser::User(mailbox.office365.user.clone()),
-                    trust_if_match: mailbox.office365.trust_if_match,
-                }),
+                endpoint: mailbox.server.endpoint(&mailbox.address),
             },
             policy: mailbox.policy,
         }
@@ -159,7 +218,87 @@ impl TenantSettings {
     pub(crate) fn networks(&self, mailbox: &MailboxSettings) -> Networks {
         Networks {
             crm: self.flowfact.network,
-            mailbox: mailbox.office365.network,
+            mailbox: mailbox.server.network(),
+        }
+    }
+}
+
+impl MailboxServer {
+    fn endpoint(&self, address: &str) -> Endpoint {
+        match self {
+            Self::Office365(office365) => Endpoint::Graph(Graph {
+                base_url: office365.base_url.clone(),
+                user: GraphUser::User(office365.user.clone()),
+                trust_if_match: office365.trust_if_match,
+            }),
+            Self::ExchangeServer(exchange) => Endpoint::Ews(Ews {
+                url: exchange.server.url.clone(),
+                autodiscover: exchange
+                    .server
+                    .autodiscover
+                    .clone()
+                    .unwrap_or_else(|| usual_autodiscover(address)),
+                impersonate: exchange.impersonate,
+                ask_search_key: exchange.server.ask_search_key,
+            }),
+        }
+    }
+
+    /// Where its requests go.
+    pub(crate) fn urls(&self, address: &str) -> Vec<String> {
+        match self.endpoint(address) {
+            Endpoint::Graph(graph) => vec![graph.base_url],
+            Endpoint::Ews(Ews { url: Some(url), .. }) => vec![url],
+            Endpoint::Ews(ews) => ews.autodiscover,
+        }
+    }
+
+    pub(crate) fn network(&self) -> Network {
+        match self {
+            Self::Office365(office365) => office365.network,
+            Self::ExchangeServer(exchange) => exchange.server.network,
+        }
+    }
+
+    pub(crate) fn sign_in(&self) -> SignIn {
+        match self {
+            Self::Office365(office365) => office365.sign_in(),
+            Self::ExchangeServer(exchange) => exchange.sign_in.sign_in(),
+        }
+    }
+
+    /// Authorities that are trusted beside the machine's.
+    pub(crate) fn certificates(&self) -> Certificates {
+        match self {
+            Self::Office365(_) => Certificates::default(),
+            Self::ExchangeServer(exchange) => exchange.server.certificates.clone(),
+        }
+    }
+}
+
+impl ExchangeSignIn {
+    fn sign_in(&self) -> SignIn {
+        match self.clone() {
+            Self::Password {
+                scheme,
+                username,
+                password,
+            } => SignIn::ExchangePassword {
+                scheme,
+                username,
+                password,
+            },
+            Self::Client {
+                authority,
+                client_id,
+                client_secret,
+                scope,
+            } => SignIn::ExchangeClient {
+                authority,
+                client_id,
+                client_secret,
+                scope,
+            },
         }
     }
 }
@@ -172,7 +311,7 @@ impl FlowfactSettings {
 }
 
 impl Office365Settings {
-    pub(crate) fn sign_in(&self) -> SignIn {
+    fn sign_in(&self) -> SignIn {
         SignIn::MicrosoftClient {
             authority: self.authority.clone(),
             client_id: self.client_id.clone(),
@@ -199,6 +338,23 @@ pub fn usual_policy() -> Policy {
         native_sync: NativeSync::Ask,
         crm_not_found: CrmNotFound::Hold,
     }
+}
+
+/// Where Autodiscover begins: at two names made from the address
+/// (<https://learn.microsoft.com/exchange/client-developer/exchange-web-services/autodiscover-for-exchange>).
+/// The one that Exchange's own administrators set up comes first. None for a domain that is no name
+/// as DNS has it: then the configuration must name the server.
+pub(crate) fn usual_autodiscover(address: &str) -> Vec<String> {
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = domain.to_ascii_lowercase();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
+    if domain.is_empty() || !domain.chars().all(is_plain) {
+        return Vec::new();
+    }
+    vec![
+        format!("https://autodiscover.{domain}"),
+        format!("https://{domain}"),
+    ]
 }
 
 /// A token is for one cloud's Graph

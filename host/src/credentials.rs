@@ -4,10 +4,13 @@
 //! found without a restart. Nothing here prints one: secrets live in redacting types, and what goes
 //! wrong is told by code and remedy.
 //!
-//! Other ways to sign in (device code, Basic, NTLM) will be further cases of [`SignIn`].
+//! Most sign-ins come down to a header. NTLM proves a connection instead: a [`Keeper`] hands the
+//! account out for it, one proof at a time until one was accepted.
 
+pub(crate) mod exchange;
 mod flowfact;
 mod microsoft;
+pub(crate) mod ntlm;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::egress::Network;
 use crate::egress::client::{Client, ExchangeError, Waits};
@@ -59,6 +62,36 @@ pub enum SignIn {
         /// `https://graph.microsoft.com/.default`.
         scope: String,
     },
+    /// Exchange Server: an account with a password.
+    ExchangePassword {
+        /// How the password is proven.
+        scheme: PasswordScheme,
+        /// `DOMAIN\account`, or `account@example.com`.
+        username: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// Exchange Server: an app's own rights (OAuth 2.0 client credentials), by hybrid modern
+    /// authentication or AD FS.
+    ExchangeClient {
+        /// In front of `/token`.
+        authority: String,
+        /// Application (client) id.
+        client_id: String,
+        /// Client secret.
+        client_secret: SecretSource,
+        /// `https://mail.example.com/.default`.
+        scope: String,
+    },
+}
+
+/// How a password is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordScheme {
+    /// NTLM version 2: proven without being sent, once per connection.
+    Ntlm,
+    /// Basic: sent with every request.
+    Basic,
 }
 
 /// Why a host cannot sign in. Holds no secret and no personal data: fit for a log.
@@ -96,6 +129,8 @@ pub(crate) struct Keeper {
     client: Client,
     clock: Clock,
     state: Mutex<State>,
+    /// Whose turn it is to prove an account.
+    turn: Mutex<()>,
 }
 
 /// What signs one request in.
@@ -106,6 +141,19 @@ pub(crate) struct Authorization {
     pub(crate) value: HeaderValue,
     /// Which exchange it comes from.
     generation: u64,
+}
+
+/// An account as it is now.
+pub(crate) struct Account {
+    pub(crate) username: String,
+    pub(crate) password: SecretString,
+}
+
+/// The leave to prove an account once. Held until the answer is known as long as nobody knows
+/// whether the password is right: five proofs side by side would be five failures, and lock it.
+pub(crate) struct Proof<'a> {
+    pub(crate) account: Account,
+    _turn: Option<MutexGuard<'a, ()>>,
 }
 
 /// What an exchange yields.
@@ -120,6 +168,8 @@ struct State {
     generation: u64,
     token: Option<Token>,
     failure: Option<(u64, SignInError)>,
+    /// Whether the account's last proof was accepted.
+    proven: bool,
 }
 
 struct Token {
@@ -156,6 +206,7 @@ impl Keeper {
             client,
             clock,
             state: Mutex::default(),
+            turn: Mutex::default(),
         }
     }
 
@@ -180,6 +231,46 @@ impl Keeper {
             }
             _ => self.renew(&mut state, now_ms, false).await,
         }
+    }
+
+    /// The account, to be proven on a connection.
+    pub(crate) async fn proof(&self) -> Result<Proof<'_>, SignInError> {
+        let turn = self.turn.lock().await;
+        let state = self.state.lock().await;
+        state.rest((self.clock)())?;
+        Ok(Proof {
+            account: self.sign_in.account()?,
+            _turn: (!state.proven).then_some(turn),
+        })
+    }
+
+    /// A proof was accepted.
+    pub(crate) async fn proof_accepted(&self) {
+        self.state.lock().await.proven = true;
+    }
+
+    /// A proof was refused: nobody proves this account again for a while.
+    pub(crate) async fn proof_refused(&self, error: &SignInError) {
+        self.state.lock().await.refuse((self.clock)(), error);
+    }
+
+    /// The service has refused the password that `used` holds: a changed one to try once, if there
+    /// is one. The same one is not tried again for a while.
+    pub(crate) async fn password_refused(
+        &self,
+        used: &Authorization,
+        error: SignInError,
+    ) -> Result<Authorization, SignInError> {
+        let mut state = self.state.lock().await;
+        let now_ms = (self.clock)();
+        state.rest(now_ms)?;
+        let renewed = self.renew(&mut state, now_ms, true).await?;
+        if renewed.value != used.value {
+            return Ok(renewed);
+        }
+        state.token = None;
+        state.refuse(now_ms, &error);
+        Err(error)
     }
 
     /// The service has answered a request with something else than a refusal.
@@ -223,17 +314,12 @@ impl Keeper {
         now_ms: u64,
         after_refusal: bool,
     ) -> Result<Authorization, SignInError> {
-        if let Some((until_ms, error)) = &state.failure
-            && now_ms < *until_ms
-        {
-            return Err(error.clone());
-        }
+        state.rest(now_ms)?;
         let issued = match self.exchange().await {
             Ok(issued) => issued,
             Err(error) => {
                 if error.kind == SignInErrorKind::Refused {
-                    state.token = None;
-                    state.failure = Some((now_ms + REFUSED_REST_MS, error.clone()));
+                    state.refuse(now_ms, &error);
                 }
                 return Err(error);
             }
@@ -273,23 +359,85 @@ impl Keeper {
                 let secret = client_secret.read(Service::Graph)?;
                 microsoft::exchange(&self.client, authority, client_id, &secret, scope).await
             }
+            SignIn::ExchangeClient {
+                authority,
+                client_id,
+                client_secret,
+                scope,
+            } => {
+                let secret = client_secret.read(Service::Ews)?;
+                microsoft::exchange(&self.client, authority, client_id, &secret, scope)
+                    .await
+                    .map_err(exchange::of_app)
+            }
+            SignIn::ExchangePassword { .. } => exchange::basic(&self.sign_in.account()?),
         }
     }
 }
 
+impl State {
+    /// Whether the account rests after a refusal.
+    fn rest(&self, now_ms: u64) -> Result<(), SignInError> {
+        match &self.failure {
+            Some((until_ms, error)) if now_ms < *until_ms => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&mut self, now_ms: u64, error: &SignInError) {
+        self.token = None;
+        self.proven = false;
+        self.failure = Some((now_ms + REFUSED_REST_MS, error.clone()));
+    }
+}
+
 impl SignIn {
-    /// Where it signs in.
-    pub(crate) fn endpoint(&self, network: Network) -> Result<Origin, OriginError> {
+    /// Where it signs in; `None` where that is the service itself.
+    pub(crate) fn endpoint(&self, network: Network) -> Option<Result<Origin, OriginError>> {
         let url = match self {
             Self::FlowfactToken { base_url, .. } => base_url,
-            Self::MicrosoftClient { authority, .. } => authority,
+            Self::MicrosoftClient { authority, .. } | Self::ExchangeClient { authority, .. } => {
+                authority
+            }
+            Self::ExchangePassword { .. } => return None,
         };
-        Origin::of_endpoint(url, network).map(|(origin, _)| origin)
+        Some(Origin::of_endpoint(url, network).map(|(origin, _)| origin))
+    }
+
+    /// The account, where it is one with a password.
+    fn account(&self) -> Result<Account, SignInError> {
+        match self {
+            Self::ExchangePassword {
+                username, password, ..
+            } => Ok(Account {
+                username: username.clone(),
+                password: password.read(Service::Ews)?,
+            }),
+            _ => Err(exchange::confused("there is no password")),
+        }
+    }
+
+    /// How the password is proven, where there is one.
+    pub(crate) fn password_scheme(&self) -> Option<PasswordScheme> {
+        match self {
+            Self::ExchangePassword { scheme, .. } => Some(*scheme),
+            _ => None,
+        }
     }
 
     /// FLOWFACT answers 403 to credentials that it does not know; Microsoft does not.
     fn is_refused_by_403(&self) -> bool {
         matches!(self, Self::FlowfactToken { .. })
+    }
+}
+
+impl PasswordScheme {
+    /// As `WWW-Authenticate` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ntlm => "NTLM",
+            Self::Basic => "Basic",
+        }
     }
 }
 

@@ -9,15 +9,19 @@
 //! Bodies are buffered, in both directions: a request that met a 401 can be repeated, and a guest
 //! that stops reading holds no connection.
 //!
-//! Not here yet: the cookies that Exchange Server's affinity needs, which will live in
-//! [`Connections`], per mailbox.
+//! What Exchange Server ties to a mailbox, its cookies and the connections that NTLM signs in,
+//! lives in [`Connections`]: no two mailboxes share it.
 
 pub(crate) mod addresses;
 pub(crate) mod client;
+mod cookies;
+mod lines;
 pub(crate) mod origin;
 pub(crate) mod rules;
+mod soap;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trust;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,11 +39,16 @@ use wasmtime_wasi_http::{
     WasiHttpHooks,
 };
 
-use crate::credentials::{Authorization, SharedKeeper, SignInError, SignInErrorKind};
+use crate::credentials::exchange::{offered, refused, untrusted};
+use crate::credentials::{
+    Authorization, PasswordScheme, SharedKeeper, SignInError, SignInErrorKind,
+};
 use crate::types::Side;
 use client::{Client, ExchangeError, Waits};
+use cookies::Cookies;
+use lines::Lines;
 use origin::Origin;
-use rules::{Denial, Rules};
+use rules::{Allowed, Denial, Rules, Says};
 
 /// Requests under way at once, of all passes of a tenant together, to one origin. Exchange Online
 /// allows four per mailbox
@@ -100,10 +109,40 @@ pub struct Network {
 /// What outlives a pass: one mailbox's connections, and the tenant's share of requests in flight.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    pub(crate) client: Client,
+    pub(crate) crm_client: Client,
+    pub(crate) mailbox_client: Client,
     pub(crate) permits: Permits,
     pub(crate) crm: SharedKeeper,
     pub(crate) mailbox: SharedKeeper,
+    /// Only for Exchange Server.
+    exchange: Arc<Exchange>,
+}
+
+/// What an Exchange Server ties to one mailbox.
+#[derive(Default)]
+struct Exchange {
+    lines: Lines,
+    cookies: Cookies,
+}
+
+impl Connections {
+    /// Connections of one mailbox, none of them open yet.
+    pub(crate) fn new(
+        clients: (Client, Client),
+        permits: Permits,
+        crm: SharedKeeper,
+        mailbox: SharedKeeper,
+    ) -> Self {
+        let (crm_client, mailbox_client) = clients;
+        Self {
+            crm_client,
+            mailbox_client,
+            permits,
+            crm,
+            mailbox,
+            exchange: Arc::default(),
+        }
+    }
 }
 
 /// The requests in flight of one tenant, by origin.
@@ -215,19 +254,13 @@ impl Passage {
             .check(&head.method, &head.uri)
             .map_err(|denial| self.deny(&denial))?;
         self.rules
-            .check_headers(allowed.side, &head.headers)
+            .check_headers(&allowed, &head.headers)
             .map_err(|denial| self.deny(&denial))?;
         let body = buffered(body, waits).await?;
-        if allowed.batch {
-            self.rules
-                .check_batch(&head.uri, &body)
-                .map_err(|denial| self.deny(&denial))?;
-        }
-        let keeper = match allowed.side {
-            Side::Crm => &self.connections.crm,
-            Side::Mailbox => &self.connections.mailbox,
-        };
-        let outgoing = Outgoing {
+        self.rules
+            .check_body(&allowed, &head.uri, &body)
+            .map_err(|denial| self.deny(&denial))?;
+        let mut outgoing = Outgoing {
             method: head.method,
             uri: head.uri,
             headers: without(&head.headers, |name| is_credential(name) || is_hop(name)),
@@ -238,41 +271,90 @@ impl Passage {
             .acquire_owned()
             .await
             .map_err(|_| Error::ConfigurationError)?;
-        let answer = match self.signed_in(&outgoing, keeper, waits).await {
+        let answer = match self.route(&allowed, &mut outgoing, waits).await {
             Ok(answer) => answer,
             Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
-            Err(Trouble::Exchange(error)) => return Err(guest_error(&error)),
+            Err(Trouble::Exchange(error)) => {
+                self.note_untrusted(&allowed, &error);
+                return Err(guest_error(&error));
+            }
         };
         let (mut head, body) = answer.into_parts();
         head.headers = without(&head.headers, |name| is_credential(name) || is_hop(name));
         Ok(Response::from_parts(head, body))
     }
 
-    /// Sends, and once more with new credentials where the first are refused.
-    async fn signed_in(
+    /// Sends with the credentials, over the connection and with the cookies that the request's rule
+    /// gives it.
+    async fn route(
         &self,
-        outgoing: &Outgoing,
-        keeper: &SharedKeeper,
+        allowed: &Allowed,
+        outgoing: &mut Outgoing,
         waits: Waits,
     ) -> Result<Response<Bytes>, Trouble> {
-        let client = &self.connections.client;
-        let authorization = keeper.authorization().await?;
-        let answer = client
-            .exchange(outgoing.request(&authorization)?, waits)
-            .await?;
-        let status = answer.status().as_u16();
-        if status != 401 && status != 403 {
-            keeper.accepted(&authorization).await;
-            return Ok(answer);
+        let Connections {
+            crm_client,
+            mailbox_client,
+            crm,
+            mailbox,
+            exchange,
+            ..
+        } = &self.connections;
+        match allowed.says {
+            Says::OneThing | Says::Batch => {
+                let (client, keeper) = match allowed.side {
+                    Side::Crm => (crm_client, crm),
+                    Side::Mailbox => (mailbox_client, mailbox),
+                };
+                signed_in(client, outgoing, keeper, waits).await
+            }
+            Says::Operation => {
+                outgoing.headers =
+                    without(&outgoing.headers, |name| !soap::HEADERS.contains(&name));
+                if let Some(cookies) = exchange.cookies.header() {
+                    outgoing.headers.insert(header::COOKIE, cookies);
+                }
+                let answer = self.exchange_signed_in(outgoing, waits).await?;
+                exchange.cookies.keep(answer.headers());
+                Ok(answer)
+            }
+            Says::Question | Says::SignedQuestion(_) => {
+                // Whoever answers there may be anybody, and learns nothing but the question.
+                outgoing.headers = without(&outgoing.headers, |name| name != "content-type");
+                if allowed.says == Says::SignedQuestion(true) {
+                    return self.exchange_signed_in(outgoing, waits).await;
+                }
+                let request = outgoing.request()?;
+                Ok(mailbox_client.exchange(request, waits).await?)
+            }
         }
-        let Some(renewed) = keeper.refused(&authorization, status).await? else {
-            return Ok(answer);
-        };
-        let answer = client.exchange(outgoing.request(&renewed)?, waits).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED && answer.status() != StatusCode::FORBIDDEN {
-            keeper.accepted(&renewed).await;
+    }
+
+    /// Sends to Exchange Server: NTLM over a connection of the mailbox's own, anything else by a
+    /// header.
+    async fn exchange_signed_in(
+        &self,
+        outgoing: &Outgoing,
+        waits: Waits,
+    ) -> Result<Response<Bytes>, Trouble> {
+        let (client, keeper) = (&self.connections.mailbox_client, &self.connections.mailbox);
+        match keeper.sign_in().password_scheme() {
+            Some(PasswordScheme::Ntlm) => {
+                let lines = &self.connections.exchange.lines;
+                lines.send(client, keeper, outgoing, waits).await
+            }
+            Some(PasswordScheme::Basic) => with_password(client, outgoing, keeper, waits).await,
+            None => signed_in(client, outgoing, keeper, waits).await,
         }
-        Ok(answer)
+    }
+
+    /// A certificate that is not trusted is the configuration's matter, and the guest cannot tell
+    /// it from any other broken connection.
+    fn note_untrusted(&self, allowed: &Allowed, error: &ExchangeError) {
+        if let (Says::Operation, ExchangeError::Tls(why)) = (allowed.says, error) {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.sign_in = Some(untrusted(why));
+        }
     }
 
     fn deny(&self, denial: &Denial) -> Error {
@@ -310,6 +392,57 @@ impl Passage {
     }
 }
 
+/// Sends, and once more with new credentials where the first are refused.
+async fn signed_in(
+    client: &Client,
+    outgoing: &Outgoing,
+    keeper: &SharedKeeper,
+    waits: Waits,
+) -> Result<Response<Bytes>, Trouble> {
+    let authorization = keeper.authorization().await?;
+    let request = outgoing.request_with(&authorization)?;
+    let answer = client.exchange(request, waits).await?;
+    let status = answer.status().as_u16();
+    if status != 401 && status != 403 {
+        keeper.accepted(&authorization).await;
+        return Ok(answer);
+    }
+    let Some(renewed) = keeper.refused(&authorization, status).await? else {
+        return Ok(answer);
+    };
+    let request = outgoing.request_with(&renewed)?;
+    let answer = client.exchange(request, waits).await?;
+    if answer.status() != StatusCode::UNAUTHORIZED && answer.status() != StatusCode::FORBIDDEN {
+        keeper.accepted(&renewed).await;
+    }
+    Ok(answer)
+}
+
+/// Sends with a password, and once more only if there is another password by now: each refusal
+/// counts towards locking the account.
+async fn with_password(
+    client: &Client,
+    outgoing: &Outgoing,
+    keeper: &SharedKeeper,
+    waits: Waits,
+) -> Result<Response<Bytes>, Trouble> {
+    let mut authorization = keeper.authorization().await?;
+    for _ in 0..2 {
+        let request = outgoing.request_with(&authorization)?;
+        let answer = client.exchange(request, waits).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            keeper.accepted(&authorization).await;
+            return Ok(answer);
+        }
+        let refusal = refused(PasswordScheme::Basic, &offered(answer.headers()));
+        if refusal.kind != SignInErrorKind::Refused {
+            return Err(refusal.into());
+        }
+        authorization = keeper.password_refused(&authorization, refusal).await?;
+    }
+    Err(refused(PasswordScheme::Basic, &[]).into())
+}
+
 /// A request as it is sent, as often as it is sent.
 struct Outgoing {
     method: Method,
@@ -319,16 +452,22 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn request(&self, authorization: &Authorization) -> Result<Request<Full<Bytes>>, Trouble> {
+    fn request_with(&self, authorization: &Authorization) -> Result<Request<Full<Bytes>>, Trouble> {
+        let mut request = self.request()?;
+        let value = authorization.value.clone();
+        request
+            .headers_mut()
+            .insert(authorization.name.clone(), value);
+        Ok(request)
+    }
+
+    fn request(&self) -> Result<Request<Full<Bytes>>, Trouble> {
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(self.uri.clone())
             .body(Full::new(self.body.clone()))
             .map_err(|error| ExchangeError::Broken(error.to_string()))?;
         *request.headers_mut() = self.headers.clone();
-        request
-            .headers_mut()
-            .insert(authorization.name.clone(), authorization.value.clone());
         Ok(request)
     }
 }

@@ -77,7 +77,7 @@ pub use plugin::wit::exports::contact_sync::plugin::setup::{Checkup, Proposal};
 pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview, Target};
 pub use plugin::{Limits, PluginError};
 
-use config::{MailboxSettings, TenantSettings};
+use config::{Certificates, MailboxSettings, TenantSettings};
 use credentials::{Keeper, SharedKeeper, SignIn};
 use egress::addresses::{Lookup, system_lookup};
 use egress::client::Client;
@@ -202,33 +202,36 @@ impl Host {
         let networks = tenant.networks(mailbox);
         let origin = |url: &str, network| {
             Origin::of_endpoint(url, network)
-                .map(|(origin, _)| origin)
+                .map(|(origin, _)| (origin, network))
                 .map_err(|error| Error::endpoint(url, &error))
         };
-        let endpoints = [
-            (
-                origin(&tenant.flowfact.base_url, networks.crm)?,
-                networks.crm,
-            ),
-            (
-                origin(&mailbox.office365.base_url, networks.mailbox)?,
-                networks.mailbox,
-            ),
-        ];
-        Ok(Connections {
-            client: Client::new(Arc::clone(&self.shared.lookup), &endpoints),
-            permits: shared.permits.clone(),
-            crm: self.keeper(shared, tenant.flowfact.sign_in(), networks.crm)?,
-            mailbox: self.keeper(shared, mailbox.office365.sign_in(), networks.mailbox)?,
-        })
+        let crm_endpoint = [origin(&tenant.flowfact.base_url, networks.crm)?];
+        let mailbox_endpoints = mailbox
+            .server
+            .urls(&mailbox.address)
+            .iter()
+            .map(|url| origin(url, networks.mailbox))
+            .collect::<Result<Vec<_>, _>>()?;
+        let certificates = mailbox.server.certificates();
+        let lookup = || Arc::clone(&self.shared.lookup);
+        let crm_client = Client::new(lookup(), &crm_endpoint, &Certificates::default());
+        let mailbox_client = Client::new(lookup(), &mailbox_endpoints, &certificates);
+        let crm = (tenant.flowfact.sign_in(), networks.crm);
+        let own = (mailbox.server.sign_in(), networks.mailbox);
+        Ok(Connections::new(
+            (crm_client, mailbox_client),
+            shared.permits.clone(),
+            self.keeper(shared, crm, &Certificates::default())?,
+            self.keeper(shared, own, &certificates)?,
+        ))
     }
 
     /// One keeper for all who sign in the same way: one exchange serves them all.
     fn keeper(
         &self,
         shared: &TenantShared,
-        sign_in: SignIn,
-        network: Network,
+        (sign_in, network): (SignIn, Network),
+        certificates: &Certificates,
     ) -> Result<SharedKeeper, Error> {
         let mut keepers = shared
             .keepers
@@ -239,8 +242,10 @@ impl Host {
         }
         let origin = sign_in
             .endpoint(network)
+            .transpose()
             .map_err(|error| Error::endpoint("the sign-in's address", &error))?;
-        let client = Client::new(Arc::clone(&self.shared.lookup), &[(origin, network)]);
+        let endpoints: Vec<_> = origin.map(|origin| (origin, network)).into_iter().collect();
+        let client = Client::new(Arc::clone(&self.shared.lookup), &endpoints, certificates);
         let keeper = Arc::new(Keeper::new(sign_in, client, Arc::clone(&self.shared.clock)));
         keepers.push(Arc::clone(&keeper));
         Ok(keeper)

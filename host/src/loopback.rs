@@ -96,7 +96,7 @@ impl Loopback {
     }
 }
 
-async fn read(request: Request<Incoming>) -> Result<Asked, hyper::Error> {
+pub(crate) async fn read(request: Request<Incoming>) -> Result<Asked, hyper::Error> {
     let (head, body) = request.into_parts();
     Ok(Asked {
         method: head.method.to_string(),

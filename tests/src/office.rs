@@ -21,7 +21,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::simulator::{Dialect, EwsSignIn, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve};
+use crate::simulator::{
+    Dialect, EwsSignIn, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve,
+};
 
 /// The store, in an office's folder. What belongs to it begins with this name.
 const STORE: &str = "contact-sync.db";

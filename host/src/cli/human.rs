@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use contact_sync_host::store::Crash;
 use contact_sync_host::types::{
-    Action, ApprovalRequest, Change, ContactName, Counts, Field, Finding, Marker, Operation,
-    OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
+    Action, ApprovalRequest, Change, ContactName, Counts, Endpoint, Ews, Field, Finding, Marker,
+    Operation, OperationState, Outcome, Service, Severity, Side, SideCounts, Usage,
 };
 use contact_sync_host::{Cause, Checked, JournalEntry, Overview, RequestEntry, problem};
 use jiff::Timestamp;
@@ -112,6 +112,14 @@ pub(super) fn checkup(out: &mut dyn Write, place: &Place, checked: &Checked) -> 
     let proposal = &checkup.proposal;
     if let Some(address) = &proposal.address {
         writeln!(out, "  the mailbox's own address: {address}")?;
+    }
+    if let Some(Endpoint::Ews(Ews { url: Some(url), .. })) = &proposal.endpoint {
+        writeln!(
+            out,
+            "  the mailbox's server; write it into the configuration:"
+        )?;
+        writeln!(out, "    [tenant.mailbox.exchange-server]")?;
+        writeln!(out, "    url = \"{url}\"")?;
     }
     if !proposal.markers.is_empty() {
         writeln!(out, "  markers that would work, best first:")?;
@@ -553,7 +561,7 @@ fn service_name(service: Service) -> &'static str {
     match service {
         Service::Flowfact => "FLOWFACT",
         Service::Graph => "Microsoft Graph",
-        Service::Ews => "Exchange",
+        Service::Ews => "Exchange Server",
         Service::Autodiscover => "Autodiscover",
     }
 }
@@ -592,6 +600,7 @@ pub(super) fn local_time(at_ms: u64) -> String {
 mod tests {
     use contact_sync_host::credentials::{SignInError, SignInErrorKind};
     use contact_sync_host::types::{Failure, Problem, Report};
+    use contact_sync_host::{Checkup, Proposal};
 
     use super::*;
 
@@ -753,5 +762,40 @@ Findings
             "{printed}"
         );
         assert!(!printed.contains("run it again"), "{printed}");
+    }
+
+    /// An address that the check-up found is shown as the configuration wants it.
+    #[test]
+    fn a_found_server_is_shown_as_it_is_written() {
+        let found = Ews {
+            url: Some("https://mail.muster.example/EWS/Exchange.asmx".into()),
+            autodiscover: Vec::new(),
+            impersonate: true,
+            ask_search_key: true,
+        };
+        let checked = Checked {
+            checkup: Checkup {
+                ready: false,
+                findings: Vec::new(),
+                proposal: Proposal {
+                    fields: Vec::new(),
+                    markers: Vec::new(),
+                    endpoint: Some(Endpoint::Ews(found)),
+                    address: None,
+                },
+            },
+            sign_in: None,
+            denials: Vec::new(),
+        };
+        let place = Place {
+            tenant: "a".into(),
+            mailbox: "m1".into(),
+        };
+        let mut out = Vec::new();
+        checkup(&mut out, &place, &checked).unwrap();
+        let lines = "    [tenant.mailbox.exchange-server]\n    \
+                     url = \"https://mail.muster.example/EWS/Exchange.asmx\"\n";
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.ends_with(lines), "{out}");
     }
 }

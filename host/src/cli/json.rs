@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use contact_sync_host::credentials::SignInError;
 use contact_sync_host::types::{
-    ApprovalRequest, Change, ContactName, Counts, Failure, Finding, Marker, Operation,
+    ApprovalRequest, Change, ContactName, Counts, Endpoint, Failure, Finding, Marker, Operation,
     OperationState, Outcome, Problem, Service, Severity, SideCounts,
 };
 use contact_sync_host::{Checked, Error, JournalEntry, Overview, problem};
@@ -64,6 +64,7 @@ pub(super) fn checkup(checked: &Checked) -> Value {
         "findings": checkup.findings.iter().map(finding).collect::<Vec<_>>(),
         "proposal": {
             "address": checkup.proposal.address,
+            "endpoint": checkup.proposal.endpoint.as_ref().map(endpoint),
             "fields": fields,
             "markers": checkup.proposal.markers.iter().map(marker).collect::<Vec<_>>(),
         },
@@ -280,6 +281,13 @@ fn failure_code(failure: &Failure) -> &'static str {
         Failure::NotFound(_) => "not-found",
         Failure::TooLarge(_) => "too-large",
         Failure::Internal(_) => "internal",
+    }
+}
+
+fn endpoint(endpoint: &Endpoint) -> Value {
+    match endpoint {
+        Endpoint::Graph(graph) => json!({ "service": "graph", "url": graph.base_url }),
+        Endpoint::Ews(ews) => json!({ "service": "ews", "url": ews.url }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use super::exchange::{Around, read_certificates, read_exchange_server};
 use super::personal::{Personal, read_personal, read_personal_rules};
 use super::reader::{ConfigError, Reader, Section};
 use super::values::{
@@ -12,8 +13,9 @@ use super::values::{
 };
 use super::{
     Config, FLOWFACT_BASE_URL, FlowfactSettings, GRAPH_BASE_URL, MICROSOFT_AUTHORITY,
-    MailboxSettings, Office365Settings, Scope, TenantSettings, usual_policy,
+    MailboxServer, MailboxSettings, Office365Settings, Scope, TenantSettings, usual_policy,
 };
+use crate::egress::trust::Certificates;
 use crate::types::Policy;
 
 pub(super) fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
@@ -123,6 +125,7 @@ fn read_tenant(
     }
     let region = read_region(section);
     let policy = read_policy(section, usual_policy(), Chooser::Administrator);
+    let certificates = read_certificates(section, context.folder).unwrap_or_default();
     let mut marker_field = None;
     let remedy = "add `[tenant.flowfact]` with its `token`";
     let flowfact = section
@@ -137,6 +140,7 @@ fn read_tenant(
         tenant: tenant_id.as_deref(),
         marker_field: &marker_field,
         policy,
+        certificates: &certificates,
     };
     let mut mailboxes = Vec::new();
     for mailbox in &section.sections("mailbox") {
@@ -182,6 +186,7 @@ pub(super) struct Common<'a> {
     tenant: Option<&'a str>,
     pub(super) marker_field: &'a str,
     pub(super) policy: Policy,
+    pub(super) certificates: &'a Certificates,
 }
 
 fn read_mailbox(
@@ -200,21 +205,23 @@ fn read_mailbox(
         id.as_ref().map(|id| &*id.value),
     );
     let policy = read_policy(section, common.policy, Chooser::Administrator);
-    let remedy = "add `[tenant.mailbox.office365]` below it";
-    let office365 = section
-        .required_section("office365", remedy)
-        .and_then(|found| {
-            let user = found.text("user").map(|user| user.value);
-            let address = address.as_ref().map(|address| address.value.clone());
-            read_office365(&found, context, user.or(address))
-        });
+    let around = Around {
+        context,
+        scope,
+        certificates: common.certificates,
+    };
+    let server = read_server(
+        section,
+        around,
+        address.as_ref().map(|address| &*address.value),
+    );
     section.finish("");
-    let (id, address, office365) = (id?, address?, office365?);
+    let (id, address, server) = (id?, address?, server?);
     let mailbox = MailboxSettings {
         id: id.value,
         address: address.value,
         scope,
-        office365,
+        server,
         marker: marker?,
         policy,
     };
@@ -223,6 +230,57 @@ fn read_mailbox(
         return None;
     }
     Some(mailbox)
+}
+
+/// Where a mailbox lives: in Office 365 or on an Exchange Server, not both.
+fn read_server(
+    section: &Section<'_>,
+    around: Around<'_>,
+    address: Option<&str>,
+) -> Option<MailboxServer> {
+    match one_server(section, "tenant.mailbox")? {
+        Which::Office365 => {
+            let found = section.section("office365")?;
+            let user = found.text("user").map(|user| user.value);
+            let user = user.or(address.map(str::to_owned));
+            read_office365(&found, around.context, user).map(MailboxServer::Office365)
+        }
+        Which::ExchangeServer => {
+            let found = section.section("exchange-server")?;
+            read_exchange_server(&found, around).map(MailboxServer::ExchangeServer)
+        }
+    }
+}
+
+/// The two kinds of server.
+pub(super) enum Which {
+    Office365,
+    ExchangeServer,
+}
+
+/// Which of the two a section is about.
+pub(super) fn one_server(section: &Section<'_>, whose: &str) -> Option<Which> {
+    match (section.has("office365"), section.has("exchange-server")) {
+        (true, false) => Some(Which::Office365),
+        (false, true) => Some(Which::ExchangeServer),
+        (true, true) => {
+            let message = format!(
+                "`{whose}` is both in Office 365 and on an Exchange Server: `office365` and \
+                 `exchange-server`"
+            );
+            let remedy = "keep the one in which the mailbox lives, and remove the other";
+            section.error(&section.span_of("exchange-server"), message, remedy);
+            None
+        }
+        (false, false) => {
+            let remedy = format!(
+                "add `[{whose}.office365]` below it, or `[{whose}.exchange-server]` for a mailbox \
+                 on the company's own Exchange Server"
+            );
+            section.missing("office365", &remedy);
+            None
+        }
+    }
 }
 
 pub(super) fn read_office365(
@@ -276,8 +334,16 @@ impl Seen {
             let message = format!("the mailbox `{}` is there twice", mailbox.id);
             return Err((message, "give each mailbox of a tenant an id of its own"));
         }
-        let service = mailbox.office365.base_url.to_lowercase();
-        let names = [&mailbox.office365.user, &mailbox.address];
+        let (service, user) = match &mailbox.server {
+            MailboxServer::Office365(office365) => (&*office365.base_url, &office365.user),
+            // One that has no address yet is not synced, and fights nobody.
+            MailboxServer::ExchangeServer(exchange) => (
+                exchange.server.url.as_deref().unwrap_or("autodiscover"),
+                &mailbox.address,
+            ),
+        };
+        let service = service.to_lowercase();
+        let names = [user, &mailbox.address];
         for name in names {
             if let Some(other) = self.identities.get(&(service.clone(), name.to_lowercase())) {
                 let message = format!(

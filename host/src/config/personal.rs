@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::file::{Common, Context, Seen, read, read_office365};
+use super::exchange::{Around, PersonalSignIn, is_username, read_personal_exchange_server};
+use super::file::{Common, Context, Seen, Which, one_server, read, read_office365};
 use super::reader::{ConfigError, Reader, Section};
 use super::values::{Chooser, ID_REMEDY, NOT_YOURS, is_id, read_address, read_policy};
-use super::{MailboxSettings, Office365Settings, Scope, TenantSettings};
+use super::{
+    ExchangeServerSettings, ExchangeSignIn, MailboxServer, MailboxSettings, Office365Settings,
+    Scope, TenantSettings,
+};
+use crate::credentials::SecretSource;
 use crate::types::{FieldValue, Marker, Policy};
 
 /// Bytes of a file that a user wrote.
@@ -16,9 +21,15 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 pub(super) struct Personal {
     folder: PathBuf,
     domains: Vec<String>,
-    office365: Office365Settings,
+    server: Server,
     marker_field: String,
     policy: Policy,
+}
+
+/// Where users' mailboxes live.
+enum Server {
+    Office365(Office365Settings),
+    ExchangeServer(PersonalSignIn),
 }
 
 /// Reads what the administrator says about mailboxes of users.
@@ -33,10 +44,22 @@ pub(super) fn read_personal_rules(
     if !section.has("domains") {
         section.missing("domains", remedy);
     }
-    let office365 = section.required_section("office365", "add `[tenant.personal.office365]`");
-    // Each file says its user by its address.
-    let office365 =
-        office365.and_then(|found| read_office365(&found, context, Some(String::new())));
+    let server = one_server(section, "tenant.personal").and_then(|which| match which {
+        Which::Office365 => {
+            let found = section.section("office365")?;
+            // Each file says its user by its address.
+            read_office365(&found, context, Some(String::new())).map(Server::Office365)
+        }
+        Which::ExchangeServer => {
+            let found = section.section("exchange-server")?;
+            let around = Around {
+                context,
+                scope: Scope::Personal,
+                certificates: common.certificates,
+            };
+            read_personal_exchange_server(&found, around).map(Server::ExchangeServer)
+        }
+    });
     section.finish("");
     let domains = domains?
         .value
@@ -46,7 +69,7 @@ pub(super) fn read_personal_rules(
     Some(Personal {
         folder: context.folder.join(folder?.value),
         domains,
-        office365: office365?,
+        server: server?,
         marker_field: common.marker_field.to_owned(),
         policy: common.policy,
     })
@@ -131,19 +154,17 @@ fn read_personal_file(
             .text("marker")
             .map_or_else(|| id.clone(), |marker| marker.value);
         let policy = read_policy(&section, personal.policy, Chooser::User);
+        let server = personal.server_of(&section, path, address.as_ref().map(|a| &*a.value));
         section.finish(NOT_YOURS);
         let address = address?.value;
-        let office365 = Office365Settings {
-            user: address.clone(),
-            ..personal.office365.clone()
-        };
+        let server = server?;
         let field = personal.marker_field.clone();
         let marker = Marker::FieldValue(FieldValue { field, value });
         Some(MailboxSettings {
             id,
             address,
             scope: Scope::Personal,
-            office365,
+            server,
             marker,
             policy,
         })
@@ -156,6 +177,48 @@ fn read_personal_file(
 }
 
 impl Personal {
+    /// The server of the user whose file this is. What signs in to it is the administrator's, or
+    /// the user's own: then the password is in a file beside theirs, and nowhere else. If their
+    /// file could name another place, it could name other people's secrets.
+    fn server_of(
+        &self,
+        section: &Section<'_>,
+        path: &Path,
+        address: Option<&str>,
+    ) -> Option<MailboxServer> {
+        let (scheme, server) = match &self.server {
+            Server::Office365(office365) => {
+                return Some(MailboxServer::Office365(Office365Settings {
+                    user: address?.to_owned(),
+                    ..office365.clone()
+                }));
+            }
+            Server::ExchangeServer(PersonalSignIn::Shared(settings)) => {
+                return Some(MailboxServer::ExchangeServer(settings.clone()));
+            }
+            Server::ExchangeServer(PersonalSignIn::Own(scheme, server)) => (*scheme, server),
+        };
+        let username = section.text("username");
+        if let Some(username) = &username
+            && !is_username(&username.value)
+        {
+            let message = "`username` is no account's name";
+            let remedy = "write `DOMAIN\\account`, or `account@example.com`";
+            section.error(&username.span, message, remedy);
+            return None;
+        }
+        let username = username.map(|username| username.value);
+        Some(MailboxServer::ExchangeServer(ExchangeServerSettings {
+            server: server.clone(),
+            sign_in: ExchangeSignIn::Password {
+                scheme,
+                username: username.or(address.map(str::to_owned))?,
+                password: SecretSource::File(path.with_extension("password")),
+            },
+            impersonate: false,
+        }))
+    }
+
     fn allows(&self, address: &str) -> bool {
         let domain = address
             .rsplit_once('@')

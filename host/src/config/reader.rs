@@ -132,6 +132,11 @@ impl<'a> Section<'a> {
         self.span.clone()
     }
 
+    /// Where the key's value stands; where the section does, if it is not there.
+    pub(super) fn span_of(&self, key: &'static str) -> Range<usize> {
+        self.find(key).map_or_else(|| self.span(), Spanned::span)
+    }
+
     /// Whether the key is there.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.find(key).is_some()

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
+use crate::config::Certificates;
 use crate::egress::addresses::system_lookup;
 use crate::loopback::{Asked, Loopback, answer, hand_clock};
 use bytes::Bytes;
@@ -25,8 +26,12 @@ async fn setup(
 ) -> Setup {
     let server = Loopback::start(serve).await;
     let sign_in = sign_in(&server.url());
-    let origin = sign_in.endpoint(Network::default()).unwrap();
-    let client = Client::new(system_lookup(), &[(origin, Network::default())]);
+    let origin = sign_in.endpoint(Network::default()).unwrap().unwrap();
+    let client = Client::new(
+        system_lookup(),
+        &[(origin, Network::default())],
+        &Certificates::default(),
+    );
     let (clock, now_ms) = hand_clock();
     Setup {
         keeper: Keeper::new(sign_in, client, clock),
@@ -110,6 +115,30 @@ async fn a_client_secret_becomes_a_bearer_token() {
         "client_id=app+id&client_secret=s3cret%26%2B\
          &scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&grant_type=client_credentials"
     );
+}
+
+/// An app signs in to Exchange Server as to Graph, by an authority of the company's own too; what
+/// goes wrong is told of Exchange.
+#[tokio::test]
+async fn an_app_signs_in_to_exchange_server() {
+    let sign_in = |url: &str| SignIn::ExchangeClient {
+        authority: format!("{url}/adfs/oauth2"),
+        client_id: "app".into(),
+        client_secret: SecretSource::Value(SecretString::from("s3cret")),
+        scope: "https://mail.muster.example/.default".into(),
+    };
+    let body = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"abc"}"#;
+    let fine = setup(sign_in, move |_| answer(200, body)).await;
+    let authorization = fine.keeper.authorization().await.unwrap();
+    assert_eq!(shown(&authorization), "Bearer abc");
+    assert_eq!(fine.server.asked()[0].path, "/adfs/oauth2/token");
+
+    let refusal = r#"{"error":"invalid_scope"}"#;
+    let refused = setup(sign_in, move |_| answer(400, refusal)).await;
+    let error = refused.keeper.authorization().await.err().unwrap();
+    assert_eq!(error.service, Service::Ews);
+    assert!(error.remedy.contains("`scope`"), "{}", error.remedy);
+    assert!(!error.message.contains("Graph"), "{}", error.message);
 }
 
 /// Asked for once by all who wait, kept while it lasts, renewed before it ends: by the token's own

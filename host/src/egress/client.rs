@@ -1,24 +1,25 @@
 //! One pool of connections, and one exchange over it: whole request, whole answer.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper::client::conn::http1::SendRequest;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
-use rustls::client::Resumption;
+use tower_service::Service;
 
 use super::Network;
 use super::addresses::{Lookup, Prohibited, Resolver};
 use super::origin::Origin;
+use super::trust::{Certificates, tls};
 
 /// Bytes of an answer's body.
 pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -29,7 +30,7 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// Below the minute or so after which services and their load balancers close idle connections.
-const IDLE_MAX: Duration = Duration::from_secs(50);
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(50);
 
 /// Connections that stay open to one host: as many as requests are in flight.
 const IDLE_PER_HOST_MAX: usize = super::IN_FLIGHT_MAX;
@@ -38,7 +39,15 @@ const IDLE_PER_HOST_MAX: usize = super::IN_FLIGHT_MAX;
 /// ticket may be bound to whoever signed in over it.
 #[derive(Clone)]
 pub(crate) struct Client {
+    connector: HttpsConnector<HttpConnector<Resolver>>,
     pool: legacy::Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+}
+
+/// A connection of its own, beside the pool.
+pub(crate) struct Connected {
+    pub(crate) sender: SendRequest<Full<Bytes>>,
+    /// What the server showed for it, in DER; `None` without TLS.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 /// How long an exchange may take.
@@ -72,14 +81,18 @@ pub(crate) enum ExchangeError {
 }
 
 impl Client {
-    /// A pool for these endpoints and no others.
-    pub(crate) fn new(lookup: Lookup, endpoints: &[(Origin, Network)]) -> Self {
+    /// A pool for these endpoints and no others, with these authorities beside the machine's.
+    pub(crate) fn new(
+        lookup: Lookup,
+        endpoints: &[(Origin, Network)],
+        certificates: &Certificates,
+    ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new(lookup, endpoints));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_WAIT));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls())
+            .with_tls_config(tls(certificates))
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -88,8 +101,53 @@ impl Client {
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(READ_BUFFER_BYTES)
-            .build(connector);
-        Self { pool }
+            .build(connector.clone());
+        Self { connector, pool }
+    }
+
+    /// Opens a connection that the pool knows nothing of.
+    pub(crate) async fn connect(
+        &self,
+        uri: &Uri,
+        wait: Duration,
+    ) -> Result<Connected, ExchangeError> {
+        tokio::time::timeout(wait, self.connect_unbounded(uri))
+            .await
+            .map_err(|_| ExchangeError::Timeout)?
+    }
+
+    async fn connect_unbounded(&self, uri: &Uri) -> Result<Connected, ExchangeError> {
+        let mut connector = self.connector.clone();
+        poll_fn(|context| connector.poll_ready(context))
+            .await
+            .map_err(|error| explained(&*error, true))?;
+        let stream = connector
+            .call(uri.clone())
+            .await
+            .map_err(|error| explained(&*error, true))?;
+        let certificate = match &stream {
+            MaybeHttpsStream::Http(_) => None,
+            MaybeHttpsStream::Https(stream) => {
+                let (_, session) = stream.inner().get_ref();
+                let chain = session.peer_certificates().unwrap_or_default();
+                chain.first().map(|certificate| certificate.to_vec())
+            }
+        };
+        let (sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(READ_BUFFER_BYTES)
+            .handshake(stream)
+            .await
+            .map_err(|error| ExchangeError::Broken(error.to_string()))?;
+        // It ends with its sender.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+        Ok(Connected {
+            sender,
+            certificate,
+        })
     }
 
     /// Sends a request, and waits for all of its answer.
@@ -101,33 +159,21 @@ impl Client {
         let answer = tokio::time::timeout(waits.first_byte, self.pool.request(request))
             .await
             .map_err(|_| ExchangeError::Timeout)?
-            .map_err(|error| exchange_error(&error))?;
-        let (head, body) = answer.into_parts();
-        let body = tokio::time::timeout(waits.body, whole(body, waits.between_bytes))
-            .await
-            .map_err(|_| ExchangeError::Timeout)??;
-        Ok(Response::from_parts(head, body))
+            .map_err(|error| explained(&error, error.is_connect()))?;
+        whole_answer(answer, waits).await
     }
 }
 
-/// TLS with the machine's roots of trust, or Mozilla's on a machine that has none, such as a bare
-/// container. The roots are read once; what sessions leave behind is each pool's own.
-fn tls() -> ClientConfig {
-    static TRUST: LazyLock<ClientConfig> = LazyLock::new(|| {
-        let builder = || {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            ClientConfig::builder_with_provider(provider)
-                .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-                .expect("this provider knows both versions of TLS")
-        };
-        match builder().with_native_roots() {
-            Ok(native) => native.with_no_client_auth(),
-            Err(_) => builder().with_webpki_roots().with_no_client_auth(),
-        }
-    });
-    let mut config = TRUST.clone();
-    config.resumption = Resumption::default();
-    config
+/// Waits for all of an answer that has begun.
+pub(crate) async fn whole_answer(
+    answer: Response<Incoming>,
+    waits: Waits,
+) -> Result<Response<Bytes>, ExchangeError> {
+    let (head, body) = answer.into_parts();
+    let body = tokio::time::timeout(waits.body, whole(body, waits.between_bytes))
+        .await
+        .map_err(|_| ExchangeError::Timeout)??;
+    Ok(Response::from_parts(head, body))
 }
 
 async fn whole(mut body: Incoming, between_bytes: Duration) -> Result<Bytes, ExchangeError> {
@@ -153,7 +199,7 @@ async fn whole(mut body: Incoming, between_bytes: Duration) -> Result<Bytes, Exc
 }
 
 /// Finds in the chain of causes the one that says most.
-fn exchange_error(error: &legacy::Error) -> ExchangeError {
+fn explained(error: &(dyn StdError + 'static), is_connect: bool) -> ExchangeError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     let mut last = error.to_string();
     while let Some(found) = cause {
@@ -170,20 +216,15 @@ fn exchange_error(error: &legacy::Error) -> ExchangeError {
                 io::ErrorKind::TimedOut => return ExchangeError::Timeout,
                 _ => {}
             }
-            // `io::Error` does not show what it wraps as its source.
+            // `io::Error` shows the cause of what it wraps as its source, and never that itself.
             if let Some(inner) = io.get_ref() {
-                last = inner.to_string();
-                if inner.is::<Prohibited>() {
-                    return ExchangeError::Prohibited;
-                }
-                if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-                    return ExchangeError::Tls(tls.to_string());
-                }
+                cause = Some(inner);
+                continue;
             }
         }
         cause = found.source();
     }
-    if error.is_connect() {
+    if is_connect {
         ExchangeError::Name(last)
     } else {
         ExchangeError::Broken(last)

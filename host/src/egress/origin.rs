@@ -87,6 +87,11 @@ impl Origin {
         Ok(Self { https, host, port })
     }
 
+    /// Whether it is reached over TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
     /// The host, as a resolver wants it.
     pub(crate) fn host(&self) -> &str {
         &self.host

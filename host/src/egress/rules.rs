@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::Deserialize;
 
 use super::Network;
 use super::origin::{Origin, OriginError};
-use crate::types::{Crm, Endpoint, Job, Side};
+use super::soap::{self, Whose};
+use crate::config::usual_autodiscover;
+use crate::types::{Crm, Endpoint, Ews, Job, Side};
 
 /// Requests of one `$batch`
 /// (<https://learn.microsoft.com/graph/json-batching#batch-size-limitations>).
@@ -35,6 +37,8 @@ pub(crate) struct Rules {
     writing: Writing,
     /// The one company of the CRM that the job names.
     company: Option<String>,
+    /// The one mailbox that the job names.
+    whose: Whose,
 }
 
 /// Requests of one kind.
@@ -43,14 +47,29 @@ struct Rule {
     /// Whose credentials go along.
     side: Side,
     origin: Origin,
-    /// Matches itself and whatever lies below it.
+    /// Matches itself and, unless it is the address of a service, whatever lies below it.
     path: String,
     /// Methods that read.
     reading: &'static [&'static str],
     /// Methods that write.
     writing: &'static [&'static str],
-    /// Whether the body holds requests of its own, to be checked like any other.
-    batch: bool,
+    /// What the request says beside its address.
+    says: Says,
+}
+
+/// What a request says in its body, and how far it is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// One thing, which address and method tell already.
+    OneThing,
+    /// Requests of its own, to be checked like any other.
+    Batch,
+    /// An operation of Exchange Web Services.
+    Operation,
+    /// A question to Autodiscover, in the address.
+    Question,
+    /// A question to Autodiscover, in the body. Whether the host signs in for it.
+    SignedQuestion(bool),
 }
 
 /// What a request turned out to be.
@@ -60,8 +79,8 @@ pub(crate) struct Allowed {
     pub(crate) side: Side,
     /// Where it goes.
     pub(crate) origin: Origin,
-    /// Whether the body must pass [`Rules::check_batch`].
-    pub(crate) batch: bool,
+    /// What must pass [`Rules::check_body`].
+    pub(crate) says: Says,
 }
 
 /// Why a request may not leave.
@@ -83,6 +102,20 @@ pub(crate) enum Denial {
     Company,
     #[error("the batch is not one: {0}")]
     Batch(String),
+    #[error("the body is no request to Exchange Web Services that a pass makes: {0}")]
+    Soap(String),
+    #[error("`{0}` is not among the operations of a sync")]
+    Operation(String),
+    #[error("`{0}` would write in the mailbox, and this call only reads")]
+    OperationReadOnly(String),
+    #[error("it would write something that is no contact, or write it elsewhere")]
+    NoContact,
+    #[error("it names another mailbox than the configuration")]
+    OtherMailbox,
+    #[error("it impersonates where the configuration does not, or the reverse")]
+    Impersonation,
+    #[error("it asks Autodiscover for something else than this mailbox's server")]
+    Autodiscover,
     #[error("another host has taken over this tenant")]
     LeaseLost,
 }
@@ -102,13 +135,24 @@ impl Rules {
                 let (origin, base) = Origin::of_endpoint(&graph.base_url, networks.mailbox)?;
                 rules.extend(graph_rules(&origin, &base));
             }
-            // No adapter speaks EWS yet: nothing is allowed to leave for it.
-            Endpoint::Ews(_) => {}
+            Endpoint::Ews(ews) => {
+                rules.extend(ews_rules(
+                    ews,
+                    &job.mailbox.address,
+                    networks.mailbox,
+                    writing,
+                )?);
+            }
         }
+        let impersonate = matches!(&job.mailbox.endpoint, Endpoint::Ews(ews) if ews.impersonate);
         Ok(Self {
             list: rules,
             writing,
             company: flowfact.company.clone(),
+            whose: Whose {
+                address: job.mailbox.address.clone(),
+                impersonate,
+            },
         })
     }
 
@@ -137,7 +181,7 @@ impl Rules {
                 return Ok(Allowed {
                     side: rule.side,
                     origin,
-                    batch: rule.batch,
+                    says: rule.says,
                 });
             }
             would_write |= rule.writing.contains(&method.as_str());
@@ -150,19 +194,58 @@ impl Rules {
     }
 
     /// Whether the headers stay within the job's company. An API user that belongs to several could
-    /// reach all of them by this header, and each may be another tenant.
-    pub(crate) fn check_headers(&self, side: Side, headers: &HeaderMap) -> Result<(), Denial> {
+    /// reach all of them by this header, and each may be another tenant. To Exchange, they must not
+    /// make the body mean something else.
+    pub(crate) fn check_headers(
+        &self,
+        allowed: &Allowed,
+        headers: &HeaderMap,
+    ) -> Result<(), Denial> {
         let company = self.company.as_deref().map(str::as_bytes);
         let strays = |value: &HeaderValue| Some(value.as_bytes()) != company;
-        if side == Side::Crm && headers.get_all(COMPANY_HEADER).iter().any(strays) {
+        if allowed.side == Side::Crm && headers.get_all(COMPANY_HEADER).iter().any(strays) {
             return Err(Denial::Company);
         }
-        Ok(())
+        match allowed.says {
+            Says::Operation | Says::SignedQuestion(_) => soap::check_headers(headers, &self.whose),
+            Says::Question if headers.contains_key(header::CONTENT_TYPE) => {
+                Err(Denial::Autodiscover)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what a request says beside its address is what it may say there.
+    pub(crate) fn check_body(
+        &self,
+        allowed: &Allowed,
+        uri: &Uri,
+        body: &[u8],
+    ) -> Result<(), Denial> {
+        match allowed.says {
+            Says::OneThing => Ok(()),
+            Says::Batch => self.check_batch(uri, body),
+            Says::Operation if uri.query().is_some() => Err(Denial::Path),
+            Says::Operation => soap::check(body, &self.whose, self.writing),
+            Says::Question => {
+                let below = uri
+                    .path()
+                    .get(AUTODISCOVER_JSON.len()..)
+                    .unwrap_or_default();
+                let query = uri.query().unwrap_or_default();
+                if !body.is_empty() {
+                    return Err(Denial::Autodiscover);
+                }
+                soap::check_autodiscover_path(below, query, &self.whose)
+            }
+            Says::SignedQuestion(_) if uri.query().is_some() => Err(Denial::Autodiscover),
+            Says::SignedQuestion(_) => soap::check_autodiscover(body, &self.whose),
+        }
     }
 
     /// Whether each request in a `$batch` sent to `uri` may be sent by itself. Without this check a
     /// batch would be a way around the list.
-    pub(crate) fn check_batch(&self, uri: &Uri, body: &[u8]) -> Result<(), Denial> {
+    pub(super) fn check_batch(&self, uri: &Uri, body: &[u8]) -> Result<(), Denial> {
         let batch: Batch =
             serde_json::from_slice(body).map_err(|error| Denial::Batch(error.to_string()))?;
         if batch.requests.len() > BATCH_REQUESTS_MAX {
@@ -187,7 +270,7 @@ impl Rules {
                 .parse()
                 .map_err(|_| Denial::Batch("an address in it is none".into()))?;
             let allowed = self.check(&method, &inner)?;
-            if allowed.batch || allowed.side != Side::Mailbox {
+            if allowed.says != Says::OneThing || allowed.side != Side::Mailbox {
                 return Err(Denial::Batch(
                     "a request in it is none that a batch may hold".into(),
                 ));
@@ -212,8 +295,12 @@ impl Rule {
             return false;
         };
         let rest = path.get(self.path.len()..).unwrap_or_default();
-        start.eq_ignore_ascii_case(&self.path)
-            && (rest.is_empty() || rest.starts_with('/') || rest.starts_with('('))
+        let below = match self.says {
+            Says::OneThing | Says::Batch => rest.starts_with('/') || rest.starts_with('('),
+            Says::Question => rest.starts_with('/'),
+            Says::Operation | Says::SignedQuestion(_) => false,
+        };
+        start.eq_ignore_ascii_case(&self.path) && (rest.is_empty() || below)
     }
 }
 
@@ -226,7 +313,7 @@ fn flowfact_rules(origin: &Origin, base: &str, schema: &str) -> Vec<Rule> {
         path: format!("{base}{path}"),
         reading,
         writing,
-        batch: false,
+        says: Says::OneThing,
     };
     vec![
         rule(
@@ -257,7 +344,7 @@ fn graph_rules(origin: &Origin, base: &str) -> Vec<Rule> {
         path: format!("{base}{path}"),
         reading: &["GET"],
         writing: &["POST", "PATCH", "DELETE"],
-        batch: false,
+        says: Says::OneThing,
     };
     let batch = Rule {
         side: Side::Mailbox,
@@ -265,9 +352,62 @@ fn graph_rules(origin: &Origin, base: &str) -> Vec<Rule> {
         path: format!("{base}/$batch"),
         reading: &["POST"],
         writing: &[],
-        batch: true,
+        says: Says::Batch,
     };
     vec![resource("/users"), resource("/me"), batch]
+}
+
+/// Where Autodiscover answers
+/// (<https://learn.microsoft.com/exchange/client-developer/exchange-web-services/autodiscover-for-exchange>).
+const AUTODISCOVER_JSON: &str = "/autodiscover/autodiscover.json";
+const AUTODISCOVER_XML: &str = "/autodiscover/autodiscover.xml";
+
+/// Exchange Web Services: one address. Where it is not known yet, a check-up may ask for it.
+fn ews_rules(
+    ews: &Ews,
+    address: &str,
+    network: Network,
+    writing: Writing,
+) -> Result<Vec<Rule>, OriginError> {
+    let post = |origin: &Origin, path: &str, says| Rule {
+        side: Side::Mailbox,
+        origin: origin.clone(),
+        path: path.to_owned(),
+        reading: &["POST"],
+        writing: &[],
+        says,
+    };
+    if let Some(url) = &ews.url {
+        let (origin, path) = Origin::of_endpoint(url, network)?;
+        return Ok(vec![post(&origin, &path, Says::Operation)]);
+    }
+    let mut rules = Vec::new();
+    for url in &ews.autodiscover {
+        let (origin, _) = Origin::of_endpoint(url, network)?;
+        if writing == Writing::Allowed {
+            continue;
+        }
+        let signed = signs_in_at(ews, address, url, &origin);
+        rules.push(Rule {
+            reading: &["GET"],
+            ..post(&origin, AUTODISCOVER_JSON, Says::Question)
+        });
+        rules.push(post(
+            &origin,
+            AUTODISCOVER_XML,
+            Says::SignedQuestion(signed),
+        ));
+    }
+    Ok(rules)
+}
+
+/// Whether Autodiscover at this origin may be shown a password. Behind the bare domain of an
+/// address there is often a web agency's server; only a configuration that names it is trusted to
+/// know better. Without TLS nobody is, but this machine.
+fn signs_in_at(ews: &Ews, address: &str, url: &str, origin: &Origin) -> bool {
+    let usual = usual_autodiscover(address);
+    let guessed = ews.autodiscover == usual && usual.first().map(String::as_str) != Some(url);
+    !guessed && (origin.is_https() || origin.is_this_machine())
 }
 
 /// Whether a server could read another path than the one that was compared: `..` in any spelling,

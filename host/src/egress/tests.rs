@@ -14,6 +14,7 @@ use secrecy::SecretString;
 
 use super::addresses::{Lookup, system_lookup};
 use super::rules::{Networks, Writing};
+use super::trust::Certificates;
 use super::*;
 use crate::config::usual_policy;
 use crate::credentials::{Keeper, SecretSource, SignIn};
@@ -21,6 +22,8 @@ use crate::loopback::{Asked, Loopback, answer, hand_clock};
 use crate::types::{
     Crm, Endpoint, FieldValue, Flowfact, Graph, GraphUser, Job, Mailbox, Marker, Tenant,
 };
+
+mod exchange;
 
 const SECRETS: [&str; 3] = ["platform-token", "client-secret", "jwt-"];
 
@@ -96,7 +99,11 @@ fn around(server: Loopback, writing: Writing) -> Setup {
     let (flowfact, graph) = (format!("{url}/flowfact"), format!("{url}/graph/v1.0"));
     let rules = Rules::new(&job(&flowfact, &graph), Networks::default(), writing).unwrap();
     let (origin, _) = Origin::of_endpoint(&url, Network::default()).unwrap();
-    let client = Client::new(system_lookup(), &[(origin, Network::default())]);
+    let client = Client::new(
+        system_lookup(),
+        &[(origin, Network::default())],
+        &Certificates::default(),
+    );
     let secret = |text: &str| SecretSource::Value(SecretString::from(text));
     let crm = SignIn::FlowfactToken {
         base_url: flowfact,
@@ -109,12 +116,12 @@ fn around(server: Loopback, writing: Writing) -> Setup {
         scope: "https://graph.microsoft.com/.default".into(),
     };
     let keeper = |sign_in| Arc::new(Keeper::new(sign_in, client.clone(), Arc::clone(&clock)));
-    let connections = Connections {
-        client: client.clone(),
-        permits: Permits::default(),
-        crm: keeper(crm),
-        mailbox: keeper(mailbox),
-    };
+    let connections = Connections::new(
+        (client.clone(), client.clone()),
+        Permits::default(),
+        keeper(crm),
+        keeper(mailbox),
+    );
     let lease_lost = Arc::new(AtomicBool::new(false));
     let egress = Egress::new(rules, connections, Arc::clone(&lease_lost));
     Setup {
@@ -787,7 +794,11 @@ async fn a_dead_port_is_a_refused_connection() {
         .unwrap();
     let url = format!("http://{closed}");
     let (origin, _) = Origin::of_endpoint(&url, Network::default()).unwrap();
-    let client = Client::new(system_lookup(), &[(origin, Network::default())]);
+    let client = Client::new(
+        system_lookup(),
+        &[(origin, Network::default())],
+        &Certificates::default(),
+    );
     let request = Request::get(url).body(Full::default()).unwrap();
     let error = client.exchange(request, waits(None)).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Refused), "{error:?}");
@@ -815,7 +826,11 @@ async fn addresses_are_checked_after_dns() {
             },
         )
         .unwrap();
-        let client = Client::new(lookup(found), &[(origin, network)]);
+        let client = Client::new(
+            lookup(found),
+            &[(origin, network)],
+            &Certificates::default(),
+        );
         let request = Request::get(url).body(Full::default()).unwrap();
         client.exchange(request, waits(None)).await
     };

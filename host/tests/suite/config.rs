@@ -7,14 +7,24 @@
 use std::fs;
 use std::path::Path;
 
-use contact_sync_host::config::{Config, ConfigError, EXAMPLE, Scope, usual_policy};
-use contact_sync_host::credentials::SecretSource;
+use contact_sync_host::config::{
+    Config, ConfigError, EXAMPLE, ExchangeSignIn, MailboxServer, MailboxSettings,
+    Office365Settings, Scope, usual_policy,
+};
+use contact_sync_host::credentials::{PasswordScheme, SecretSource};
 use contact_sync_host::types::{
     ConflictWinner, Crm, Endpoint, Field, FieldValue, GraphUser, Marker, NativeSync,
     OnMailboxDelete, Policy,
 };
 
 const FOLDER: &str = "tests/suite/config";
+
+fn office365(mailbox: &MailboxSettings) -> &Office365Settings {
+    match &mailbox.server {
+        MailboxServer::Office365(office365) => office365,
+        other @ MailboxServer::ExchangeServer(_) => panic!("{other:?}"),
+    }
+}
 
 /// Messages as the program prints them, without the folder in front.
 fn told(errors: &[ConfigError]) -> String {
@@ -95,6 +105,94 @@ fn the_example_is_true() {
     assert_eq!(full, plain);
 }
 
+/// The mailbox on Exchange Server that the example shows is true as well.
+#[test]
+fn the_example_of_an_exchange_server_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("contact-sync.toml");
+    fs::write(&path, EXAMPLE.replace("#: ", "")).unwrap();
+    let config = Config::load(&path).unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    let tenant = &config.tenants[0];
+    let mailbox = &tenant.mailboxes[1];
+    let Endpoint::Ews(ews) = tenant.job(mailbox).mailbox.endpoint else {
+        panic!()
+    };
+    assert!(ews.impersonate && ews.ask_search_key);
+    assert!(
+        ews.url
+            .is_some_and(|url| url.ends_with("/EWS/Exchange.asmx"))
+    );
+    let MailboxServer::ExchangeServer(exchange) = &mailbox.server else {
+        panic!()
+    };
+    let sign_in = ExchangeSignIn::Password {
+        scheme: PasswordScheme::Ntlm,
+        username: "MUSTER\\contact-sync".into(),
+        password: SecretSource::Environment("EXCHANGE_PASSWORD".into()),
+    };
+    assert_eq!(exchange.sign_in, sign_in);
+}
+
+/// What is not said of an Exchange Server follows from whose mailbox it is: the company's is
+/// impersonated, a user's own is not; an app cannot but impersonate.
+#[test]
+fn an_exchange_server_becomes_a_job() {
+    let config = Config::load(Path::new("tests/suite/config/exchange-server.toml"))
+        .unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    let jobs: Vec<_> = config.tenants[0]
+        .mailboxes
+        .iter()
+        .map(|mailbox| {
+            let Endpoint::Ews(ews) = config.tenants[0].job(mailbox).mailbox.endpoint else {
+                panic!("{mailbox:?}")
+            };
+            let url = ews.url.unwrap_or_default();
+            format!(
+                "{} {url} {:?} {} {}",
+                mailbox.id, ews.autodiscover, ews.impersonate, ews.ask_search_key
+            )
+        })
+        .collect();
+    let usual = r#"["https://autodiscover.muster.example", "https://muster.example"]"#;
+    let url = "https://mail.muster.example/EWS/Exchange.asmx";
+    assert_eq!(
+        jobs,
+        [
+            format!("office {url} {usual} true true"),
+            format!("own {url} {usual} false false"),
+            format!("app {url} {usual} true true"),
+            r#"unknown  ["https://exchange.intern:8443"] true true"#.to_owned(),
+            format!("erika {url} {usual} false true"),
+            format!("max {url} {usual} false true"),
+        ]
+    );
+    let accounts: Vec<_> = config.tenants[0].mailboxes[4..]
+        .iter()
+        .map(|mailbox| match &mailbox.server {
+            MailboxServer::ExchangeServer(exchange) => &exchange.sign_in,
+            other @ MailboxServer::Office365(_) => panic!("{other:?}"),
+        })
+        .collect();
+    let own = |username: &str, file: &str| ExchangeSignIn::Password {
+        scheme: PasswordScheme::Basic,
+        username: username.into(),
+        password: SecretSource::File(format!("{FOLDER}/personal-exchange/{file}").into()),
+    };
+    assert_eq!(
+        accounts,
+        [
+            &own("erika@muster.example", "erika.password"),
+            &own("MUSTER\\max", "max.password"),
+        ]
+    );
+    let thief = told(&config.set_aside);
+    assert!(
+        thief.contains("thief.toml:3:1: unknown key `password`"),
+        "{thief}"
+    );
+    assert_eq!(config.set_aside.len(), 1, "{thief}");
+}
+
 /// A full file becomes the job that the plugin is given; a mailbox's policy overrides its tenant's.
 #[test]
 fn a_file_becomes_a_job() {
@@ -136,7 +234,7 @@ fn a_file_becomes_a_job() {
     assert_eq!(graph.base_url, "https://graph.microsoft.com/v1.0");
     assert!(matches!(graph.user, GraphUser::User(user) if user == "a@muster.example"));
     assert_eq!(
-        first.office365.authority,
+        office365(first).authority,
         "https://login.microsoftonline.com/t-1/oauth2/v2.0"
     );
     let in_field = |field: &str, value: &str| {
@@ -164,7 +262,7 @@ fn a_file_becomes_a_job() {
         (first.scope, second.scope),
         (Scope::Company, Scope::Personal)
     );
-    assert_eq!(second.office365.user, "0000-user-id");
+    assert_eq!(office365(second).user, "0000-user-id");
 }
 
 /// Users set up their own mailboxes: with the administrator's credentials and servers, their own
@@ -185,8 +283,8 @@ fn users_set_up_their_own_mailbox_and_no_other() {
 
     let erika = &first.mailboxes[1];
     assert_eq!(erika.scope, Scope::Personal);
-    assert_eq!(erika.office365.user, "erika@muster.example");
-    assert_eq!(erika.office365.client_id, "personal-app");
+    assert_eq!(office365(erika).user, "erika@muster.example");
+    assert_eq!(office365(erika).client_id, "personal-app");
     assert_eq!(erika.policy.conflict, ConflictWinner::Mailbox);
     assert_eq!(erika.policy.journal_days, 60, "the tenant's");
     let marker = FieldValue {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contact_sync_host::config::{
-    FlowfactSettings, MailboxSettings, Office365Settings, Scope, TenantSettings, usual_policy,
+    Certificates, ExchangeServer, ExchangeServerSettings, ExchangeSignIn, FlowfactSettings,
+    MailboxServer, MailboxSettings, Office365Settings, Scope, TenantSettings, usual_policy,
 };
-use contact_sync_host::credentials::SecretSource;
+use contact_sync_host::credentials::{PasswordScheme, SecretSource};
 use contact_sync_host::store::MemoryStore;
-use contact_sync_host::types::{FieldValue, Marker, Outcome};
+use contact_sync_host::types::{Endpoint, FieldValue, Marker, Outcome};
 use contact_sync_host::{
     Error, Host, HostSettings, Limits, Mailbox, Mode, Network, Pairing, PluginError, Tenant, Turn,
 };
@@ -70,7 +71,7 @@ fn tenant_settings(id: &str) -> TenantSettings {
         id: "m1".into(),
         address: "erika@muster.example".into(),
         scope: Scope::Company,
-        office365,
+        server: MailboxServer::Office365(office365),
         marker: Marker::FieldValue(FieldValue {
             field: "tags".into(),
             value: "m1".into(),
@@ -100,6 +101,56 @@ fn mailbox(host: &Host, tenant: &str) -> Mailbox {
 
 async fn only_mailbox(guest: Guest) -> Mailbox {
     mailbox(&Host::new(settings(guest.build())).await.unwrap(), "a")
+}
+
+/// A tenant mixes Office 365 and Exchange Server, and a mailbox whose server is to be looked for
+/// stops no other, whatever its address is.
+#[tokio::test]
+async fn a_tenant_mixes_both_kinds_of_servers() {
+    let host = Host::new(settings(Guest::new().build())).await.unwrap();
+    let mut mixed = tenant_settings("a");
+    for (id, address, url) in [
+        (
+            "m2",
+            "m2@muster.example",
+            Some("https://mail.muster.example/EWS/Exchange.asmx"),
+        ),
+        ("m3", "m3@muster.example", None),
+        ("m4", "m4@m\u{fc}ller.example", None),
+    ] {
+        let server = ExchangeServer {
+            url: url.map(str::to_owned),
+            autodiscover: None,
+            ask_search_key: true,
+            certificates: Certificates::default(),
+            network: Network::default(),
+        };
+        let sign_in = ExchangeSignIn::Password {
+            scheme: PasswordScheme::Ntlm,
+            username: "MUSTER\\sync".into(),
+            password: SecretSource::Environment("UNSET".into()),
+        };
+        let exchange = ExchangeServerSettings {
+            server,
+            sign_in,
+            impersonate: true,
+        };
+        mixed.mailboxes.push(MailboxSettings {
+            id: id.into(),
+            address: address.into(),
+            server: MailboxServer::ExchangeServer(exchange),
+            ..mixed.mailboxes[0].clone()
+        });
+    }
+    let tenant = host.tenant(&mixed).unwrap();
+    let origins: Vec<_> = tenant.mailboxes()[1..]
+        .iter()
+        .map(|mailbox| match &mailbox.job().mailbox.endpoint {
+            Endpoint::Ews(ews) => ews.autodiscover.len(),
+            other @ Endpoint::Graph(_) => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(origins, [2, 2, 0]);
 }
 
 fn last_words(error: Error) -> String {

@@ -331,7 +331,9 @@ async fn regret(office: &Office, cast: &Cast) -> Result<(), Trouble> {
 /// Outlook arrives in the other, through FLOWFACT.
 async fn second_server(office: &Office, cast: &Cast) -> Result<(), Trouble> {
     title("8  A second mailbox, on an Exchange Server");
-    println!("Bernd's mailbox is on the company's own Exchange Server, which speaks another protocol.");
+    println!(
+        "Bernd's mailbox is on the company's own Exchange Server, which speaks another protocol."
+    );
     println!("Sabine Kästner, whom Anna has already, gets Bernd's marker as well.\n");
     office
         .services()
@@ -356,7 +358,9 @@ async fn second_server(office: &Office, cast: &Cast) -> Result<(), Trouble> {
         department == Some(json!("Geschäftsleitung")),
         "the department has reached Anna's Outlook",
     )?;
-    println!("\nFrom Exchange Server through FLOWFACT to Office 365, and the same the other way round.");
+    println!(
+        "\nFrom Exchange Server through FLOWFACT to Office 365, and the same the other way round."
+    );
     Ok(())
 }
 
