@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::simulator::{
-    Dialect, EwsSignIn, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, serve,
+    Dialect, EwsSignIn, FlowfactQuirks, GraphQuirks, MarkerKind, Simulator, ews, serve,
 };
 
 /// The store, in an office's folder. What belongs to it begins with this name.
@@ -112,6 +112,16 @@ impl Premises {
         self.simulator
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same services, for whoever serves them once more.
+    pub fn simulator(&self) -> Arc<Mutex<Simulator>> {
+        Arc::clone(&self.simulator)
+    }
+
+    /// Where Exchange Web Services answer.
+    pub fn exchange_url(&self) -> String {
+        format!("http://{}{}", self.address, ews::PATH)
     }
 
     /// The folder with the configuration, the secrets and the store.
@@ -217,7 +227,7 @@ pub async fn tenant(folder: &Path, clock: Clock) -> Result<Tenant, Trouble> {
     let store = SqliteStore::open_with(&store, Arc::clone(&clock), NAMESPACE_BYTES_MAX_DEFAULT)?;
     let plugin = contact_sync_artifact::COMPONENT.to_vec();
     let host = Host::new(HostSettings {
-        cache: Some(folder.join("cache")),
+        cache: cache(),
         clock,
         ..HostSettings::usual(plugin, Arc::new(store))
     });
@@ -234,6 +244,12 @@ pub async fn tenant(folder: &Path, clock: Clock) -> Result<Tenant, Trouble> {
         .first()
         .ok_or("the configuration names no tenant")?;
     Ok(host.tenant(tenant)?)
+}
+
+/// Beside the running program, so that the component is compiled once for all offices.
+fn cache() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    Some(program.parent()?.join("compiled-components"))
 }
 
 fn in_office_365<'a>(addresses: &'a [&'a str]) -> impl Iterator<Item = (&'a str, Dialect)> {
@@ -296,8 +312,9 @@ fn write_config(
             )?,
             Dialect::Ews => write!(
                 config,
-                "\n[tenant.mailbox.exchange-server]\nurl = \"http://{address}/EWS/Exchange.asmx\"\n\
-                 username = \"{service_account}\"\npassword = {{ file = \"exchange-password\" }}\n"
+                "\n[tenant.mailbox.exchange-server]\nurl = \"http://{address}{}\"\n\
+                 username = \"{service_account}\"\npassword = {{ file = \"exchange-password\" }}\n",
+                ews::PATH
             )?,
         }
     }
