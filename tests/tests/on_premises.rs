@@ -1,6 +1,6 @@
 //! The shipped component in the real host, against an Exchange Server of the company's own.
 //!
-//! Goal: whoever sets such a mailbox up gets a sync, or is told what to do. Method: an `Office` whose
+//! Goal: whoever sets such a mailbox up gets a sync, or is told what to do. Method: premises whose
 //! configuration and server are bent in one place at a time, over HTTP and TLS on loopback. The
 //! server's side of NTLM is written from MS-NLMP without a look at the client's.
 
