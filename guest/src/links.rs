@@ -55,7 +55,7 @@ pub use edited::{CrmWrite, Edited, SAME_TIME_MS};
 pub const FORMAT: u32 = 1;
 
 /// No longer id fits into a key (`wit/store.wit`).
-const ID_BYTES_MAX: usize = 400;
+pub(crate) const ID_BYTES_MAX: usize = 400;
 
 /// How often the store is asked again where it says that it is busy.
 const STORE_TRIES_MAX: u32 = 3;

@@ -7,8 +7,11 @@
 pub mod ews;
 mod folders;
 pub mod graph;
+mod wherever;
 
 use serde::{Deserialize, Serialize};
+
+pub use wherever::{Sought, read_wherever};
 
 use crate::contact::{ChangeKey, MailboxContact, MailboxId, SearchKey, Shape, StableId, View};
 use crate::http::{RemoteError, WriteError};
@@ -83,37 +86,6 @@ impl<M: Mailbox + ?Sized> Mailbox for Box<M> {
     fn delete(&self, contacts: &[(MailboxId, ChangeKey)]) -> Vec<Result<(), WriteError>> {
         (**self).delete(contacts)
     }
-}
-
-/// Contacts that are remembered, wherever they are now: one that is gone under its id may be in
-/// another folder under another one, where ids do not outlive moves.
-pub fn read_wherever<M: Mailbox>(
-    mailbox: &M,
-    sought: &[(MailboxId, Option<FindBy>)],
-) -> Result<Vec<MailboxRead>, RemoteError> {
-    let ids: Vec<MailboxId> = sought.iter().map(|(id, _)| id.clone()).collect();
-    let mut reads = mailbox.read(&ids)?;
-    for (read, (_, by)) in reads.iter_mut().zip(sought) {
-        if let (MailboxRead::Deleted, Some(by)) = (&*read, by) {
-            *read = find_wherever(mailbox, by)?;
-        }
-    }
-    Ok(reads)
-}
-
-fn find_wherever<M: Mailbox>(mailbox: &M, by: &FindBy) -> Result<MailboxRead, RemoteError> {
-    let found = mailbox.find(std::slice::from_ref(by))?.pop();
-    let id = match found {
-        Some(Ok(ids)) => match ids.as_slice() {
-            [only] => only.clone(),
-            // Nowhere; or met twice, which proves nothing.
-            _ => return Ok(MailboxRead::Deleted),
-        },
-        Some(Err(problem)) => return Ok(MailboxRead::Unreadable(problem)),
-        None => return Ok(MailboxRead::Deleted),
-    };
-    let read = mailbox.read(std::slice::from_ref(&id))?.pop();
-    Ok(read.unwrap_or(MailboxRead::Deleted))
 }
 
 /// Which mailbox this is (contract, section 1). The address is no part of it.

@@ -6,7 +6,7 @@ use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::mailbox_half;
 use crate::job::Matching;
 use crate::links::{Answer, Intent, Link, Pending, Source, Stored};
-use crate::mailbox::{Mailbox, MailboxRead, read_wherever};
+use crate::mailbox::{Mailbox, MailboxRead, Sought, read_wherever};
 use crate::mapping;
 use crate::outside::Timestamp;
 use crate::plan::matching::{self, About, Candidate, Reason};
@@ -109,8 +109,8 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
         is_guess: bool,
         link: Option<&Link>,
     ) -> Result<Half<MailboxContact>, Failure> {
-        let sought = (id.clone(), link.and_then(Link::find_by));
-        let read = read_wherever(&self.mailbox, std::slice::from_ref(&sought))?.pop();
+        let sought = Sought::new(id.clone(), link);
+        let read = read_wherever(&self.mailbox, &self.memory, &[sought])?.pop();
         Ok(match read {
             // A service may call an id that is none of its own unreadable.
             Some(MailboxRead::Unreadable(_)) if is_guess => Half::Absent,

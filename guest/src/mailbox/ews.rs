@@ -118,6 +118,11 @@ impl Mailbox for Ews {
         &mut self,
         remembered: Option<&MailboxIdentity>,
     ) -> Result<MailboxIdentity, RemoteError> {
+        // Of another address than before it is not known whose mailbox it is.
+        let remembered = remembered.filter(|identity| {
+            let known = identity.address.as_deref();
+            known.is_none_or(|known| known.eq_ignore_ascii_case(&self.client.address))
+        });
         let identity = match remembered {
             Some(identity) => identity.clone(),
             None => get_folder::identity(&self.client)?,

@@ -72,21 +72,30 @@ impl Folders {
         Ok(())
     }
 
-    /// The live folders besides the synced one, as far as they are known.
+    /// The live folders besides the synced one, as a list of this pass knows them.
     pub(super) fn live(
         &self,
         list: impl FnOnce() -> Result<Listed, RemoteError>,
-    ) -> Result<BTreeSet<String>, RemoteError> {
+    ) -> Result<Listed, RemoteError> {
         if let Some(known) = self.0.borrow().as_ref() {
-            return Ok(known.listed.live.clone());
+            return Ok(known.listed.clone());
         }
+        self.live_now(list)
+    }
+
+    /// The live folders besides the synced one, as they are now: where a contact is found nowhere
+    /// else, the folder that it is in may be newer than any list.
+    pub(super) fn live_now(
+        &self,
+        list: impl FnOnce() -> Result<Listed, RemoteError>,
+    ) -> Result<Listed, RemoteError> {
         let listed = list()?;
-        let live = listed.live.clone();
+        let before = self.0.take().unwrap_or_default();
         *self.0.borrow_mut() = Some(Known {
-            listed,
-            dead: BTreeSet::new(),
+            listed: listed.clone(),
+            dead: before.dead,
         });
-        Ok(live)
+        Ok(listed)
     }
 
     /// In the synced folder, in another live one, or in Deleted Items: of folders that were learnt
@@ -117,6 +126,17 @@ impl Folders {
             return Some(true);
         }
         known.dead.contains(folder).then_some(false)
+    }
+}
+
+/// Not all folders were searched: whoever was not found may be in one of the others.
+pub(super) fn too_many() -> Problem {
+    Problem {
+        message: format!(
+            "the mailbox has more than {FOLDERS_MAX} contact folders, or too many folders in all: \
+             not all of them can be searched for a contact"
+        ),
+        remedy: Some("delete contact folders that are not needed".into()),
     }
 }
 

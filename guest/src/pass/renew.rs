@@ -123,7 +123,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     /// A new contact that equals, in all fields, the base of one that was deleted before, and is
     /// the only one to do so: the pair comes back with what only the CRM held.
-    fn revive_equals(&mut self, unknown: &BTreeSet<&MailboxId>) -> Result<bool, Failure> {
+    fn revive_equals(&mut self, unknown: &BTreeSet<&MailboxId>) -> Result<bool, Stop> {
         if unknown.is_empty() {
             return Ok(false);
         }
@@ -143,7 +143,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .map(|link| (link.crm_id.clone(), link))
             .collect();
         let mut is_any = false;
-        let by_stable_id = self.with_stable_id_of(&tombstones);
+        let by_stable_id = self.with_stable_id_of(&tombstones)?;
         let renewed: BTreeSet<CrmId> = by_stable_id.iter().map(|(id, _)| id.clone()).collect();
         let mut equal = self.equal_to_base(&tombstones);
         equal.retain(|(crm_id, _)| !renewed.contains(crm_id));
@@ -156,8 +156,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// New mailbox contacts that carry what outlives the id of one of these pairs, where both are
-    /// the only ones.
-    fn with_stable_id_of(&self, gone: &BTreeMap<CrmId, Link>) -> Vec<(CrmId, MailboxId)> {
+    /// the only ones: a copy that was made before the contact was gone shares it.
+    fn with_stable_id_of(
+        &self,
+        gone: &BTreeMap<CrmId, Link>,
+    ) -> Result<Vec<(CrmId, MailboxId)>, Stop> {
         let mut carriers: BTreeMap<StableId, (Vec<CrmId>, Vec<MailboxId>)> = BTreeMap::new();
         for link in gone.values() {
             if let Some(stable_id) = link.stable_id.clone() {
@@ -171,13 +174,24 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 contacts.push(contact.id);
             }
         }
-        let pairs = carriers.into_values().filter_map(|(links, contacts)| {
-            let ([link], [contact]) = (links.as_slice(), contacts.as_slice()) else {
-                return None;
-            };
-            Some((link.clone(), contact.clone()))
+        let only = carriers
+            .into_iter()
+            .filter_map(|(stable_id, (links, contacts))| {
+                let ([link], [contact]) = (links.as_slice(), contacts.as_slice()) else {
+                    return None;
+                };
+                Some((FindBy::StableId(stable_id), (link.clone(), contact.clone())))
+            });
+        let (by, mut pairs): (Vec<FindBy>, Vec<(CrmId, MailboxId)>) = only.unzip();
+        if by.is_empty() {
+            return Ok(pairs);
+        }
+        let mut found = self.mailbox.find(&by)?.into_iter();
+        pairs.retain(|(_, contact)| {
+            let carriers = found.next().and_then(Result::ok);
+            carriers.is_some_and(|carriers| carriers == [contact.clone()])
         });
-        pairs.collect()
+        Ok(pairs)
     }
 
     /// Gives a forgotten pair this new contact as its mailbox half.
@@ -239,6 +253,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.gathered.found_again.insert(crm_id, Vec::new());
                 continue;
             };
+            let carriers = ids.len();
             let partners = self.memory.paired_with(&ids)?;
             let free: Vec<MailboxId> = ids
                 .into_iter()
@@ -246,6 +261,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 .filter(|(_, partner)| partner.is_none())
                 .map(|(id, _)| id)
                 .collect();
+            if !free.is_empty() && free.len() < carriers {
+                // A copy that has a partner of its own, and one more that may be a copy of either.
+                self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
+                self.gathered.found_again.insert(crm_id, Vec::new());
+                continue;
+            }
             // A feed may tell of the removal first, and of the new contact in its next round.
             let unread = free
                 .iter()

@@ -2,11 +2,12 @@
 //! (<https://learn.microsoft.com/exchange/client-developer/web-service-reference/createitem-operation-contact>),
 //! each with our key in the same request. Nothing about a create can be repeated safely.
 
-use crate::contact::{MailboxContact, MailboxId};
+use crate::contact::MailboxContact;
 use crate::http::{CallError, Repeat, WriteError};
 use crate::mailbox::MailboxDraft;
+use crate::mailbox::ews::get_item::{self, Written};
 use crate::mailbox::ews::soap::{self, Message, Operation};
-use crate::mailbox::ews::{Client, errors, get_item, record};
+use crate::mailbox::ews::{Client, errors, record};
 use crate::xml::Writer;
 
 const CREATE_ITEM: Operation = Operation {
@@ -14,6 +15,7 @@ const CREATE_ITEM: Operation = Operation {
     what: "create contacts",
     items_max: 20,
     repeat: Repeat::Never,
+    splits: false,
 };
 
 /// Creates each contact, and reads what the server has made of it: it says nothing back but an id.
@@ -40,22 +42,26 @@ pub(super) fn create(
     };
     let read = |_: &MailboxDraft, message: &Message<'_>| created(message);
     let created = soap::send(client, &CREATE_ITEM, drafts, &write, &read);
-    let created: Vec<Result<MailboxId, WriteError>> = created
+    let created = created
         .into_iter()
-        .map(|result| result.map_err(CallError::into_write_error)?)
-        .collect();
-    get_item::with_contents(client, created)
+        .map(|result| result.map_err(CallError::into_write_error)?);
+    get_item::with_contents(client, created.collect())
 }
 
-fn created(message: &Message<'_>) -> Result<MailboxId, WriteError> {
+fn created(message: &Message<'_>) -> Result<Written<'static>, WriteError> {
     if let Some(problem) = &message.refusal {
         return Err(errors::write_error(problem));
     }
     let item = message
         .child("Items")
         .and_then(|items| items.children().next());
-    item.and_then(record::id).ok_or_else(|| {
+    let id = item.and_then(record::id).ok_or_else(|| {
         let error = message.misfit("a new contact without an id");
         WriteError::Unknown(error.into_problem())
+    })?;
+    Ok(Written {
+        id,
+        change_key: None,
+        edit: None,
     })
 }

@@ -15,6 +15,7 @@ const DELETE_ITEM: Operation = Operation {
     what: "delete contacts",
     items_max: 20,
     repeat: Repeat::Safe,
+    splits: false,
 };
 
 /// Deletes each contact, if it still is in the folder and as it was when this was decided.

@@ -96,17 +96,48 @@ pub(super) fn of_mailbox(code: &str, problem: RemoteProblem) -> Result<RemoteErr
 
 /// Whether a failure concerns whatever else could be asked of the mailbox now.
 pub(super) fn is_of_mailbox(error: &RemoteError) -> bool {
-    let code = match error {
-        RemoteError::Unreachable(remote) => remote.code.as_deref(),
-        RemoteError::PermissionMissing(_) => return true,
-        _ => None,
-    };
-    error.halts() || code.is_some_and(|code| MAILBOX_UNREACHABLE.contains(&code))
+    match error {
+        RemoteError::Unreachable(remote) => {
+            let is_known = |code: &str| MAILBOX_UNREACHABLE.contains(&code);
+            // IIS queues what it cannot serve and says 503; more would only lengthen the queue.
+            let is_queued = matches!(remote.status, Some(502..=504));
+            error.halts() || is_queued || remote.code.as_deref().is_some_and(is_known)
+        }
+        RemoteError::PermissionMissing(_) => true,
+        _ => error.halts(),
+    }
+}
+
+/// Whether a create that was refused with this failure of the mailbox may have happened all the
+/// same.
+pub(super) fn may_have_happened(error: &RemoteError) -> bool {
+    const DEFINITE: [&str; 4] = [
+        "ErrorFolderNotFound",
+        "ErrorNonExistentMailbox",
+        "ErrorParentFolderNotFound",
+        "ErrorSyncFolderNotFound",
+    ];
+    match error {
+        RemoteError::Unreachable(remote) => {
+            let code = remote.code.as_deref().unwrap_or_default();
+            !DEFINITE.contains(&code)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a refused request may be refused for one of its items alone.
 pub(super) fn may_be_one_items(answer: &Answer) -> bool {
     answer.status == 500 && answer.has_code(&ONE_ITEMS_FAULTS)
+}
+
+/// Whether an answer may be broken by one of the items that it is about.
+pub(super) fn may_be_one_items_answer(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Protocol(_) => true,
+        RemoteError::Unreachable(remote) => remote.status == Some(500),
+        _ => false,
+    }
 }
 
 /// What a request that was refused as a whole means for the mailbox.
@@ -134,6 +165,29 @@ pub(super) fn closed(problem: RemoteProblem) -> RemoteError {
     match problem.code.as_deref() {
         Some("ErrorAccessDenied") => RemoteError::PermissionMissing(problem),
         _ => RemoteError::Protocol(problem),
+    }
+}
+
+/// What it means that a mailbox's own folders cannot be found by their names: to an account without
+/// rights Exchange denies that they are there.
+pub(super) fn not_open(error: RemoteError) -> RemoteError {
+    const HIDDEN: [&str; 3] = [ITEM_NOT_FOUND, "ErrorFolderNotFound", "ErrorAccessDenied"];
+    match error {
+        RemoteError::Protocol(mut remote)
+        | RemoteError::Unreachable(mut remote)
+        | RemoteError::PermissionMissing(mut remote)
+            if remote
+                .code
+                .as_deref()
+                .is_some_and(|code| HIDDEN.contains(&code)) =>
+        {
+            let remedy = "give the account that the sync signs in with the role \
+                          ApplicationImpersonation, or full access to this mailbox and \
+                          `impersonate = false`";
+            remote.problem.remedy = Some(remedy.to_owned());
+            RemoteError::PermissionMissing(remote)
+        }
+        error => error,
     }
 }
 

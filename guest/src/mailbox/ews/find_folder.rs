@@ -14,6 +14,7 @@ const FIND_FOLDER: Operation = Operation {
     what: "list the contact folders",
     items_max: 1,
     repeat: Repeat::Safe,
+    splits: false,
 };
 
 /// Folders of one answer; Exchange caps it at 1,000
@@ -23,9 +24,18 @@ const PAGE_FOLDERS_MAX: usize = 1_000;
 /// Pages of folders of all kinds that are read: a mailbox with more of them cannot be told.
 const PAGES_MAX: usize = 10;
 
-/// Contact folders alone: those of Skype, of recipients typed before and of the address list have
-/// classes of their own below it.
+/// Contact folders, and those that add-ins make with classes of their own below it.
 const CONTACT_FOLDER: &str = "IPF.Contact";
+
+/// Those that Outlook and Skype keep for themselves, and show to nobody as folders
+/// (<https://github.com/ecederstrand/exchangelib>, `known_folders.py`).
+const HIDDEN_FOLDERS: [&str; 5] = [
+    "ipf.contact.galcontacts",
+    "ipf.contact.moc.imcontactlist",
+    "ipf.contact.moc.quickcontacts",
+    "ipf.contact.peopleconnect",
+    "ipf.contact.recipientcache",
+];
 
 /// A folder and its place.
 struct Folder {
@@ -112,9 +122,16 @@ fn folder(element: &Element) -> Option<(String, Folder)> {
         .and_then(|parent| parent.attribute("Id"));
     let folder = Folder {
         parent: parent.unwrap_or_default().to_owned(),
-        is_of_contacts: class.is_some_and(|class| class.eq_ignore_ascii_case(CONTACT_FOLDER)),
+        is_of_contacts: class.is_some_and(is_contact_folder),
     };
     Some((id.to_owned(), folder))
+}
+
+fn is_contact_folder(class: &str) -> bool {
+    let class = class.to_ascii_lowercase();
+    let below = class.strip_prefix(&CONTACT_FOLDER.to_ascii_lowercase());
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        && !HIDDEN_FOLDERS.contains(&&*class)
 }
 
 /// Whether a folder lies in another one, however deep. A chain without an end leads nowhere.

@@ -10,7 +10,7 @@ use crate::mailbox::FindBy;
 use crate::mailbox::ews::properties::{Extended, KEY, SEARCH_KEY};
 use crate::mailbox::ews::soap::{self, Message, Operation, TYPES};
 use crate::mailbox::ews::{Client, errors, find_folder, record};
-use crate::mailbox::folders::Folders;
+use crate::mailbox::folders::{Folders, too_many};
 use crate::report::Problem;
 use crate::xml::Writer;
 
@@ -20,6 +20,7 @@ const FIND_ITEM: Operation = Operation {
     what: "find a contact by its key",
     items_max: 100,
     repeat: Repeat::Safe,
+    splits: false,
 };
 
 /// More contacts than this with one key are not looked at. Exchange caps a search at 250
@@ -41,10 +42,19 @@ pub(super) fn find(
     if by.is_empty() {
         return Ok(Vec::new());
     }
-    let live = folders.live(|| find_folder::list(client, folder))?;
+    let listed = folders.live_now(|| find_folder::list(client, folder))?;
     let mut places = vec![folder.to_owned()];
-    places.extend(live);
-    by.iter().map(|by| find_one(client, &places, by)).collect()
+    places.extend(listed.live);
+    let found = by.iter().map(|by| {
+        let hits = find_one(client, &places, by)?;
+        let is_nowhere = hits.as_ref().is_ok_and(Vec::is_empty);
+        Ok(if is_nowhere && !listed.complete {
+            Err(too_many())
+        } else {
+            hits
+        })
+    });
+    found.collect()
 }
 
 fn find_one(client: &Client, places: &[String], by: &FindBy) -> Result<Hits, RemoteError> {

@@ -13,6 +13,7 @@ const IDENTITY: Operation = Operation {
     what: "see whose mailbox it is",
     items_max: 2,
     repeat: Repeat::Safe,
+    splits: false,
 };
 
 const PROBE: Operation = Operation {
@@ -28,21 +29,26 @@ const TRASH: Operation = Operation {
 /// Whose mailbox this is. Exchange Server shows nobody's immutable id; the id of the topmost folder
 /// holds that of the mailbox itself, and does not change when a mailbox is renamed.
 pub(super) fn identity(client: &Client) -> Result<MailboxIdentity, RemoteError> {
-    let ids = ids(client, &IDENTITY, &["msgfolderroot", "contacts"])?;
+    let ids = ids(client, &IDENTITY, &["msgfolderroot", "contacts"]).map_err(errors::not_open)?;
     let mut ids = ids.into_iter();
     let mut next = || ids.next().unwrap_or_default();
     Ok(MailboxIdentity {
         service: "ews".into(),
         user: next(),
         folder: next(),
-        // Exchange is asked by the address; it does not say another one back.
-        address: None,
+        // By which it was asked for: Exchange does not say another one back.
+        address: Some(client.address.clone()),
     })
 }
 
-/// Another read of the same mailbox.
-pub(super) fn probe(client: &Client) -> Result<(), RemoteError> {
-    ids(client, &PROBE, &["contacts"]).map(|_| ())
+/// Another read of the same mailbox: of the very folder that is synced.
+pub(super) fn probe(client: &Client, folder: &str) -> Result<(), RemoteError> {
+    let write = |writer: &mut Writer| {
+        write_request(writer, |writer| {
+            writer.empty("t:FolderId", &[("Id", folder)]);
+        });
+    };
+    soap::send_one(client, &PROBE, &write, &id)?.map(|_| ())
 }
 
 /// The id of Deleted Items.
@@ -63,15 +69,10 @@ pub(super) fn write_distinguished(writer: &mut Writer, client: &Client, name: &s
 
 fn ids(client: &Client, operation: &Operation, names: &[&str]) -> Result<Vec<String>, RemoteError> {
     let write = |writer: &mut Writer, names: &[&&str]| {
-        writer.element("m:GetFolder", &[], |writer| {
-            writer.element("m:FolderShape", &[], |writer| {
-                writer.text_element("t:BaseShape", &[], "IdOnly");
-            });
-            writer.element("m:FolderIds", &[], |writer| {
-                for name in names {
-                    write_distinguished(writer, client, name);
-                }
-            });
+        write_request(writer, |writer| {
+            for name in names {
+                write_distinguished(writer, client, name);
+            }
         });
     };
     let read = |_: &&str, message: &Message<'_>| id(message);
@@ -80,6 +81,15 @@ fn ids(client: &Client, operation: &Operation, names: &[&str]) -> Result<Vec<Str
         .into_iter()
         .map(|id| id.map_err(|failure| failure.error)?);
     ids.collect()
+}
+
+fn write_request(writer: &mut Writer, folders: impl FnOnce(&mut Writer)) {
+    writer.element("m:GetFolder", &[], |writer| {
+        writer.element("m:FolderShape", &[], |writer| {
+            writer.text_element("t:BaseShape", &[], "IdOnly");
+        });
+        writer.element("m:FolderIds", &[], folders);
+    });
 }
 
 fn id(message: &Message<'_>) -> Result<String, RemoteError> {

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 
 use crate::contact::{ChangeKey, MailboxContact, MailboxId};
 use crate::http::{CallError, RemoteError, Repeat, WriteError};
-use crate::mailbox::MailboxRead;
 use crate::mailbox::ews::soap::{self, Message, Operation};
 use crate::mailbox::ews::{Client, errors, find_folder, get_folder, record};
 use crate::mailbox::folders::{Folders, Found};
+use crate::mailbox::{MailboxEdit, MailboxRead};
 use crate::mutation::{self, Mutant};
 use crate::report::Problem;
 use crate::xml::{Element, Writer};
@@ -26,6 +26,7 @@ const READ: Operation = Operation {
     what: "read contacts",
     items_max: ITEMS_MAX,
     repeat: Repeat::Safe,
+    splits: true,
 };
 
 const READ_VERSIONS: Operation = Operation {
@@ -52,7 +53,7 @@ pub(super) fn read(
     folders: &Folders,
     ids: &[MailboxId],
 ) -> Result<Vec<MailboxRead>, RemoteError> {
-    let states = states(client, ids)?;
+    let states = states(client, folder, ids)?;
     let elsewhere: BTreeSet<&str> = states
         .iter()
         .filter_map(|state| match state {
@@ -71,34 +72,63 @@ pub(super) fn read(
 }
 
 /// Each contact's own message, after the mailbox has proven to be readable.
-pub(super) fn states(client: &Client, ids: &[MailboxId]) -> Result<Vec<State>, RemoteError> {
+pub(super) fn states(
+    client: &Client,
+    folder: &str,
+    ids: &[MailboxId],
+) -> Result<Vec<State>, RemoteError> {
     let write = |writer: &mut Writer, ids: &[&MailboxId]| {
         write_request(writer, ids, |writer| record::write_shape(writer, client));
     };
     let states = soap::send(client, &READ, ids, &write, &state);
-    proven(client, states, |state| matches!(state, State::Present(_)))?
-        .into_iter()
-        .map(|state| match state {
-            Ok(state) => Ok(state),
-            Err(failure) => own(failure).map(State::Unreadable),
-        })
-        .collect()
+    proven(client, folder, states, |state| {
+        matches!(state, State::Present(_))
+    })?
+    .into_iter()
+    .map(|state| match state {
+        Ok(state) => Ok(state),
+        Err(failure) => own(failure).map(State::Unreadable),
+    })
+    .collect()
 }
 
-/// The contacts that were written, as the server holds them now.
+/// What was written, and the version that the server gave it then.
+pub(super) struct Written<'a> {
+    pub(super) id: MailboxId,
+    pub(super) change_key: Option<ChangeKey>,
+    /// What was to be changed; `None` where all of it is new.
+    pub(super) edit: Option<&'a MailboxEdit>,
+}
+
+/// The contacts that were written, as the server holds them now. One that somebody has edited since
+/// shows another value than was written, and not in the version of that write: it has moved on.
 pub(super) fn with_contents(
     client: &Client,
-    written: Vec<Result<MailboxId, WriteError>>,
+    written: Vec<Result<Written<'_>, WriteError>>,
 ) -> Vec<Result<MailboxContact, WriteError>> {
-    let ids: Vec<MailboxId> = written.iter().flatten().cloned().collect();
+    let ids: Vec<MailboxId> = written
+        .iter()
+        .flatten()
+        .map(|written| written.id.clone())
+        .collect();
     let mut contacts = read_back(client, &ids).into_iter();
     let each = written.into_iter().map(|written| {
-        written?;
+        let written = written?;
         let contact = contacts.next().unwrap_or_else(|| {
             let error = errors::no_answer(&READ).error;
             Err(error.into_problem())
         });
-        contact.map_err(WriteError::Unknown)
+        let contact = contact.map_err(WriteError::Unknown)?;
+        let is_later = written
+            .change_key
+            .is_some_and(|change_key| change_key != contact.change_key);
+        let is_edited = written
+            .edit
+            .is_some_and(|edit| !record::holds(&contact.view, edit));
+        if is_later && is_edited {
+            return Err(WriteError::Stale);
+        }
+        Ok(contact)
     });
     each.collect()
 }
@@ -116,7 +146,7 @@ pub(super) fn verify(
     let read =
         |contact: &(MailboxId, ChangeKey), message: &Message<'_>| version(folder, contact, message);
     let verdicts = soap::send(client, &READ_VERSIONS, contacts, &write, &read);
-    let verdicts = match proven(client, verdicts, Result::is_ok) {
+    let verdicts = match proven(client, folder, verdicts, Result::is_ok) {
         Ok(verdicts) => verdicts,
         Err(error) => {
             let failed = |_| Err(WriteError::NotDone(error.clone()));
@@ -165,22 +195,26 @@ fn write_request(writer: &mut Writer, ids: &[&MailboxId], shape: impl FnOnce(&mu
     });
 }
 
-/// Reads, of which the mailbox's own failure is none of theirs. Where none of them has succeeded,
-/// nothing proves yet that it is theirs and not the mailbox's: another read of it tells.
+/// Reads, of which the mailbox's own failure is none of theirs. Where none of them has succeeded, or
+/// one of them says that the mailbox is not there, nothing proves yet whose failure it is: another
+/// read of the same folder tells.
 fn proven<T>(
     client: &Client,
+    folder: &str,
     results: Vec<Result<T, CallError>>,
     is_success: impl Fn(&T) -> bool,
 ) -> Result<Vec<Result<T, CallError>>, RemoteError> {
     let mut failures = results.iter().filter_map(|result| result.as_ref().err());
-    if let Some(failure) = failures.find(|failure| errors::is_of_mailbox(&failure.error)) {
+    if let Some(failure) = failures.find(|failure| failure.error.halts()) {
         return Err(failure.error.clone());
     }
+    let mut failures = results.iter().filter_map(|result| result.as_ref().err());
+    let is_doubtful = failures.any(|failure| errors::is_of_mailbox(&failure.error));
     let is_any = results
         .iter()
         .any(|result| result.as_ref().is_ok_and(&is_success));
-    if !results.is_empty() && !is_any {
-        get_folder::probe(client)?;
+    if !results.is_empty() && (is_doubtful || !is_any) {
+        get_folder::probe(client, folder)?;
     }
     Ok(results)
 }
@@ -188,10 +222,8 @@ fn proven<T>(
 /// What is wrong with one item of a mailbox that can be read.
 fn own(failure: CallError) -> Result<Problem, RemoteError> {
     match failure.error {
-        error @ (RemoteError::Unreachable(_) | RemoteError::Protocol(_)) => {
-            Ok(error.into_problem())
-        }
-        error => Err(error),
+        error if error.halts() => Err(error),
+        error => Ok(error.into_problem()),
     }
 }
 
@@ -207,9 +239,20 @@ fn state(id: &MailboxId, message: &Message<'_>) -> State {
         let error = message.misfit("another item than it was asked for");
         return State::Unreadable(error.into_problem());
     };
+    if !record::is_contact(item) {
+        return State::Unreadable(no_contact(id));
+    }
     match record::parse(item) {
         Ok(found) => State::Present(found),
         Err(problem) => State::Unreadable(problem),
+    }
+}
+
+/// Its class was changed: read as a contact, it would be empty.
+fn no_contact(id: &MailboxId) -> Problem {
+    Problem {
+        message: format!("the item {id} of the contacts folder is no contact any more"),
+        remedy: Some("delete it, or ask whoever changed its message class to undo that".into()),
     }
 }
 
@@ -225,7 +268,7 @@ fn version(
         let error = message.misfit("another item than it was asked for");
         return Err(WriteError::Refused(error.into_problem()));
     };
-    let same_place = record::folder(item).is_none_or(|found| found == folder);
+    let same_place = record::folder(item) == Some(folder);
     let same_version = record::change_key(item).as_ref() == Some(change_key);
     if same_place && same_version {
         Ok(())

@@ -41,8 +41,8 @@ pub(super) enum Extended {
         set: &'static str,
         name: &'static str,
     },
-    /// By its number in the set of Outlook's contacts (`PSETID_Address`): a text.
-    Address { number: u32 },
+    /// By its number in the set of Outlook's contacts (`PSETID_Address`).
+    Address { number: u32, kind: &'static str },
 }
 
 /// One property that an update can set or delete.
@@ -131,16 +131,27 @@ pub(super) const ADDRESS_PARTS: [&str; 5] =
 /// an address is deleted or replaced, and Outlook goes on showing them
 /// (<https://github.com/jamesiarmes/php-ews/issues/157>; MS-OXOCNTC, 2.2.1.2.1 and 2.2.1.2.4).
 pub(super) fn shown_with(email: Slot) -> [Extended; 2] {
-    // The three addresses' numbers lie sixteen apart.
-    let base = match email {
+    let base = first_number(email);
+    [base, base + 4].map(|number| Extended::Address {
+        number,
+        kind: "String",
+    })
+}
+
+/// What kind of address it was, and whom Outlook found by it (MS-OXOCNTC, 2.2.1.2.3 and 2.2.1.2.5).
+pub(super) fn resolved_to(email: Slot) -> [Extended; 2] {
+    let base = first_number(email);
+    [(base + 2, "String"), (base + 5, "Binary")]
+        .map(|(number, kind)| Extended::Address { number, kind })
+}
+
+/// The three addresses' numbers lie sixteen apart.
+fn first_number(email: Slot) -> u32 {
+    match email {
         Slot::Email2 => 0x8090,
         Slot::Email3 => 0x80A0,
         _ => 0x8080,
-    };
-    [
-        Extended::Address { number: base },
-        Extended::Address { number: base + 4 },
-    ]
+    }
 }
 
 /// All properties that an update may concern.
@@ -255,12 +266,12 @@ impl Extended {
                     ("PropertyType", "String"),
                 ],
             ),
-            Self::Address { number } => writer.empty(
+            Self::Address { number, kind } => writer.empty(
                 name,
                 &[
                     ("DistinguishedPropertySetId", "Address"),
                     ("PropertyId", &number.to_string()),
-                    ("PropertyType", "String"),
+                    ("PropertyType", kind),
                 ],
             ),
         }

@@ -9,17 +9,21 @@ use crate::contact::{
     ChangeKey, Field, MailboxContact, MailboxEmail, MailboxId, PostalAddress, RECORD_BYTES_MAX,
     SearchKey, StableId, View,
 };
+use crate::links::ID_BYTES_MAX;
 use crate::mailbox::MailboxEdit;
 use crate::mailbox::ews::Client;
 use crate::mailbox::ews::properties::{
     self, ADDRESS_PARTS, ADDRESSES, EMAILS, Extended, KEY, PHONES, Property, SEARCH_KEY,
-    TEXTS_AFTER, TEXTS_BEFORE, TITLE, Text, shown_with,
+    TEXTS_AFTER, TEXTS_BEFORE, TITLE, Text, resolved_to, shown_with,
 };
 use crate::mailbox::ews::soap::TYPES;
 use crate::mailbox::folders::Found;
 use crate::outside::Timestamp;
 use crate::report::Problem;
 use crate::xml::{Element, Writer};
+
+/// Outlook's "none", where a birthday was cleared (MS-OXOCNTC, 2.2.1.5.1).
+const NO_BIRTHDAY: &str = "4501-01-01";
 
 /// Asks for what takes part, and for what identifies a version. Never for the notes.
 pub(super) fn write_shape(writer: &mut Writer, client: &Client) {
@@ -64,7 +68,10 @@ pub(super) fn write_draft(writer: &mut Writer, view: &View, key: &SearchKey) {
         }
     };
     writer.element("t:Contact", &[], |writer| {
-        if let Some(shown) = Text::DisplayName.value(view) {
+        if let Some(shown) = Text::DisplayName
+            .value(view)
+            .filter(|shown| !shown.is_empty())
+        {
             writer.text_element("t:Subject", &[], shown);
         }
         KEY.write_value(writer, key.as_str());
@@ -105,6 +112,9 @@ pub(super) fn write_updates(writer: &mut Writer, edit: &MailboxEdit) {
                 for shown in shown_with(slot) {
                     write_extended(writer, shown, new);
                 }
+                for resolved in resolved_to(slot).into_iter().filter(|_| new.is_none()) {
+                    write_extended(writer, resolved, None);
+                }
             }
             // Whoever renames a contact in Outlook changes both.
             Property::Text("contacts:DisplayName", _) => {
@@ -118,6 +128,13 @@ pub(super) fn write_updates(writer: &mut Writer, edit: &MailboxEdit) {
             _ => {}
         }
     }
+}
+
+/// Whether a contact holds what an edit was to change.
+pub(super) fn holds(view: &View, edit: &MailboxEdit) -> bool {
+    let mut changed = properties::all()
+        .filter(|property| property.value(&edit.before) != property.value(&edit.after));
+    changed.all(|property| property.value(view) == property.value(&edit.after))
 }
 
 /// Whether an edit changes anything.
@@ -137,10 +154,11 @@ pub(super) fn is_contact(item: &Element) -> bool {
     item.is(TYPES, "Contact") && is_of_class
 }
 
-/// An item's id, whatever else can be read of it.
+/// An item's id, whatever else can be read of it; none that could not be remembered.
 pub(super) fn id(item: &Element) -> Option<MailboxId> {
     let id = item.child(TYPES, "ItemId")?.attribute("Id")?;
-    (!id.is_empty()).then(|| MailboxId::new(id))
+    let is_usable = (1..=ID_BYTES_MAX).contains(&id.len());
+    is_usable.then(|| MailboxId::new(id))
 }
 
 /// An item's version.
@@ -278,7 +296,7 @@ fn is_path_of(path: &Element, wanted: Extended) -> bool {
             in_set.is_some_and(|found| found.eq_ignore_ascii_case(set))
                 && path.attribute("PropertyName") == Some(name)
         }
-        Extended::Address { number } => {
+        Extended::Address { number, .. } => {
             path.attribute("PropertyId")
                 .and_then(|found| found.parse().ok())
                 == Some(number)
@@ -289,7 +307,9 @@ fn is_path_of(path: &Element, wanted: Extended) -> bool {
 fn view(item: &Element) -> View {
     let mut view = View::default();
     for (_, element, kind) in TEXTS_BEFORE.iter().chain(&TEXTS_AFTER) {
-        if let Some(text) = text(item, element) {
+        let text = text(item, element);
+        let text = text.filter(|text| *kind != Text::Birthday || !text.starts_with(NO_BIRTHDAY));
+        if let Some(text) = text {
             kind.set(&mut view, text.to_owned());
         }
     }
@@ -366,7 +386,7 @@ fn too_large(id: &MailboxId) -> Problem {
     }
 }
 
-fn unreadable(id: Option<&MailboxId>, name: &str) -> Problem {
+pub(super) fn unreadable(id: Option<&MailboxId>, name: &str) -> Problem {
     let which = id.map_or("a contact".to_owned(), |id| format!("contact {id}"));
     Problem {
         message: format!("Exchange answered {which} without a `{name}`"),

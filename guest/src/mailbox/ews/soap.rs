@@ -37,7 +37,13 @@ pub(super) struct Operation {
     pub(super) items_max: usize,
     /// Whether a request may be sent twice.
     pub(super) repeat: Repeat,
+    /// Whether a single item can make the whole answer unreadable, so that it is worth asking in
+    /// smaller requests.
+    pub(super) splits: bool,
 }
+
+/// Requests that one group of items may cost in addition, to find the one that breaks it.
+const SPLITS_MAX: u32 = 16;
 
 /// What Exchange says about one item.
 pub(super) struct Message<'a> {
@@ -95,7 +101,8 @@ pub(super) fn send<T, R>(
             read,
         };
         let group: Vec<&T> = group.iter().collect();
-        let answers = batch.send(&group);
+        let mut splits_left = if operation.splits { SPLITS_MAX } else { 0 };
+        let answers = batch.send_splitting(&group, &mut splits_left);
         let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err());
         let failure = failures.find(|failure| errors::is_of_mailbox(&failure.error));
         halted = failure.map(|failure| failure.error.clone());
@@ -137,6 +144,24 @@ enum Attempt<R> {
 }
 
 impl<T, R> Batch<'_, T, R> {
+    /// One contact that the server cannot put into its answer spoils that for all others: they are
+    /// asked for in halves then (contract, 7.8).
+    fn send_splitting(&self, items: &[&T], splits_left: &mut u32) -> Vec<Result<R, CallError>> {
+        let answers = self.send(items);
+        let is_spoilt = |answer: &Result<R, CallError>| {
+            let failure = answer.as_ref().err();
+            failure.is_some_and(|failure| errors::may_be_one_items_answer(&failure.error))
+        };
+        if items.len() < 2 || *splits_left == 0 || !answers.iter().all(is_spoilt) {
+            return answers;
+        }
+        *splits_left = splits_left.saturating_sub(1);
+        let (left, right) = items.split_at(items.len() / 2);
+        let mut answers = self.send_splitting(left, splits_left);
+        answers.extend(self.send_splitting(right, splits_left));
+        answers
+    }
+
     fn send(&self, items: &[&T]) -> Vec<Result<R, CallError>> {
         let mut results: Vec<Option<Result<R, CallError>>> = items.iter().map(|_| None).collect();
         let mut maybe_done = false;
@@ -229,8 +254,10 @@ impl<T, R> Batch<'_, T, R> {
         let error = errors::fault(answer);
         if !errors::may_be_one_items(answer) {
             let failure = CallError {
+                maybe_done: self.operation.repeat == Repeat::Never
+                    && answer.status >= 500
+                    && errors::may_have_happened(&error),
                 error,
-                maybe_done: false,
             };
             let all = pending.iter().map(|_| Attempt::Done(Err(failure.clone())));
             return all.collect();
@@ -290,8 +317,9 @@ impl<T, R> Batch<'_, T, R> {
         }
         match errors::of_mailbox(&code, problem) {
             Ok(error) => Attempt::Done(Err(CallError {
+                maybe_done: self.operation.repeat == Repeat::Never
+                    && errors::may_have_happened(&error),
                 error,
-                maybe_done: false,
             })),
             Err(problem) => self.done(item, element, Some(problem), answer),
         }

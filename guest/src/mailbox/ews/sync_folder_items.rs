@@ -6,7 +6,7 @@
 //! What the ids stand for is read by `get_item`.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contact::MailboxId;
 use crate::http::{RemoteError, Repeat};
@@ -14,6 +14,7 @@ use crate::mailbox::ews::get_item::{self, State};
 use crate::mailbox::ews::soap::{self, Message, Operation, TYPES};
 use crate::mailbox::ews::{Client, errors, record};
 use crate::mailbox::{MailboxEntry, MailboxNext, MailboxPage, MailboxPosition};
+use crate::report::Problem;
 use crate::xml::{Element, Writer};
 
 const SYNC_FOLDER_ITEMS: Operation = Operation {
@@ -21,6 +22,7 @@ const SYNC_FOLDER_ITEMS: Operation = Operation {
     what: "read the mailbox's changes",
     items_max: 1,
     repeat: Repeat::Safe,
+    splits: false,
 };
 
 /// Changes of one page. Exchange allows 512
@@ -87,6 +89,8 @@ pub(super) fn changes(
 enum Change {
     Present(MailboxId),
     Removed(MailboxId),
+    /// Something happened to a contact that has no id.
+    Nameless(Problem),
 }
 
 struct Page {
@@ -153,39 +157,60 @@ fn read_page(message: &Message<'_>, before: Option<&str>) -> Result<Option<Page>
 fn change(change: &Element) -> Option<Change> {
     match change.name() {
         _ if change.namespace() != TYPES => None,
-        "Delete" => record::id(change).map(Change::Removed),
+        "Delete" => Some(record::id(change).map_or_else(nameless, Change::Removed)),
         "Create" | "Update" => {
             let item = change.children().find(|item| record::is_contact(item))?;
-            record::id(item).map(Change::Present)
+            Some(record::id(item).map_or_else(nameless, Change::Present))
         }
         // Whether it was read says nothing about a contact.
         _ => None,
     }
 }
 
-/// Entries in their order, with what is known of each contact.
+fn nameless() -> Change {
+    Change::Nameless(record::unreadable(None, "ItemId"))
+}
+
+/// Entries in their order, with what is known of each contact. Contents are read once: of a contact
+/// that is told twice, the second time says nothing more.
 fn entries(
     client: &Client,
     folder: &str,
     changes: Vec<Change>,
 ) -> Result<Vec<MailboxEntry>, RemoteError> {
-    let present = changes.iter().filter_map(|change| match change {
-        Change::Present(id) => Some(id.clone()),
-        Change::Removed(_) => None,
-    });
-    let present: Vec<MailboxId> = present.collect();
-    let states = get_item::states(client, &present)?;
+    let present: BTreeSet<MailboxId> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Present(id) => Some(id.clone()),
+            Change::Removed(_) | Change::Nameless(_) => None,
+        })
+        .collect();
+    let present: Vec<MailboxId> = present.into_iter().collect();
+    let states = get_item::states(client, folder, &present)?;
     let mut states: BTreeMap<MailboxId, State> = present.into_iter().zip(states).collect();
-    let entry = |change| match change {
-        Change::Removed(id) => MailboxEntry::Removed(id),
-        Change::Present(id) => match states.remove(&id) {
-            Some(State::Present(found)) if found.folder.as_deref() == Some(folder) => {
-                MailboxEntry::Present(found.contact)
+    let entries = changes.into_iter().filter_map(|change| match change {
+        Change::Removed(id) => Some(MailboxEntry::Removed(id)),
+        Change::Nameless(problem) => Some(MailboxEntry::Unreadable(None, problem)),
+        Change::Present(id) => {
+            let state = states.remove(&id)?;
+            Some(entry(folder, id, state))
+        }
+    });
+    Ok(entries.collect())
+}
+
+fn entry(folder: &str, id: MailboxId, state: State) -> MailboxEntry {
+    match state {
+        State::Present(found) => match found.folder.as_deref() {
+            Some(parent) if parent == folder => MailboxEntry::Present(found.contact),
+            Some(_) => MailboxEntry::Removed(id),
+            None => {
+                let problem = record::unreadable(Some(&id), "ParentFolderId");
+                MailboxEntry::Unreadable(Some(id), problem)
             }
-            Some(State::Unreadable(problem)) => MailboxEntry::Unreadable(Some(id), problem),
-            // Told as there, and gone before it was read; or told twice, and this is the second.
-            Some(State::Present(_) | State::Gone) | None => MailboxEntry::Removed(id),
         },
-    };
-    Ok(changes.into_iter().map(entry).collect())
+        // Told as there, and gone before it was read.
+        State::Gone => MailboxEntry::Removed(id),
+        State::Unreadable(problem) => MailboxEntry::Unreadable(Some(id), problem),
+    }
 }

@@ -289,10 +289,10 @@ fn an_edit_names_one_property_at_a_time() {
         format!("<t:IndexedFieldURI FieldURI=\"contacts:{uri}\" FieldIndex=\"{index}\"/>")
     };
     let delete = |path: &str| format!("<t:DeleteItemField>{path}</t:DeleteItemField>");
-    let outlook = |number: u32| {
+    let outlook = |number: u32, kind: &str| {
         format!(
             "<t:ExtendedFieldURI DistinguishedPropertySetId=\"Address\" PropertyId=\"{number}\" \
-             PropertyType=\"String\"/>"
+             PropertyType=\"{kind}\"/>"
         )
     };
     let updates = [
@@ -308,8 +308,10 @@ fn an_edit_names_one_property_at_a_time() {
         ),
         delete(&indexed("PhoneNumber", "OtherTelephone")),
         delete(&indexed("EmailAddress", "EmailAddress2")),
-        delete(&outlook(0x8090)),
-        delete(&outlook(0x8094)),
+        delete(&outlook(0x8090, "String")),
+        delete(&outlook(0x8094, "String")),
+        delete(&outlook(0x8092, "String")),
+        delete(&outlook(0x8095, "Binary")),
         set(
             &indexed("PhysicalAddress:City", "Home"),
             "<t:PhysicalAddresses><t:Entry Key=\"Home\"><t:City>Bonn</t:City></t:Entry>\
@@ -646,4 +648,188 @@ fn a_contact_is_found_in_every_live_contact_folder_and_in_no_other() {
     let places = "<m:ParentFolderIds><t:FolderId Id=\"F\"/><t:FolderId Id=\"Privat\"/>\
         </m:ParentFolderIds>";
     assert!(asked.contains(places), "{asked}");
+}
+
+// ---- what a server may do besides ---------------------------------------------------------------
+
+/// An item whose class was changed reads as an empty contact: emptied by nobody.
+#[test]
+fn an_item_that_is_no_contact_any_more_is_not_read_as_one() {
+    let changed = item("A", "2", "").replace("IPM.Contact<", "IPM.Contact_Old<");
+    let other = changed.replace("t:Contact>", "t:Item>");
+    for answered in [changed, other] {
+        let (ews, _script) = ews([
+            answer("GetItem", &[&answered]),
+            answer("GetFolder", &[SYNCED]),
+        ]);
+        let read = ews.read(&ids(&["A"])).unwrap();
+        assert!(matches!(read[..], [MailboxRead::Unreadable(_)]), "{read:?}");
+    }
+}
+
+const SYNCED: &str =
+    "<m:Folders><t:ContactsFolder><t:FolderId Id=\"F\"/></t:ContactsFolder></m:Folders>";
+
+/// One contact spoils the answer for all: the others are read without it.
+#[test]
+fn one_contact_that_breaks_an_answer_breaks_its_own() {
+    let broken = || text_answer(200, &[], "<s:Envelope><s:Body>");
+    let present = |id: &str| item(id, "1", SHOWN);
+    let (ews, script) = ews([
+        broken(),
+        answer("GetItem", &[&present("A"), &present("B")]),
+        broken(),
+        broken(),
+        answer("GetItem", &[&present("D")]),
+    ]);
+    let read = ews.read(&ids(&["A", "B", "C", "D"])).unwrap();
+    let words: Vec<bool> = read
+        .iter()
+        .map(|read| matches!(read, MailboxRead::Present(_)))
+        .collect();
+    assert_eq!(words, [true, true, false, true]);
+    script.lines();
+}
+
+/// A pending row may hold an id of a mailbox that is no more.
+#[test]
+fn one_id_of_another_mailbox_ends_no_pass() {
+    let (ews, script) = ews([
+        answer(
+            "GetItem",
+            &[&item("A", "1", SHOWN), "!ErrorNonExistentMailbox"],
+        ),
+        answer("GetFolder", &[SYNCED]),
+    ]);
+    let read = ews.read(&ids(&["A", "B"])).unwrap();
+    assert!(
+        matches!(
+            read[..],
+            [MailboxRead::Present(_), MailboxRead::Unreadable(_)]
+        ),
+        "{read:?}"
+    );
+    assert!(bodies(&script)[1].contains("<t:FolderId Id=\"F\"/>"));
+}
+
+/// Somebody edits the very field between the write and the reading back.
+#[test]
+fn an_edit_behind_a_write_is_not_taken_for_what_was_written() {
+    let version = |key: &str| {
+        format!(
+            "<m:Items><t:Contact><t:ItemId Id=\"A\" ChangeKey=\"{key}\"/></t:Contact></m:Items>"
+        )
+    };
+    for (position, key, expected) in [("x", "3", "done"), ("x", "4", "done"), ("y", "4", "stale")] {
+        let shown = SHOWN.replace("Leitung", position);
+        let (ews, _script) = ews([
+            answer("UpdateItem", &[&version("3")]),
+            answer("GetItem", &[&item("A", key, &shown)]),
+        ]);
+        assert_eq!(
+            words(&ews.update(&[edit("A", "x")])),
+            [expected],
+            "{position} {key}"
+        );
+    }
+}
+
+/// Whether a create happened is unknown when the mailbox's store went away under it.
+#[test]
+fn a_create_under_a_failover_may_have_happened() {
+    let draft = MailboxDraft {
+        key: SearchKey::new("k"),
+        view: view(),
+    };
+    for (code, expected) in [
+        ("ErrorMailboxStoreUnavailable", "unknown"),
+        ("ErrorMailboxFailover", "unknown"),
+        ("ErrorNonExistentMailbox", "not done"),
+        ("ErrorImpersonateUserDenied", "not done"),
+    ] {
+        let refused = answer("CreateItem", &[&format!("!{code}")]);
+        for answered in [refused, fault(code)] {
+            let (ews, _script) = ews([answered]);
+            let drafts = std::slice::from_ref(&draft);
+            assert_eq!(words(&ews.create(drafts)), [expected], "{code}");
+        }
+    }
+}
+
+/// Of another address it is not known whose mailbox it is, though the account may open both.
+#[test]
+fn another_address_is_asked_who_it_is() {
+    let folder =
+        |id: &str| format!("<m:Folders><t:Folder><t:FolderId Id=\"{id}\"/></t:Folder></m:Folders>");
+    let script = Scripted::new([answer("GetFolder", &[&folder("top 2"), &folder("F2")])]);
+    let http = script.http(Service::Ews);
+    let mut ews = Ews::new(http, URL, "jane@example.com", &access());
+    let remembered = MailboxIdentity {
+        service: "ews".into(),
+        user: "top".into(),
+        folder: "F".into(),
+        address: Some("john@example.com".into()),
+    };
+    assert_eq!(ews.connect(Some(&remembered)).unwrap().user, "top 2");
+    script.lines();
+}
+
+#[test]
+fn a_mailbox_that_hides_its_folders_is_closed() {
+    for code in [
+        "ErrorItemNotFound",
+        "ErrorFolderNotFound",
+        "ErrorAccessDenied",
+    ] {
+        let refused = format!("!{code}");
+        let script = Scripted::new([answer("GetFolder", &[&refused, &refused])]);
+        let mut ews = Ews::new(script.http(Service::Ews), URL, "a@example.com", &access());
+        let error = ews.connect(None).unwrap_err();
+        let RemoteError::PermissionMissing(remote) = error else {
+            panic!("{code}: {error:?}");
+        };
+        let remedy = remote.problem.remedy.unwrap();
+        assert!(remedy.contains("full access"), "{code}: {remedy}");
+    }
+}
+
+/// Told twice in one page, with or without a removal between.
+#[test]
+fn a_contact_that_is_told_twice_is_there() {
+    let twice = PAGE.replace("Id=\"C\"", "Id=\"A\"");
+    let (ews, _script) = ews([
+        answer("SyncFolderItems", &[&twice]),
+        answer("GetItem", &[&item("A", "1", SHOWN)]),
+    ]);
+    let page = ews.changes(None).unwrap();
+    let present = |entry: &&MailboxEntry| matches!(entry, MailboxEntry::Present(_));
+    assert_eq!(page.entries.iter().filter(present).count(), 1);
+    assert_eq!(page.entries.len(), 2, "{:?}", page.entries);
+}
+
+/// Outlook's "none" is no birthday.
+#[test]
+fn a_birthday_that_was_cleared_in_outlook_is_none() {
+    let shown = SHOWN.replace("1965-03-31T11:59:00Z", "4501-01-01T00:00:00Z");
+    let (ews, _script) = ews([answer("GetItem", &[&item("A", "1", &shown)])]);
+    let read = ews.read(&ids(&["A"])).unwrap().pop().unwrap();
+    let MailboxRead::Present(contact) = read else {
+        panic!("{read:?}")
+    };
+    assert_eq!(contact.view.birthday, None);
+}
+
+/// Not all folders were listed: nobody can be called gone.
+#[test]
+fn a_contact_that_may_be_in_a_folder_that_was_not_searched_is_not_gone() {
+    let list = "<m:RootFolder IncludesLastItemInRange=\"false\"><t:Folders/></m:RootFolder>";
+    let trash = "<m:Folders><t:Folder><t:FolderId Id=\"Trash\"/></t:Folder></m:Folders>";
+    let none = "<m:RootFolder><t:Items/></m:RootFolder>";
+    let (ews, _script) = ews([
+        answer("FindFolder", &[list]),
+        answer("GetFolder", &[trash]),
+        answer("FindItem", &[none]),
+    ]);
+    let found = ews.find(&[FindBy::Key(SearchKey::new("k"))]).unwrap();
+    assert!(matches!(found[..], [Err(_)]), "{found:?}");
 }

@@ -4,11 +4,12 @@
 //! Each change names one property and no more, and each contact the version that it is based on:
 //! with `NeverOverwrite` Exchange refuses it where the contact has moved on.
 
-use crate::contact::{MailboxContact, MailboxId};
+use crate::contact::{ChangeKey, MailboxContact};
 use crate::http::{CallError, Repeat, WriteError};
 use crate::mailbox::MailboxEdit;
+use crate::mailbox::ews::get_item::{self, Written};
 use crate::mailbox::ews::soap::{self, Message, Operation};
-use crate::mailbox::ews::{Client, errors, get_item, record};
+use crate::mailbox::ews::{Client, errors, record};
 use crate::mutation::{self, Mutant};
 use crate::xml::Writer;
 
@@ -17,6 +18,7 @@ const UPDATE_ITEM: Operation = Operation {
     what: "change contacts",
     items_max: 20,
     repeat: Repeat::Safe,
+    splits: false,
 };
 
 /// Writes each edit, and reads what the server has made of it.
@@ -32,18 +34,26 @@ pub(super) fn update(
         let edits: Vec<&MailboxEdit> = edits.iter().map(|edit| **edit).collect();
         write_request(writer, &edits);
     };
-    let read = |edit: &&MailboxEdit, message: &Message<'_>| updated(edit, message);
+    let read = |_: &&MailboxEdit, message: &Message<'_>| updated(message);
     let mut written = soap::send(client, &UPDATE_ITEM, &changing, &write, &read).into_iter();
     let results = edits.iter().map(|edit| {
         if !record::is_change(edit) {
-            return Ok(edit.id.clone());
+            return Ok(Written {
+                id: edit.id.clone(),
+                change_key: None,
+                edit: None,
+            });
         }
         let result = written.next();
         let result = result.unwrap_or_else(|| Err(errors::no_answer(&UPDATE_ITEM)));
-        result.map_err(CallError::into_write_error)?
+        let change_key = result.map_err(CallError::into_write_error)??;
+        Ok(Written {
+            id: edit.id.clone(),
+            change_key,
+            edit: Some(edit),
+        })
     });
-    let results: Vec<Result<MailboxId, WriteError>> = results.collect();
-    get_item::with_contents(client, results)
+    get_item::with_contents(client, results.collect())
 }
 
 fn write_request(writer: &mut Writer, edits: &[&MailboxEdit]) {
@@ -74,9 +84,13 @@ fn write_request(writer: &mut Writer, edits: &[&MailboxEdit]) {
     });
 }
 
-fn updated(edit: &MailboxEdit, message: &Message<'_>) -> Result<MailboxId, WriteError> {
+/// The version that the contact has by this write.
+fn updated(message: &Message<'_>) -> Result<Option<ChangeKey>, WriteError> {
     match &message.refusal {
         Some(problem) => Err(errors::write_error(problem)),
-        None => Ok(edit.id.clone()),
+        None => Ok(message
+            .child("Items")
+            .and_then(|items| items.children().next())
+            .and_then(record::change_key)),
     }
 }

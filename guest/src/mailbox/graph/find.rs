@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::contact::{MailboxId, SearchKey};
 use crate::http::{Answer, RemoteError, escaped};
-use crate::mailbox::folders::Folders;
+use crate::mailbox::folders::{Folders, too_many};
 use crate::mailbox::graph::batch::Item;
 use crate::mailbox::graph::{Client, errors, folders, read, record};
 use crate::report::Problem;
@@ -46,7 +46,7 @@ pub(super) fn find(
     let mut places = Vec::new();
     let mut sought = Vec::new();
     let mut items = Vec::new();
-    for folder in &folders {
+    for folder in &folders.live {
         let path = format!("/contactFolders/{}/contacts", escaped(folder));
         for (at, key) in missing.iter().filter_map(|at| Some((*at, keys.get(*at)?))) {
             places.push(at);
@@ -59,6 +59,12 @@ pub(super) fn find(
         if let Some(known) = found.get_mut(at) {
             add(known, hits);
         }
+    }
+    if !folders.complete {
+        let nowhere = found
+            .iter_mut()
+            .filter(|hits| hits.as_ref().is_ok_and(Vec::is_empty));
+        nowhere.for_each(|hits| *hits = Err(too_many()));
     }
     Ok(found)
 }
