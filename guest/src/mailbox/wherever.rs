@@ -51,32 +51,43 @@ pub fn read_wherever<M: Mailbox>(
         return Ok(reads);
     }
     for ((read, sought), carriers) in missing.into_iter().zip(mailbox.find(&by)?) {
-        *read = match only_carrier(memory, sought, carriers) {
-            Ok(None) => MailboxRead::Deleted,
-            Ok(Some(id)) => mailbox.read(&[id])?.pop().unwrap_or(MailboxRead::Deleted),
+        *read = match carriers {
             Err(problem) => MailboxRead::Unreadable(problem),
+            Ok(carriers) => only_carrier(mailbox, memory, sought, &carriers)?,
         };
     }
     Ok(reads)
 }
 
-/// The one contact that can be meant; a problem where there are several, of which one may be.
-fn only_carrier(
+/// The one contact that can be meant; unreadable where there are several, of which one may be.
+fn only_carrier<M: Mailbox>(
+    mailbox: &M,
     memory: &Memory,
     sought: &Sought,
-    carriers: Result<Vec<MailboxId>, Problem>,
-) -> Result<Option<MailboxId>, Problem> {
-    let carriers = carriers?;
-    let partners = memory
-        .paired_with(&carriers)
-        .map_err(|_| unknown_partners())?;
-    let is_free = |partner: &Option<CrmId>| partner.is_none() || *partner == sought.partner;
-    let free = partners.iter().filter(|partner| is_free(partner)).count();
-    match (carriers.as_slice(), free) {
-        (_, 0) => Ok(None),
-        ([only], _) => Ok(Some(only.clone())),
-        _ => Err(copied(&sought.id)),
+    carriers: &[MailboxId],
+) -> Result<MailboxRead, RemoteError> {
+    if carriers.is_empty() {
+        return Ok(MailboxRead::Deleted);
     }
+    let Ok(partners) = memory.paired_with(carriers) else {
+        return Ok(MailboxRead::Unreadable(unknown_partners()));
+    };
+    let reads = mailbox.read(carriers)?;
+    // A search may see Deleted Items as well.
+    let mut alive: Vec<(Option<CrmId>, MailboxRead)> = partners
+        .into_iter()
+        .zip(reads)
+        .filter(|(_, read)| *read != MailboxRead::Deleted)
+        .collect();
+    let is_free = |(partner, _): &&(Option<CrmId>, MailboxRead)| {
+        partner.is_none() || *partner == sought.partner
+    };
+    let free = alive.iter().filter(is_free).count();
+    Ok(match (free, alive.len()) {
+        (0, _) => MailboxRead::Deleted,
+        (1, 1) => alive.pop().map_or(MailboxRead::Deleted, |(_, only)| only),
+        _ => MailboxRead::Unreadable(copied(&sought.id)),
+    })
 }
 
 fn copied(id: &MailboxId) -> Problem {

@@ -52,7 +52,10 @@ pub(crate) fn asking(what: Asking, batches_before: u32) -> (Matcher, u32) {
     let operation = match (DIALECT, what) {
         (Dialect::Graph, Asking::Anything) => return (Matcher::url("/graph/"), batches_before),
         (Dialect::Graph, Asking::Changes) => return (Matcher::url("/delta"), batches_before),
-        (Dialect::Graph, _) => return (Matcher::of(Method::Post, "/graph/"), batches_before),
+        (Dialect::Graph, Asking::Reads) => "\"method\":\"GET\"",
+        (Dialect::Graph, Asking::Creates) => "\"method\":\"POST\"",
+        (Dialect::Graph, Asking::Updates) => "\"method\":\"PATCH\"",
+        (Dialect::Graph, Asking::Deletes) => "\"method\":\"DELETE\"",
         (Dialect::Ews, Asking::Anything) => return (Matcher::url("/EWS/"), batches_before),
         (Dialect::Ews, Asking::Changes) => "m:SyncFolderItems",
         (Dialect::Ews, Asking::Reads) => "m:GetItem",
