@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contact::{ChangeKey, MailboxContact, MailboxId, SearchKey, Shape, StableId, View};
 use crate::http::{RemoteError, WriteError};
+use crate::links::{Link, Memory};
 use crate::report::Problem;
 
 /// A mailbox's default contacts folder.
@@ -89,28 +90,47 @@ impl<M: Mailbox + ?Sized> Mailbox for Box<M> {
 /// another folder under another one, where ids do not outlive moves.
 pub fn read_wherever<M: Mailbox>(
     mailbox: &M,
-    sought: &[(MailboxId, Option<FindBy>)],
+    memory: &Memory,
+    sought: &[(MailboxId, Option<&Link>)],
 ) -> Result<Vec<MailboxRead>, RemoteError> {
     let ids: Vec<MailboxId> = sought.iter().map(|(id, _)| id.clone()).collect();
     let mut reads = mailbox.read(&ids)?;
-    for (read, (_, by)) in reads.iter_mut().zip(sought) {
-        if let (MailboxRead::Deleted, Some(by)) = (&*read, by) {
-            *read = find_wherever(mailbox, by)?;
+    for (read, (_, link)) in reads.iter_mut().zip(sought) {
+        if let (MailboxRead::Deleted, Some(link)) = (&*read, link) {
+            *read = find_wherever(mailbox, memory, link)?;
         }
     }
     Ok(reads)
 }
 
-fn find_wherever<M: Mailbox>(mailbox: &M, by: &FindBy) -> Result<MailboxRead, RemoteError> {
-    let found = mailbox.find(std::slice::from_ref(by))?.pop();
-    let id = match found {
-        Some(Ok(ids)) => match ids.as_slice() {
-            [only] => only.clone(),
-            // Nowhere; or met twice, which proves nothing.
-            _ => return Ok(MailboxRead::Deleted),
-        },
+fn find_wherever<M: Mailbox>(
+    mailbox: &M,
+    memory: &Memory,
+    link: &Link,
+) -> Result<MailboxRead, RemoteError> {
+    let Some(by) = link.find_by() else {
+        return Ok(MailboxRead::Deleted);
+    };
+    let found = match mailbox.find(std::slice::from_ref(&by))?.pop() {
+        Some(Ok(ids)) => ids,
         Some(Err(problem)) => return Ok(MailboxRead::Unreadable(problem)),
-        None => return Ok(MailboxRead::Deleted),
+        None => Vec::new(),
+    };
+    // What outlives an id is copied with the contact: a copy that is a contact of its own by now
+    // is not the one that is sought.
+    let Ok(partners) = memory.paired_with(&found) else {
+        return Ok(MailboxRead::Unreadable(Problem {
+            message: "whose contact it is that was found in its place cannot be told".to_owned(),
+            remedy: Some("nothing at first: the next pass tries again".to_owned()),
+        }));
+    };
+    let mut own = found.into_iter().zip(partners).filter(|(_, partner)| {
+        let partner = partner.as_ref();
+        partner.is_none_or(|partner| *partner == link.crm_id)
+    });
+    // Nowhere; or met twice, which proves nothing.
+    let (Some((id, _)), None) = (own.next(), own.next()) else {
+        return Ok(MailboxRead::Deleted);
     };
     let read = mailbox.read(std::slice::from_ref(&id))?.pop();
     Ok(read.unwrap_or(MailboxRead::Deleted))

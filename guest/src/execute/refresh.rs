@@ -5,7 +5,7 @@ use crate::contact::{CrmId, MailboxId};
 use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::http::RemoteError;
 use crate::links::Link;
-use crate::mailbox::{FindBy, Mailbox, read_wherever};
+use crate::mailbox::{Mailbox, read_wherever};
 use crate::mutation::{self, Mutant};
 use crate::plan::{Decision, Deed, Half, Pair, approval};
 
@@ -127,13 +127,13 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn refresh_mailbox(&self, works: &mut [Work], wanted: &[(usize, MailboxId)]) {
         let sought = wanted.iter().map(|(index, id)| {
             let link = works.get(*index).and_then(|work| work.pair.link.as_ref());
-            (id.clone(), link.and_then(Link::find_by))
+            (id.clone(), link)
         });
-        let sought: Vec<(MailboxId, Option<FindBy>)> = sought.collect();
+        let sought: Vec<(MailboxId, Option<&Link>)> = sought.collect();
         if sought.is_empty() {
             return;
         }
-        match read_wherever(self.mailbox, &sought) {
+        match read_wherever(self.mailbox, self.memory, &sought) {
             Ok(reads) => {
                 for ((index, _), read) in wanted.iter().zip(reads) {
                     let Some(work) = works.get_mut(*index) else {

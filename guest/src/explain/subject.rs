@@ -109,8 +109,7 @@ impl<C: Crm, M: Mailbox> Explainer<'_, C, M> {
         is_guess: bool,
         link: Option<&Link>,
     ) -> Result<Half<MailboxContact>, Failure> {
-        let sought = (id.clone(), link.and_then(Link::find_by));
-        let read = read_wherever(&self.mailbox, std::slice::from_ref(&sought))?.pop();
+        let read = read_wherever(&self.mailbox, &self.memory, &[(id.clone(), link)])?.pop();
         Ok(match read {
             // A service may call an id that is none of its own unreadable.
             Some(MailboxRead::Unreadable(_)) if is_guess => Half::Absent,

@@ -12,7 +12,7 @@ use crate::crm::{Crm, CrmRead, MarkerPlace};
 use crate::execute::{Task, mailbox_half};
 use crate::journal::{self, Cause, JournalEntry};
 use crate::links::{Answer, Link, Packed, Pending, Source, Standing, Stored, decode};
-use crate::mailbox::{FindBy, Mailbox, read_wherever};
+use crate::mailbox::{Mailbox, read_wherever};
 use crate::mapping::Base;
 use crate::outside::STORE_ITEMS_MAX;
 use crate::plan::approval::Judged;
@@ -244,15 +244,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     fn read_mailbox_halves(&self, pairs: &mut [Sought]) -> Result<(), Stop> {
-        let sought = pairs.iter().filter_map(|of| {
-            let by = of.pair.link.as_ref().and_then(Link::find_by);
-            Some((of.mailbox_id.clone()?, by))
-        });
-        let sought: Vec<(MailboxId, Option<FindBy>)> = sought.collect();
+        let sought = pairs
+            .iter()
+            .filter_map(|of| Some((of.mailbox_id.clone()?, of.pair.link.as_ref())));
+        let sought: Vec<(MailboxId, Option<&Link>)> = sought.collect();
         if sought.is_empty() {
             return Ok(());
         }
-        let reads = read_wherever(&self.mailbox, &sought)?;
+        let reads = read_wherever(&self.mailbox, &self.memory, &sought)?;
         let with_id = pairs.iter_mut().filter(|of| of.mailbox_id.is_some());
         for (of, read) in with_id.zip(reads) {
             of.pair.mailbox = mailbox_half(read);

@@ -652,11 +652,10 @@ impl<'a> Rest<'a> {
                 .collect();
             let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
             let expected = own.map(|pair| (pair.remembered_id.clone(), pair.crm_id.clone()));
-            if at != expected.collect() {
-                found.push((
-                    "rows that contradict each other",
-                    format!("mailbox {mailbox}: {at:?}"),
-                ));
+            let expected: BTreeSet<(String, String)> = expected.collect();
+            if at != expected {
+                let what = format!("mailbox {mailbox}: {at:?} in place of {expected:?}");
+                found.push(("rows that contradict each other", what));
             }
         }
         for (mailbox, rows) in rows_by_mailbox(self.world, "state") {
