@@ -19,6 +19,7 @@ mod contract {
     pub(crate) mod damage;
     pub(crate) mod explain;
     pub(crate) mod found;
+    pub(crate) mod found_ews;
     pub(crate) mod guard;
     pub(crate) mod halves;
     pub(crate) mod hub;

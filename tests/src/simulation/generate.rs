@@ -3,20 +3,28 @@
 use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
 use super::history::{
-    Act, Answering, Book, Deed, Edit, Event, History, Oddity, Pass, Person, Setting, Trouble,
+    Act, Answering, Book, Deed, Edit, Event, History, Oddity, Pass, Person, ServerTrouble, Setting,
+    Trouble,
 };
 use super::values::{FIRST_NUMBER, Line, PhoneKind, Token};
 use crate::simulator::chance::Chance;
+use crate::simulator::ews::quirks::{
+    BirthdayForm, Busy, BusyForm, IllegalCharacters, PrefixStyle, SearchKey,
+};
 use crate::simulator::flowfact::quirks::Reach;
-use crate::simulator::{MarkerKind, StoreFault};
+use crate::simulator::{Dialect, MarkerKind, StoreFault};
 
 /// The history of a seed.
 pub fn generate(seed: u64) -> History {
     let mut chance = Chance::new(seed ^ 0x6869_7374_6F72_7921);
-    let setting = setting(&mut chance);
+    // What concerns Exchange Server alone is drawn apart: without it the histories are the same.
+    let mut server_chance = Chance::new(seed ^ 0x6F6E_2070_7265_6D73);
+    let setting = setting(&mut chance, &mut server_chance);
     let mut drawing = Drawing {
-        mailboxes: setting.mailboxes,
+        mailboxes: setting.mailboxes.len(),
+        servers: setting.mailboxes.clone(),
         chance,
+        server_chance,
         next_number: FIRST_NUMBER,
         is_calm: seed.is_multiple_of(4),
         people: 0,
@@ -48,24 +56,37 @@ pub fn generate(seed: u64) -> History {
 
 struct Drawing {
     chance: Chance,
+    server_chance: Chance,
     mailboxes: usize,
+    servers: Vec<Dialect>,
     people: usize,
     next_number: u32,
     /// Nothing goes wrong.
     is_calm: bool,
 }
 
-fn setting(chance: &mut Chance) -> Setting {
-    let mailboxes = match chance.below(10) {
+fn setting(chance: &mut Chance, server_chance: &mut Chance) -> Setting {
+    let count = match chance.below(10) {
         0..5 => 1,
         5..9 => 2,
         _ => 3,
     };
+    let mailboxes: Vec<Dialect> = (0..count)
+        .map(|_| *server_chance.pick(&[Dialect::Graph, Dialect::Ews]))
+        .collect();
     let mut oddities = Vec::new();
     for _ in 0..chance.below(4) {
         let oddity = oddity(chance);
         if !oddities.contains(&oddity) {
             oddities.push(oddity);
+        }
+    }
+    if mailboxes.contains(&Dialect::Ews) {
+        for _ in 0..server_chance.below(4) {
+            let oddity = server_oddity(server_chance);
+            if !oddities.contains(&oddity) {
+                oddities.push(oddity);
+            }
         }
     }
     Setting {
@@ -139,6 +160,41 @@ fn oddity(chance: &mut Chance) -> Oddity {
         17 => Oddity::CutTexts(6),
         18 => Oddity::EntriesListable,
         _ => Oddity::Shuffled,
+    }
+}
+
+fn server_oddity(chance: &mut Chance) -> Oddity {
+    match chance.below(12) {
+        0 | 1 => Oddity::KeysMove(*chance.pick(&[1, 2, 5])),
+        2 => Oddity::PhantomItem,
+        3 => Oddity::SearchKeys(SearchKey::LeftOut),
+        4 => Oddity::SearchKeys(SearchKey::Refused),
+        5 => Oddity::Prefixes(*chance.pick(&[PrefixStyle::Others, PrefixStyle::Default])),
+        6 => Oddity::ByteOrderMark,
+        7 | 8 => Oddity::Illegal(*chance.pick(&[
+            IllegalCharacters::Raw,
+            IllegalCharacters::LeftOut,
+            IllegalCharacters::Referenced,
+        ])),
+        9 => Oddity::Birthdays(BirthdayForm::LocalMidnight),
+        10 => Oddity::WholeProperties,
+        _ => Oddity::EmailNameLeft,
+    }
+}
+
+fn server_trouble(chance: &mut Chance) -> ServerTrouble {
+    match chance.below(8) {
+        0 => ServerTrouble::StoreAway,
+        1..4 => ServerTrouble::BatchStops(usize::try_from(chance.below(4)).unwrap_or(0)),
+        _ => ServerTrouble::Busy(Busy {
+            every: *chance.pick(&[1, 2, 3, 7]),
+            form: *chance.pick(&[
+                BusyForm::Fault,
+                BusyForm::InAnswer,
+                BusyForm::ServiceUnavailable,
+            ]),
+            back_off_ms: *chance.pick(&[100, 2_000, 400_000]),
+        }),
     }
 }
 
@@ -337,6 +393,10 @@ impl Drawing {
             ]);
             let calls = u32::try_from(self.chance.below(20)).unwrap_or(0);
             pass.store = Some((calls, fault));
+        }
+        let is_on_server = self.servers.get(mailbox) == Some(&Dialect::Ews);
+        if is_on_server && self.server_chance.percent(20) {
+            pass.server = Some(server_trouble(&mut self.server_chance));
         }
         if self.chance.percent(30) {
             for _ in 0..self.count(1, 2) {

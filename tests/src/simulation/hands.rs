@@ -3,10 +3,13 @@
 //! An edit that a record has no place for, or nothing to apply to, does nothing: so a history can
 //! be shortened anywhere.
 
+mod slots;
+
 use serde_json::{Map, Value, json};
 
 use super::history::Edit;
 use super::values::{Line, PhoneKind, Token, Writing, number_in};
+use crate::simulator::Dialect;
 
 /// What Exchange has room for.
 const PHONES_MAX: usize = 2;
@@ -56,7 +59,45 @@ pub(super) fn in_crm(fields: &Map<String, Value>, edit: &Edit) -> Map<String, Va
 }
 
 /// The properties that an edit changes.
-pub(super) fn in_mailbox(properties: &Map<String, Value>, edit: &Edit) -> Map<String, Value> {
+pub(super) fn in_mailbox(
+    properties: &Map<String, Value>,
+    edit: &Edit,
+    dialect: Dialect,
+) -> Map<String, Value> {
+    match dialect {
+        Dialect::Graph => in_office_365(properties, edit),
+        Dialect::Ews => on_exchange_server(properties, edit),
+    }
+}
+
+fn on_exchange_server(properties: &Map<String, Value>, edit: &Edit) -> Map<String, Value> {
+    match edit {
+        Edit::AddPhone(..)
+        | Edit::ChangePhone(..)
+        | Edit::RewritePhone(..)
+        | Edit::RetypePhone(..)
+        | Edit::RemovePhone(_)
+        | Edit::SwapPhones
+        | Edit::AddOpaquePhone(..) => slots::phones(properties, edit).unwrap_or_default(),
+        Edit::AddEmail(_)
+        | Edit::ChangeEmail(..)
+        | Edit::RewriteEmail(..)
+        | Edit::RemoveEmail(_)
+        | Edit::SwapEmails => {
+            let emails = slots::emails(properties, edit);
+            let changed = emails.map(|emails| ("emailAddresses".to_owned(), emails));
+            changed.into_iter().collect()
+        }
+        _ => {
+            let changed = in_office_365(properties, edit).into_iter();
+            changed
+                .map(|(name, value)| (name, slots::pasted(value)))
+                .collect()
+        }
+    }
+}
+
+fn in_office_365(properties: &Map<String, Value>, edit: &Edit) -> Map<String, Value> {
     let mut changed = Map::new();
     match edit {
         Edit::Set(line, token) => {

@@ -5,8 +5,11 @@ use std::fmt;
 use contact_sync_guest::job::{ConflictWinner, DeleteEdit, OnCrmDelete, OnMailboxDelete, OnUnmark};
 
 use super::values::{Line, PhoneKind, Token, Writing};
+use crate::simulator::ews::quirks::{
+    BirthdayForm, Busy, IllegalCharacters, PrefixStyle, SearchKey,
+};
 use crate::simulator::flowfact::quirks::Reach;
-use crate::simulator::{MarkerKind, StoreFault};
+use crate::simulator::{Dialect, MarkerKind, StoreFault};
 
 /// One world, and all that happens in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +27,8 @@ pub struct History {
 /// What a world is like, and by which rules it is synced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// One to three.
-    pub mailboxes: usize,
+    /// One to three, each in Office 365 or on an Exchange Server.
+    pub mailboxes: Vec<Dialect>,
     /// How contacts say that they sync.
     pub marker: MarkerKind,
     /// Whose value stays.
@@ -100,6 +103,24 @@ pub enum Oddity {
     CutTexts(usize),
     /// The sync entries of a mailbox can be listed.
     EntriesListable,
+    /// Every so-manieth write to Exchange Server is followed by a change key that moves by itself.
+    KeysMove(u64),
+    /// A sync of Exchange Server reports an item that no read finds.
+    PhantomItem,
+    /// Exchange Server shows the search key, or does not, or refuses whoever asks for it.
+    SearchKeys(SearchKey),
+    /// What the elements of Exchange Server's answers are called.
+    Prefixes(PrefixStyle),
+    /// Exchange Server's answers begin with a byte order mark.
+    ByteOrderMark,
+    /// What Exchange Server does with characters that XML forbids.
+    Illegal(IllegalCharacters),
+    /// How Exchange Server answers birthdays.
+    Birthdays(BirthdayForm),
+    /// Exchange Server answers phones, e-mails and addresses as a whole too.
+    WholeProperties,
+    /// An e-mail address that is taken away on Exchange Server leaves its display name behind.
+    EmailNameLeft,
 }
 
 /// Somebody known before the first pass.
@@ -222,14 +243,37 @@ pub struct Pass {
     pub crash: Option<u64>,
     /// Of the calls of the store so many pass, the next one suffers this.
     pub store: Option<(u32, StoreFault)>,
+    /// What the Exchange Server cannot do meanwhile.
+    pub server: Option<ServerTrouble>,
     /// What people do meanwhile: after so many steps.
     pub meanwhile: Vec<(u64, Act)>,
+}
+
+/// What an Exchange Server cannot do during a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerTrouble {
+    /// It says that it is busy.
+    Busy(Busy),
+    /// Of a batch it carries out so many items.
+    BatchStops(usize),
+    /// Its database is away.
+    StoreAway,
+}
+
+impl ServerTrouble {
+    /// What it is called where troubles are counted.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Busy(busy) => format!("Busy, {:?}", busy.form),
+            trouble => first_word(trouble),
+        }
+    }
 }
 
 /// Something that happens to a service, or to what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Delta's tokens of a mailbox become worthless.
+    /// Delta's tokens of a mailbox become worthless, or its sync states.
     DeltaExpires(usize),
     /// The store is gone.
     StoreLost,
@@ -249,12 +293,30 @@ pub enum Trouble {
 
 impl Act {
     /// What it is called where deeds are counted.
-    pub fn name(&self) -> String {
+    pub fn name(&self, mailboxes: &[Dialect]) -> String {
         let book = match self.book {
             Book::Crm => "CRM",
-            Book::Mailbox(_) => "mailbox",
+            Book::Mailbox(mailbox) => mailboxes.get(mailbox).map_or("mailbox", service),
         };
         format!("{book}: {}", first_word(&self.deed))
+    }
+}
+
+/// What the service of a mailbox is called where things are counted.
+pub(super) fn service(dialect: &Dialect) -> &'static str {
+    match dialect {
+        Dialect::Graph => "Office 365",
+        Dialect::Ews => "Exchange Server",
+    }
+}
+
+impl Setting {
+    /// Where a mailbox is.
+    pub fn dialect(&self, mailbox: usize) -> Dialect {
+        self.mailboxes
+            .get(mailbox)
+            .copied()
+            .unwrap_or(Dialect::Graph)
     }
 }
 
@@ -316,6 +378,9 @@ impl fmt::Display for Event {
                 }
                 if let Some((calls, fault)) = pass.store {
                     write!(formatter, ", {fault:?} after {calls} calls of the store")?;
+                }
+                if let Some(trouble) = pass.server {
+                    write!(formatter, ", {trouble:?}")?;
                 }
                 for (steps, act) in &pass.meanwhile {
                     write!(formatter, "\n       after {steps} steps: {act}")?;

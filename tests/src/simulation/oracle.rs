@@ -13,7 +13,7 @@ use super::history::{Book, History, Oddity};
 use super::people::{self, Done, DoneKind, People, Record, Room, Written, address, card};
 use super::player::Player;
 use super::values::{Card, Line, Number, PhoneKind, number_in};
-use crate::simulator::{Place, Record as Logged, RequestKind, World};
+use crate::simulator::{Dialect, Place, Record as Logged, RequestKind, World};
 
 /// Something that the contract forbids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,10 @@ pub struct Violation {
 pub(super) struct Pair {
     pub(super) mailbox: usize,
     pub(super) crm_id: String,
+    /// Its immutable id, wherever it is.
     pub(super) mailbox_id: String,
+    /// The id that is remembered.
+    pub(super) remembered_id: String,
     pub(super) standing: Stands,
 }
 
@@ -54,7 +57,8 @@ pub(super) fn links(world: &World) -> Vec<Pair> {
             pairs.push(Pair {
                 mailbox,
                 crm_id: text("crm_id"),
-                mailbox_id: text("mailbox_id"),
+                mailbox_id: world.mailbox_handle_behind(&text("mailbox_id")),
+                remembered_id: text("mailbox_id"),
                 standing,
             });
         }
@@ -83,7 +87,7 @@ pub(super) fn check_pass(player: &mut Player, mailbox: usize, links_before: &[Pa
         let deletions = new.iter().filter(|record| {
             let is_deletion = matches!(
                 record.kind,
-                RequestKind::FlowfactDelete | RequestKind::GraphDelete
+                RequestKind::FlowfactDelete | RequestKind::GraphDelete | RequestKind::EwsDelete
             );
             is_deletion && (200..300).contains(&record.status)
         });
@@ -110,9 +114,8 @@ fn check_deletion(player: &mut Player, mailbox: usize, pairs: &[Pair], deletion:
         Book::Mailbox(mailbox)
     };
     let people = player.people.borrow();
-    let named = people.owners.keys().find(|(at, id)| {
-        *at == book && (deletion.target.contains(id) || unescaped(&deletion.target).contains(id))
-    });
+    let mut named = people.owners.keys();
+    let named = named.find(|(at, id)| *at == book && is_named(&player.world, deletion, id));
     let Some(record) = named.cloned() else {
         drop(people);
         player.violation("deletion of a stranger", told(deletion));
@@ -210,6 +213,21 @@ fn edits_lost(
     .collect()
 }
 
+/// Whether a deletion names a contact. On an Exchange Server the body names it by the id that it
+/// had in its place; of several in one request each is logged by that id.
+fn is_named(world: &World, deletion: &Logged, id: &str) -> bool {
+    if deletion.kind != RequestKind::EwsDelete {
+        return deletion.target.contains(id) || unescaped(&deletion.target).contains(id);
+    }
+    let body = String::from_utf8_lossy(&deletion.body);
+    let ids = body.split("<t:ItemId Id=\"").skip(1);
+    let mut ids = ids.filter_map(|rest| rest.split('"').next());
+    let target = deletion.target.as_str();
+    std::iter::once(target)
+        .chain(&mut ids)
+        .any(|named| world.mailbox_handle_behind(named) == id)
+}
+
 fn unescaped(target: &str) -> String {
     percent_encoding::percent_decode_str(target)
         .decode_utf8_lossy()
@@ -279,14 +297,14 @@ impl<'a> Rest<'a> {
         for (mailbox, rows) in rows_by_mailbox(world, "pending") {
             for (key, row) in rows {
                 let (side, id) = key.split_once('/').unwrap_or_default();
-                let book = if side == "crm" {
-                    Book::Crm
+                let record = if side == "crm" {
+                    (Book::Crm, id.to_owned())
                 } else {
-                    Book::Mailbox(mailbox)
+                    (Book::Mailbox(mailbox), world.mailbox_handle_behind(id))
                 };
                 let reason = row.get("reason").and_then(Value::as_str);
                 let reason = reason.unwrap_or_default().to_owned();
-                pending.insert((mailbox, (book, id.to_owned())), reason);
+                pending.insert((mailbox, record), reason);
             }
         }
         Self {
@@ -336,6 +354,9 @@ impl<'a> Rest<'a> {
                 }
             }
             let address = address(self.world, pair.mailbox);
+            if self.world.mailbox_id_of(address, &pair.mailbox_id) != pair.remembered_id {
+                found.push(("link to a former place", format!("{pair:?}")));
+            }
             if !self
                 .world
                 .crm_markers(&pair.crm_id)
@@ -349,7 +370,12 @@ impl<'a> Rest<'a> {
             }
             let crowd = self.people.crowded.get(&pair.crm_id);
             let (crm, mailbox) = (card(self.world, &crm), card(self.world, &mailbox));
-            let mut differences = differences(&crm, &mailbox, crowd.unwrap_or(&BTreeSet::new()));
+            let nothing = BTreeSet::new();
+            let crowd = Crowd {
+                rooms: crowd.unwrap_or(&nothing),
+                dialect: self.history.setting.dialect(pair.mailbox),
+            };
+            let mut differences = differences(&crm, &mailbox, &crowd);
             self.lines_differ(&crm, &mailbox, &mut differences);
             if !differences.is_empty() {
                 let what = format!("{pair:?}: {differences:?}\n    {crm:?}\n    {mailbox:?}");
@@ -415,7 +441,7 @@ impl<'a> Rest<'a> {
             let Some(who) = self.people.owners.get(record) else {
                 continue;
             };
-            if self.history.setting.mailboxes > 1 || self.is_person_held(*who) {
+            if self.history.setting.mailboxes.len() > 1 || self.is_person_held(*who) {
                 continue;
             }
             for book in [Book::Crm, Book::Mailbox(*mailbox)] {
@@ -625,12 +651,11 @@ impl<'a> Rest<'a> {
                 .map(|(id, crm_id)| (id, crm_id.as_str().unwrap_or_default().to_owned()))
                 .collect();
             let own = self.pairs.iter().filter(|pair| pair.mailbox == mailbox);
-            let expected = own.map(|pair| (pair.mailbox_id.clone(), pair.crm_id.clone()));
-            if at != expected.collect() {
-                found.push((
-                    "rows that contradict each other",
-                    format!("mailbox {mailbox}: {at:?}"),
-                ));
+            let expected = own.map(|pair| (pair.remembered_id.clone(), pair.crm_id.clone()));
+            let expected: BTreeSet<(String, String)> = expected.collect();
+            if at != expected {
+                let what = format!("mailbox {mailbox}: {at:?} in place of {expected:?}");
+                found.push(("rows that contradict each other", what));
             }
         }
         for (mailbox, rows) in rows_by_mailbox(self.world, "state") {
@@ -785,7 +810,7 @@ enum Group {
 }
 
 /// Names that Exchange needs: they follow others.
-const DERIVED: [&str; 2] = ["displayName", "fileAs"];
+const DERIVED: [&str; 3] = ["displayName", "fileAs", "subject"];
 
 impl Group {
     fn of(name: &str) -> Option<Self> {
@@ -794,7 +819,9 @@ impl Group {
             return Some(Self::Line(line));
         }
         Some(match name {
-            "phones" | "businessPhones" | "homePhones" | "mobilePhone" => Self::Phones,
+            "phones" | "businessPhones" | "homePhones" | "mobilePhone" | "otherTelephone" => {
+                Self::Phones
+            }
             "emails" | "emailAddresses" => Self::Emails,
             "addresses" | "businessAddress" | "homeAddress" | "otherAddress" => Self::Addresses,
             name if DERIVED.contains(&name) => Self::Derived,
@@ -875,13 +902,29 @@ fn rows_by_mailbox(world: &World, folder: &str) -> Vec<(usize, BTreeMap<String, 
         .collect()
 }
 
+/// Where values of a CRM contact may wait for room in a mailbox.
+struct Crowd<'a> {
+    rooms: &'a BTreeSet<Room>,
+    dialect: Dialect,
+}
+
+impl Crowd<'_> {
+    fn is_in(&self, room: Room) -> bool {
+        let room = match (room, self.dialect) {
+            (Room::Phones(PhoneKind::Other), Dialect::Ews) => Room::OtherTelephone,
+            (room, _) => room,
+        };
+        self.rooms.contains(&room)
+    }
+}
+
 /// Where two halves of a pair do not hold the same, as far as both can.
-fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String> {
+fn differences(crm: &Card, mailbox: &Card, crowd: &Crowd<'_>) -> Vec<String> {
     let mut found = Vec::new();
     phones_differ(crm, mailbox, crowd, &mut found);
     let left: BTreeSet<&String> = crm.emails.iter().collect();
     let right: BTreeSet<&String> = mailbox.emails.iter().collect();
-    let is_crowded = crowd.contains(&Room::Emails);
+    let is_crowded = crowd.is_in(Room::Emails);
     if !right.is_subset(&left) || (!left.is_subset(&right) && !is_crowded) {
         found.push(format!("e-mails: {left:?} and {right:?}"));
     }
@@ -891,7 +934,7 @@ fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String
             own.map(|(_, parts)| parts.clone()).collect()
         };
         let (left, right) = (of(crm), of(mailbox));
-        let is_crowded = crowd.contains(&Room::Address(kind));
+        let is_crowded = crowd.is_in(Room::Address(kind));
         let agrees = match right.first() {
             Some(shown) => left.contains(shown),
             None => left.is_empty() || is_crowded,
@@ -903,7 +946,7 @@ fn differences(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>) -> Vec<String
     found
 }
 
-fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut Vec<String>) {
+fn phones_differ(crm: &Card, mailbox: &Card, crowd: &Crowd<'_>, found: &mut Vec<String>) {
     let readable = |card: &Card| -> BTreeSet<(PhoneKind, String)> {
         let numbers = card
             .phones
@@ -920,13 +963,15 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
     };
     let (left, right) = (readable(crm), readable(mailbox));
     for (kind, number) in &right {
+        // Graph has no place of its own for numbers of no other kind: they borrow one.
         let is_there = left.contains(&(*kind, number.clone()))
-            || left.contains(&(PhoneKind::Other, number.clone()));
+            || (crowd.dialect == Dialect::Graph
+                && left.contains(&(PhoneKind::Other, number.clone())));
         // A number whose new type has no room stays where it is; and text that is no number, in the
         // place of one, is no clearing.
         let has_no_room = left
             .iter()
-            .any(|(kind, held)| held == number && crowd.contains(&Room::Phones(*kind)));
+            .any(|(kind, held)| held == number && crowd.is_in(Room::Phones(*kind)));
         let has_opaque_room = left.iter().any(|(_, held)| held == number) && is_opaque(mailbox);
         if !is_there && !has_no_room && !has_opaque_room && !is_opaque(crm) {
             found.push(format!("{kind:?} {number} is in the mailbox only"));
@@ -934,10 +979,12 @@ fn phones_differ(crm: &Card, mailbox: &Card, crowd: &BTreeSet<Room>, found: &mut
     }
     for (kind, number) in &left {
         let is_there = match kind {
-            PhoneKind::Other => right.iter().any(|(_, held)| held == number),
+            PhoneKind::Other if crowd.dialect == Dialect::Graph => {
+                right.iter().any(|(_, held)| held == number)
+            }
             kind => right.contains(&(*kind, number.clone())),
         };
-        if !is_there && !crowd.contains(&Room::Phones(*kind)) && !is_opaque(mailbox) {
+        if !is_there && !crowd.is_in(Room::Phones(*kind)) && !is_opaque(mailbox) {
             found.push(format!("{kind:?} {number} is in the CRM only"));
         }
     }

@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hands;
-use super::history::{Act, Book, Deed, Edit, History};
+use super::history::{Act, Book, Deed, Edit, History, Oddity};
 use super::oracle::Journal;
 use super::values::{Card, Number, PhoneKind, number_in};
-use crate::simulator::{Access, Place, World};
+use crate::simulator::ews::quirks::SearchKey;
+use crate::simulator::{Access, Dialect, Place, World};
 
 /// One record: the address book and the id in it.
 pub(super) type Record = (Book, String);
@@ -52,6 +53,10 @@ pub(super) struct People {
     /// How often people did what: by a name for each deed.
     pub(super) census: BTreeMap<String, u64>,
     owners_by_number: BTreeMap<u32, usize>,
+    /// Where each mailbox is.
+    dialects: Vec<Dialect>,
+    /// Exchange Servers show nothing that outlives a move, but the key of what the sync created.
+    hides_moves: bool,
 }
 
 /// Where and when a value was last written.
@@ -84,6 +89,8 @@ pub(super) enum DoneKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Room {
     Phones(PhoneKind),
+    /// The only place of an Exchange Server's for numbers of no other kind.
+    OtherTelephone,
     Emails,
     Address(PhoneKind),
 }
@@ -91,7 +98,14 @@ pub(super) enum Room {
 impl People {
     /// Who writes which value is known from the history.
     pub(super) fn new(history: &History) -> Self {
-        let mut people = Self::default();
+        let mut people = Self {
+            dialects: history.setting.mailboxes.clone(),
+            hides_moves: [SearchKey::LeftOut, SearchKey::Refused]
+                .map(Oddity::SearchKeys)
+                .iter()
+                .any(|oddity| history.setting.oddities.contains(oddity)),
+            ..Self::default()
+        };
         for (who, person) in history.people.iter().enumerate() {
             let own = person.crm.iter().chain(person.mailboxes.iter().flatten());
             people.learn_numbers(who, &person.common);
@@ -175,14 +189,12 @@ impl People {
     }
 
     fn count(&mut self, act: &Act, in_pass: bool) {
-        let name = act.name();
-        *self.census.entry(name).or_default() += 1;
+        let mut count = |name| *self.census.entry(name).or_default() += 1;
+        let name = act.name(&self.dialects);
         if in_pass {
-            *self
-                .census
-                .entry("deed during a pass".to_owned())
-                .or_default() += 1;
+            count(format!("during a pass, {name}"));
         }
+        count(name);
     }
 
     fn did(&mut self, who: usize, record: &Record, kind: DoneKind, in_pass: bool) {
@@ -216,7 +228,10 @@ impl People {
         for entry in entries {
             let crm = entry.contact.crm_id.map(|id| (Book::Crm, id.to_string()));
             let other = entry.contact.mailbox_id;
-            let other = other.map(|id| (Book::Mailbox(mailbox), id.to_string()));
+            let other = other.map(|id| {
+                let handle = world.mailbox_handle_behind(id.as_str());
+                (Book::Mailbox(mailbox), handle)
+            });
             let doomed = match entry.destruction {
                 Destruction::Deletion(Side::Crm) => crm.clone(),
                 Destruction::Deletion(Side::Mailbox) => other.clone(),
@@ -305,6 +320,10 @@ impl People {
                 world.services(|services, now| services.graph.touch(address, id, now));
             }
             (Deed::Move, Book::Mailbox(mailbox)) => {
+                if self.hides_moves && self.dialect(*mailbox) == Dialect::Ews {
+                    // Its id is gone, and nothing else need be known to find it by.
+                    self.deleted.insert(record.clone());
+                }
                 world.mailbox_move(address(world, *mailbox), id, "Privat");
             }
             (Deed::Copy | Deed::Recreate, Book::Mailbox(mailbox)) => {
@@ -351,7 +370,7 @@ impl People {
         for edit in edits {
             let changed = match book {
                 Book::Crm => hands::in_crm(&fields, edit),
-                Book::Mailbox(_) => hands::in_mailbox(&fields, edit),
+                Book::Mailbox(mailbox) => hands::in_mailbox(&fields, edit, self.dialect(mailbox)),
             };
             fields.extend(changed);
         }
@@ -393,7 +412,8 @@ impl People {
                     world.crm_edit(id, &Value::Object(hands::in_crm(&fields, edit)));
                 }
                 Book::Mailbox(mailbox) => {
-                    let changed = hands::in_mailbox(&fields, edit);
+                    let dialect = self.dialect(*mailbox);
+                    let changed = hands::in_mailbox(&fields, edit, dialect);
                     if !changed.is_empty() {
                         let address = address(world, *mailbox);
                         world.mailbox_edit(address, id, &Value::Object(changed));
@@ -510,6 +530,11 @@ impl People {
         }
     }
 
+    fn dialect(&self, mailbox: usize) -> Dialect {
+        let dialect = self.dialects.get(mailbox).copied();
+        dialect.unwrap_or(Dialect::Graph)
+    }
+
     // ---- who is who ---------------------------------------------------------------------------
 
     /// Learns of records that the sync has made. Whoever they belong to is told by what they hold.
@@ -539,7 +564,8 @@ impl People {
             if is_crowded {
                 for (book, id) in self.others_of(&record) {
                     if book == Book::Crm {
-                        let rooms = PhoneKind::ALL.map(Room::Phones);
+                        let rooms = PhoneKind::ALL.map(Room::Phones).into_iter();
+                        let rooms = rooms.chain([Room::OtherTelephone]);
                         self.crowded.entry(id).or_default().extend(rooms);
                     }
                 }
@@ -586,7 +612,10 @@ impl People {
         let rows = world.stored();
         let linked = live.iter().filter(|(book, id)| match book {
             Book::Crm => rows.keys().any(|key| key.ends_with(&format!("/pair/{id}"))),
-            Book::Mailbox(_) => rows.keys().any(|key| key.ends_with(&format!("/at/{id}"))),
+            Book::Mailbox(mailbox) => {
+                let id = world.mailbox_id_of(address(world, *mailbox), id);
+                rows.keys().any(|key| key.ends_with(&format!("/at/{id}")))
+            }
         });
         live.len() > 1 && linked.count() < live.len()
     }
@@ -603,7 +632,7 @@ impl People {
     }
 
     fn crowd(&mut self, id: &str, card: &Card) {
-        let rooms = crowded_rooms(card);
+        let rooms = crowded_rooms(card, &self.dialects);
         if !rooms.is_empty() {
             self.crowded.entry(id.to_owned()).or_default().extend(rooms);
         }
@@ -611,7 +640,7 @@ impl People {
 }
 
 /// Where a record holds more than a mailbox has room for.
-fn crowded_rooms(card: &Card) -> BTreeSet<Room> {
+fn crowded_rooms(card: &Card, dialects: &[Dialect]) -> BTreeSet<Room> {
     let count = |wanted: PhoneKind| {
         let phones = card.phones.iter();
         let readable = phones.filter(|(_, number)| matches!(number, Number::Read(_)));
@@ -634,6 +663,9 @@ fn crowded_rooms(card: &Card) -> BTreeSet<Room> {
         if addresses.count() > 1 {
             rooms.insert(Room::Address(kind));
         }
+    }
+    if other > 1 && dialects.contains(&Dialect::Ews) {
+        rooms.insert(Room::OtherTelephone);
     }
     if card.emails.len() > 3 {
         rooms.insert(Room::Emails);

@@ -4,20 +4,24 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use contact_sync_guest::approval;
-use contact_sync_guest::job::{Job, Matching, NativeSync, Policy};
+use contact_sync_guest::job::{Endpoint, Job, Matching, NativeSync, Policy};
 use contact_sync_guest::outside::Outside;
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::plan::approval::Verdict as ApprovalVerdict;
 use contact_sync_guest::report::Outcome;
 use contact_sync_guest::setup;
 
-use super::history::{Answering, Event, History, Oddity, Pass, Trouble, first_word};
+use super::history::{
+    Answering, Event, History, Oddity, Pass, ServerTrouble, Trouble, first_word, service,
+};
 use super::oracle::{self, Violation};
 use super::people::{People, address};
 use super::sabotage::{Sabotage, Sabotaged};
+use crate::simulator::ews::quirks::SearchKey;
 use crate::simulator::flowfact::quirks::{Reach, TrashOrder};
 use crate::simulator::{
-    FaultRates, FlowfactQuirks, GraphQuirks, MarkerKind, Record as Logged, StoreFault, World,
+    Dialect, EwsQuirks, FaultRates, FlowfactQuirks, GraphQuirks, MarkerKind, Record as Logged,
+    RequestKind, StoreFault, World,
 };
 
 /// Long enough that indices and settling times play no part any more.
@@ -159,25 +163,35 @@ impl<'a> Player<'a> {
         let setting = &self.history.setting;
         let mut census = std::mem::take(&mut self.people.borrow_mut().census);
         let mut count = |name: String, times: u64| *census.entry(name).or_default() += times;
-        count(format!("{} mailboxes", setting.mailboxes), 1);
+        count(format!("{} mailboxes", setting.mailboxes.len()), 1);
+        let is_there = |dialect| setting.mailboxes.contains(&dialect);
+        if is_there(Dialect::Graph) && is_there(Dialect::Ews) {
+            count("mailboxes of both services".to_owned(), 1);
+        }
         count(format!("marker: {:?}", setting.marker), 1);
         count(format!("answering: {:?}", setting.answering), 1);
         for oddity in &setting.oddities {
             count(format!("oddity: {}", first_word(oddity)), 1);
         }
         self.world.services(|services, _| {
-            for (name, times) in services.faults.struck_by_name() {
-                count(format!("fault: {name}"), *times);
+            for ((service, name), times) in services.faults.struck_by_name() {
+                count(format!("{service}, fault: {name}"), *times);
             }
             for record in services.log.records() {
                 if matches!(record.status, 403 | 404 | 410 | 412) {
-                    count(format!("answer: {}", record.status), 1);
+                    let service = answering(record.kind);
+                    count(format!("{service} answers {}", record.status), 1);
                 }
             }
         });
         for (name, times) in census {
             *self.verdict.census.entry(name).or_default() += times;
         }
+    }
+
+    fn count_in(&mut self, mailbox: usize, what: &str) {
+        let service = service(&self.history.setting.dialect(mailbox));
+        self.count(format!("{service}, {what}"));
     }
 
     fn count(&mut self, name: impl Into<String>) {
@@ -199,7 +213,13 @@ impl<'a> Player<'a> {
                 self.world.shift_host_clock_ms(*ms);
             }
             Event::Trouble(trouble) => {
-                self.count(format!("trouble: {}", first_word(trouble)));
+                let name = format!("trouble: {}", first_word(trouble));
+                match trouble {
+                    Trouble::DeltaExpires(mailbox) | Trouble::Suspend(mailbox) => {
+                        self.count_in(*mailbox, &name);
+                    }
+                    _ => self.count(name),
+                }
                 self.trouble(*trouble);
             }
             Event::Answer(mailbox, is_yes) => {
@@ -312,6 +332,10 @@ impl<'a> Player<'a> {
             ..job.policy
         };
         job.policy.guard.contacts_max = 1_000;
+        if let Endpoint::Ews(access) = &mut job.mailbox.endpoint {
+            let refuses = Oddity::SearchKeys(SearchKey::Refused);
+            access.ask_search_key = !setting.oddities.contains(&refuses);
+        }
         job
     }
 
@@ -324,6 +348,11 @@ impl<'a> Player<'a> {
         }
         if let Some((calls, fault)) = order.store {
             self.world.fail_store(calls, fault);
+        }
+        if let Some(trouble) = order.server {
+            self.count(format!("server: {}", trouble.name()));
+            self.world
+                .services(|services, _| trouble_server(&mut services.ews.quirks, trouble));
         }
         if let Some(steps) = order.crash {
             self.world.crash_after(steps);
@@ -341,11 +370,17 @@ impl<'a> Player<'a> {
             self.count(format!("store: {fault:?}"));
         }
         if let Ended::Crashed = self.run(order.mailbox) {
-            self.count("crash");
+            self.count_in(order.mailbox, "crash");
         }
         self.world.end_interruptions();
         self.world.fail_store(0, StoreFault::LeaseRegained);
-        self.world.services(|services, _| services.faults.clear());
+        self.world.services(|services, _| {
+            services.faults.clear();
+            let quirks = &mut services.ews.quirks;
+            quirks.busy = None;
+            quirks.batch_stops_after = None;
+            quirks.store_unavailable = false;
+        });
     }
 
     /// One pass to its end.
@@ -381,7 +416,7 @@ impl<'a> Player<'a> {
             let wait_ms = if round % 3 == 1 { DAY_MS } else { PAUSE_MS };
             self.world.advance_ms(wait_ms);
             let mut writes = 0;
-            for mailbox in 0..self.history.setting.mailboxes {
+            for mailbox in 0..self.history.setting.mailboxes.len() {
                 self.world.take_counters();
                 match self.run(mailbox) {
                     Ended::Done(outcome) => match *outcome {
@@ -456,14 +491,19 @@ fn advance(world: &World, outside: Rc<dyn Outside>, job: Job) -> Result<Outcome,
 fn build(history: &History) -> Rc<World> {
     let setting = &history.setting;
     let mut builder = World::builder().seed(history.seed).marker(setting.marker);
-    for name in ["anna", "bernd", "clara"].iter().take(setting.mailboxes) {
-        builder = builder.mailbox(&format!("{name}@makler.example"));
+    for (name, dialect) in ["anna", "bernd", "clara"].iter().zip(&setting.mailboxes) {
+        let address = format!("{name}@makler.example");
+        builder = match dialect {
+            Dialect::Graph => builder.mailbox(&address),
+            Dialect::Ews => builder.exchange_server(&address),
+        };
     }
     for oddity in &setting.oddities {
         let oddity = *oddity;
         builder = builder
             .flowfact(|quirks| in_flowfact(quirks, oddity))
-            .graph(|quirks| in_graph(quirks, oddity));
+            .graph(|quirks| in_graph(quirks, oddity))
+            .ews(|quirks| in_ews(quirks, oddity));
     }
     let world = builder.build();
     world.shuffle_in_flight(setting.oddities.contains(&Oddity::Shuffled));
@@ -505,6 +545,39 @@ fn in_graph(quirks: &mut GraphQuirks, oddity: Oddity) {
             quirks.display_name = crate::simulator::graph::quirks::DisplayNameRule::FollowsAll;
         }
         _ => {}
+    }
+}
+
+fn in_ews(quirks: &mut EwsQuirks, oddity: Oddity) {
+    match oddity {
+        Oddity::ShortPages(size) => quirks.changes_max = size,
+        Oddity::KeysMove(every) => quirks.change_key_moves_every = Some(every),
+        Oddity::PhantomItem => quirks.phantom_item = true,
+        Oddity::SearchKeys(search_key) => quirks.search_key = search_key,
+        Oddity::Prefixes(prefixes) => quirks.prefixes = prefixes,
+        Oddity::ByteOrderMark => quirks.byte_order_mark = true,
+        Oddity::Illegal(characters) => quirks.illegal_characters = characters,
+        Oddity::Birthdays(birthday) => quirks.birthday = birthday,
+        Oddity::WholeProperties => quirks.whole_properties = true,
+        Oddity::EmailNameLeft => quirks.email_name_left_behind = true,
+        _ => {}
+    }
+}
+
+fn trouble_server(quirks: &mut EwsQuirks, trouble: ServerTrouble) {
+    match trouble {
+        ServerTrouble::Busy(busy) => quirks.busy = Some(busy),
+        ServerTrouble::BatchStops(after) => quirks.batch_stops_after = Some(after),
+        ServerTrouble::StoreAway => quirks.store_unavailable = true,
+    }
+}
+
+/// What the service that a request went to is called where answers are counted.
+fn answering(kind: RequestKind) -> &'static str {
+    match format!("{kind:?}") {
+        kind if kind.starts_with("Flowfact") => "FLOWFACT",
+        kind if kind.starts_with("Graph") => "Office 365",
+        _ => "Exchange Server",
     }
 }
 

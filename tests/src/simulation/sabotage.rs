@@ -47,7 +47,10 @@ impl Sabotaged {
             Sabotage::LosesPhones => {
                 request.body = request.body.map(|body| {
                     let text = String::from_utf8_lossy(&body);
-                    let text = text.replace("\"businessPhones\"", "\"imAddresses\"");
+                    let mut text = text.replace("\"businessPhones\"", "\"imAddresses\"");
+                    if text.contains("<m:UpdateItem") {
+                        text = text.replace("\"BusinessPhone\"", "\"CarPhone\"");
+                    }
                     text.into_bytes()
                 });
             }
@@ -57,6 +60,7 @@ impl Sabotaged {
                     let text = String::from_utf8_lossy(&body);
                     text.replace("\"If-Match\"", "\"x-nothing\"")
                         .replace("\"if-match\"", "\"x-nothing\"")
+                        .replace("\"NeverOverwrite\"", "\"AlwaysOverwrite\"")
                         .into_bytes()
                 });
             }

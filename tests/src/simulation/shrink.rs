@@ -6,6 +6,7 @@
 use super::history::{Event, History};
 use super::player::play;
 use super::sabotage::Sabotage;
+use crate::simulator::Dialect;
 
 /// The most histories that are tried.
 const TRIES_MAX: usize = 1_500;
@@ -20,6 +21,7 @@ pub fn shrink(history: &History, rule: &str, sabotage: Option<Sabotage>) -> Hist
     };
     loop {
         let size = shrinking.weight();
+        shrinking.move_to_office_365();
         shrinking.shorten_events();
         shrinking.calm_passes();
         shrinking.drop_people();
@@ -84,6 +86,7 @@ impl Shrinking {
             self.change_pass(at, |pass| pass.faults = None);
             self.change_pass(at, |pass| pass.crash = None);
             self.change_pass(at, |pass| pass.store = None);
+            self.change_pass(at, |pass| pass.server = None);
             for number in (0..2).rev() {
                 self.change_pass(at, |pass| {
                     if number < pass.meanwhile.len() {
@@ -107,7 +110,7 @@ impl Shrinking {
             self.change_person(at, |person| person.crm = None);
             self.change_person(at, |person| person.marks.clear());
             self.change_person(at, |person| person.common.truncate(3));
-            let mailboxes = self.best.setting.mailboxes;
+            let mailboxes = self.best.setting.mailboxes.len();
             for mailbox in 0..mailboxes {
                 self.change_person(at, |person| {
                     if let Some(own) = person.mailboxes.get_mut(mailbox) {
@@ -134,7 +137,7 @@ impl Shrinking {
                         own.remove(number);
                     }
                 });
-                for mailbox in 0..self.best.setting.mailboxes {
+                for mailbox in 0..self.best.setting.mailboxes.len() {
                     self.change_person(at, |person| {
                         let own = person.mailboxes.get_mut(mailbox).and_then(Option::as_mut);
                         if let Some(own) = own.filter(|own| number < own.len()) {
@@ -159,6 +162,17 @@ impl Shrinking {
                     edits.remove(number);
                     self.offer(candidate);
                 }
+            }
+        }
+    }
+
+    /// Where a history fails over Graph too, there is one service less to think of.
+    fn move_to_office_365(&mut self) {
+        for at in 0..self.best.setting.mailboxes.len() {
+            let mut candidate = self.best.clone();
+            if let Some(dialect) = candidate.setting.mailboxes.get_mut(at) {
+                *dialect = Dialect::Graph;
+                self.offer(candidate);
             }
         }
     }

@@ -301,7 +301,7 @@ impl Card {
         card
     }
 
-    /// Reads a contact of Microsoft Graph.
+    /// Reads a mailbox contact, as Graph names its properties.
     pub fn of_mailbox(properties: &Map<String, Value>) -> Self {
         let mut card = Self::default();
         for line in Line::ALL {
@@ -328,9 +328,14 @@ impl Card {
         if let Some(mobile) = properties.get("mobilePhone").and_then(Value::as_str) {
             card.phones.push((PhoneKind::Mobile, Number::of(mobile)));
         }
+        if let Some(other) = properties.get("otherTelephone").and_then(Value::as_str) {
+            card.phones.push((PhoneKind::Other, Number::of(other)));
+        }
         let emails = properties.get("emailAddresses").and_then(Value::as_array);
         for email in emails.into_iter().flatten() {
-            card.emails.push(text(email, "address").to_lowercase());
+            // A free slot holds nothing, or what the address left behind.
+            let address = text(email, "address").to_lowercase();
+            card.emails.extend((!address.is_empty()).then_some(address));
         }
         for kind in PhoneKind::ALL {
             if let Some(address) = kind.address().and_then(|name| properties.get(name)) {

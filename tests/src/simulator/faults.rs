@@ -167,7 +167,7 @@ pub struct Faults {
     rules: Vec<Rule>,
     seeded: Option<(Chance, FaultRates)>,
     struck: u64,
-    struck_by_name: BTreeMap<&'static str, u64>,
+    struck_by_name: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 impl Faults {
@@ -202,8 +202,8 @@ impl Faults {
         self.struck
     }
 
-    /// How many requests have suffered which fault: by [`Fault::name`].
-    pub fn struck_by_name(&self) -> &BTreeMap<&'static str, u64> {
+    /// How many requests have suffered which fault: by service and [`Fault::name`].
+    pub fn struck_by_name(&self) -> &BTreeMap<(&'static str, &'static str), u64> {
         &self.struck_by_name
     }
 
@@ -211,7 +211,8 @@ impl Faults {
     pub(super) fn draw(&mut self, request: &Request) -> Option<Fault> {
         let fault = self.scripted(request).or_else(|| self.drawn(request))?;
         self.struck += 1;
-        *self.struck_by_name.entry(fault.name()).or_default() += 1;
+        let name = (service(request), fault.name());
+        *self.struck_by_name.entry(name).or_default() += 1;
         Some(fault)
     }
 
@@ -260,6 +261,17 @@ impl Faults {
             drawn -= rate;
         }
         None
+    }
+}
+
+/// What the service of a request is called where faults are counted.
+fn service(request: &Request) -> &'static str {
+    if request.url.contains("/flowfact/") {
+        "FLOWFACT"
+    } else if request.url.contains("/graph/") {
+        "Office 365"
+    } else {
+        "Exchange Server"
     }
 }
 

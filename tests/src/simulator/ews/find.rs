@@ -3,7 +3,8 @@
 use super::super::graph::contact::Contact;
 use super::super::graph::mailbox::Mailbox;
 use super::fields::{Path, Slot, text};
-use super::item::{Shape, show};
+use super::item::{Shape, search_key, show};
+use super::quirks::{EwsQuirks, SearchKey};
 use super::refusal::{Message, Refusal};
 use super::session::{FolderPlace, Session};
 use super::xml::Node;
@@ -38,7 +39,7 @@ fn one(session: &Session<'_>, place: FolderPlace, operation: &Node) -> Result<No
     let mailbox = session.mailbox(place.mailbox)?;
     let mut found = candidates(mailbox, place.folder, restriction.as_ref());
     if let Some(restriction) = &restriction {
-        found.retain(|contact| restriction.meets(contact));
+        found.retain(|contact| restriction.meets(session.quirks, mailbox, contact));
     }
     if let Some(order) = operation
         .child("SortOrder")
@@ -130,16 +131,23 @@ impl Restriction {
         })
     }
 
-    fn meets(&self, contact: &Contact) -> bool {
+    fn meets(&self, quirks: &EwsQuirks, mailbox: &Mailbox, contact: &Contact) -> bool {
+        let meets = |part: &Self| part.meets(quirks, mailbox, contact);
+        let shows_key = quirks.search_key == SearchKey::Answered;
         match self {
+            // Binary properties are compared by what they encode.
+            Self::Equal(Slot::SearchKey, value) => {
+                shows_key && search_key(mailbox, contact) == *value
+            }
+            Self::Exists(Slot::SearchKey) => shows_key,
             // Exchange compares texts without case.
             Self::Equal(slot, value) => {
                 text(contact, slot).is_some_and(|held| held.to_lowercase() == value.to_lowercase())
             }
             Self::Exists(slot) => text(contact, slot).is_some(),
-            Self::And(parts) => parts.iter().all(|part| part.meets(contact)),
-            Self::Or(parts) => parts.iter().any(|part| part.meets(contact)),
-            Self::Not(parts) => !parts.iter().any(|part| part.meets(contact)),
+            Self::And(parts) => parts.iter().all(meets),
+            Self::Or(parts) => parts.iter().any(meets),
+            Self::Not(parts) => !parts.iter().any(meets),
         }
     }
 }

@@ -89,6 +89,13 @@ pub(super) fn item_id(mailbox: &Mailbox, contact: &Contact) -> Node {
         .with("ChangeKey", mailbox.change_key(contact))
 }
 
+/// Sixteen bytes that stay with the contact wherever it goes, and with its copies.
+pub(super) fn search_key(mailbox: &Mailbox, contact: &Contact) -> String {
+    let mut bytes = mailbox.number.to_be_bytes().to_vec();
+    bytes.extend(contact.search_key.to_be_bytes());
+    STANDARD.encode(bytes)
+}
+
 /// The element of an item without anything in it.
 pub(super) fn element(contact: &Contact) -> Node {
     Node::t(if contact.group {
@@ -324,7 +331,7 @@ impl View<'_> {
             };
             let value = match slot {
                 Slot::SearchKey if self.quirks.search_key == SearchKey::Answered => {
-                    Some(self.search_key())
+                    Some(search_key(self.mailbox, self.contact))
                 }
                 slot => text(self.contact, slot).map(|text| self.shape.shorten(text)),
             };
@@ -334,12 +341,5 @@ impl View<'_> {
                 shown.push(property.holding(value));
             }
         }
-    }
-
-    /// Sixteen bytes that stay with the contact wherever it goes, and with its copies.
-    fn search_key(&self) -> String {
-        let mut bytes = self.mailbox.number.to_be_bytes().to_vec();
-        bytes.extend(self.contact.search_key.to_be_bytes());
-        STANDARD.encode(bytes)
     }
 }

@@ -255,6 +255,17 @@ impl Graph {
         Some(mailbox.contact_id(contact, true))
     }
 
+    /// The immutable id of the contact that this id belongs to, or belonged to before a move.
+    pub fn immutable_id_behind(&self, id: &str) -> Option<String> {
+        let (mailbox, item) = match Id::decode(id)? {
+            Id::Placed { mailbox, item, .. } | Id::Immutable { mailbox, item } => (mailbox, item),
+            Id::Folder { .. } => return None,
+        };
+        let mut mailboxes = self.mailboxes.iter();
+        let is_known = mailboxes.any(|known| known.number == mailbox);
+        is_known.then(|| Id::Immutable { mailbox, item }.encode())
+    }
+
     // ---- what tests look at -----------------------------------------------------------------
 
     /// The contacts of the default folder: their properties by immutable id. Distribution lists and

@@ -158,6 +158,13 @@ impl World {
         self.services(|services, _| services.graph.immutable_id(address, id))
     }
 
+    /// The immutable id of the contact that this id belongs to, or belonged to before a move. What
+    /// is no contact's id stays as it is.
+    pub fn mailbox_handle_behind(&self, id: &str) -> String {
+        let handle = self.services(|services, _| services.graph.immutable_id_behind(id));
+        handle.unwrap_or_else(|| id.to_owned())
+    }
+
     /// Where a contact is.
     pub fn mailbox_place(&self, address: &str, id: &str) -> Place {
         self.services(|services, _| services.graph.place(address, id))
