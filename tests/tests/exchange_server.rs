@@ -25,6 +25,7 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod meddling;
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
     pub(crate) mod met;

@@ -97,7 +97,11 @@ fn answered() -> Stage {
 }
 
 /// As long as it lasts nothing is created and the answer stays; then it is acted on.
-fn answer_outlives(during: impl Fn(&mut Stage) -> Played, after: impl Fn(&mut Stage), code: &str) {
+pub(crate) fn answer_outlives(
+    during: impl Fn(&mut Stage) -> Played,
+    after: impl Fn(&mut Stage),
+    code: &str,
+) {
     let mut stage = answered();
     for round in 0..3 {
         let played = during(&mut stage);
@@ -171,21 +175,6 @@ fn answer_outlives_a_crm_contact_that_is_hidden() {
         },
         move |stage| grant(stage, Access::Full),
         "vanished-in-crm",
-    );
-}
-
-#[test]
-fn answer_outlives_a_mailbox_contact_that_was_moved() {
-    answer_outlives(
-        |stage| {
-            let id = stage.handle(ANNA, "erika");
-            if stage.world.mailbox_place(ANNA, &id) == Place::Contacts {
-                stage.edit(&Edit::OutlookMove(ANNA, "erika"));
-            }
-            stage.pass(ANNA)
-        },
-        |stage| stage.edit(&Edit::OutlookMoveBack(ANNA, "erika")),
-        "moved-in-mailbox",
     );
 }
 
