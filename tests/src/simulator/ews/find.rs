@@ -3,7 +3,8 @@
 use super::super::graph::contact::Contact;
 use super::super::graph::mailbox::Mailbox;
 use super::fields::{Path, Slot, text};
-use super::item::{Shape, show};
+use super::item::{Shape, search_key, show};
+use super::quirks::SearchKey;
 use super::refusal::{Message, Refusal};
 use super::session::{FolderPlace, Session};
 use super::xml::Node;
@@ -38,7 +39,12 @@ fn one(session: &Session<'_>, place: FolderPlace, operation: &Node) -> Result<No
     let mailbox = session.mailbox(place.mailbox)?;
     let mut found = candidates(mailbox, place.folder, restriction.as_ref());
     if let Some(restriction) = &restriction {
-        found.retain(|contact| restriction.meets(contact));
+        // A server that does not show the search key does not search by it either.
+        let is_known = session.quirks.search_key == SearchKey::Answered;
+        found.retain(|contact| {
+            let key = is_known.then(|| search_key(mailbox, contact));
+            restriction.meets(contact, key.as_deref())
+        });
     }
     if let Some(order) = operation
         .child("SortOrder")
@@ -130,16 +136,19 @@ impl Restriction {
         })
     }
 
-    fn meets(&self, contact: &Contact) -> bool {
+    fn meets(&self, contact: &Contact, search_key: Option<&str>) -> bool {
+        let meets = |part: &Self| part.meets(contact, search_key);
         match self {
+            Self::Equal(Slot::SearchKey, value) => search_key == Some(value),
+            Self::Exists(Slot::SearchKey) => search_key.is_some(),
             // Exchange compares texts without case.
             Self::Equal(slot, value) => {
                 text(contact, slot).is_some_and(|held| held.to_lowercase() == value.to_lowercase())
             }
             Self::Exists(slot) => text(contact, slot).is_some(),
-            Self::And(parts) => parts.iter().all(|part| part.meets(contact)),
-            Self::Or(parts) => parts.iter().any(|part| part.meets(contact)),
-            Self::Not(parts) => !parts.iter().any(|part| part.meets(contact)),
+            Self::And(parts) => parts.iter().all(meets),
+            Self::Or(parts) => parts.iter().any(meets),
+            Self::Not(parts) => !parts.iter().any(meets),
         }
     }
 }

@@ -324,7 +324,7 @@ impl View<'_> {
             };
             let value = match slot {
                 Slot::SearchKey if self.quirks.search_key == SearchKey::Answered => {
-                    Some(self.search_key())
+                    Some(search_key(self.mailbox, self.contact))
                 }
                 slot => text(self.contact, slot).map(|text| self.shape.shorten(text)),
             };
@@ -335,11 +335,11 @@ impl View<'_> {
             }
         }
     }
+}
 
-    /// Sixteen bytes that stay with the contact wherever it goes, and with its copies.
-    fn search_key(&self) -> String {
-        let mut bytes = self.mailbox.number.to_be_bytes().to_vec();
-        bytes.extend(self.contact.search_key.to_be_bytes());
-        STANDARD.encode(bytes)
-    }
+/// Sixteen bytes that stay with the contact wherever it goes, and with its copies.
+pub(super) fn search_key(mailbox: &Mailbox, contact: &Contact) -> String {
+    let mut bytes = mailbox.number.to_be_bytes().to_vec();
+    bytes.extend(contact.search_key.to_be_bytes());
+    STANDARD.encode(bytes)
 }
