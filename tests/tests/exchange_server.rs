@@ -30,6 +30,7 @@ mod contract {
     pub(crate) mod mended_protocols;
     pub(crate) mod met;
     pub(crate) mod newest;
+    pub(crate) mod over_ews;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod renewed;

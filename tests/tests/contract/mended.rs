@@ -83,7 +83,7 @@ pub(crate) fn pass_with(
 // ---- answers ------------------------------------------------------------------------------------
 
 /// Two CRM contacts that the new mailbox contact may be, and a person's answer: the second one.
-fn answered() -> Stage {
+pub(crate) fn answered() -> Stage {
     let mut stage = Scenario::new().stage(Variant::AccountField);
     let person = || json!({"lastName": ["Muster"], "emails": ["erika@muster.example"]});
     stage.edit(&Edit::CrmNew("eins", &[], person()));
