@@ -31,6 +31,8 @@ mod contract {
     pub(crate) mod met;
     pub(crate) mod newest;
     pub(crate) mod over_ews;
+    pub(crate) mod over_ews_values;
+    pub(crate) mod over_ews_wire;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod renewed;

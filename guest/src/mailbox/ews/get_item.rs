@@ -218,6 +218,10 @@ fn version(
     (id, change_key): &(MailboxId, ChangeKey),
     message: &Message<'_>,
 ) -> Result<(), WriteError> {
+    // It need not be deleted: in another folder it has another id. Looked for again, it shows.
+    if errors::is_item_not_found(message) {
+        return Err(WriteError::Stale);
+    }
     if let Some(problem) = &message.refusal {
         return Err(errors::write_error(problem));
     }

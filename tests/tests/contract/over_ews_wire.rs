@@ -1,0 +1,442 @@
+//! Exchange Web Services on bad days: what its servers say, and what stands in the way.
+//!
+//! Contract, section 7: nothing gets lost. Goal: whatever an Exchange Server answers, or something
+//! on the way in its place, passes end as without it, or stop and say why, with bounded work.
+//! Method: the simulator's switches, each a fact with its evidence, and answers replaced on the way.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use contact_sync_guest::outside::{Request, Response};
+use contact_sync_guest::report::{Failure, Outcome};
+use contact_sync_tests::simulator::ews::quirks::{
+    BirthdayForm, Busy, BusyForm, IllegalCharacters, PrefixStyle, SearchKey,
+};
+use contact_sync_tests::simulator::{Fault, RequestKind as Kind, Simulator, WorldBuilder};
+use serde_json::{Value, json};
+
+use super::meddling::{of_messages, refused_item, says};
+use super::mended_protocols;
+use super::quirks::{Quirk, all_end_the_same, names};
+use super::safety::{busy_in, come_to_rest};
+use super::stage::{
+    ANNA, Asking, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, asking, crm,
+    ending, writes,
+};
+
+fn erika() -> Value {
+    json!({"firstName": ["Erika"], "lastName": ["Muster"], "emails": ["erika@muster.example"]})
+}
+
+fn max() -> Value {
+    json!({"givenName": "Max", "surname": "Kraft", "mobilePhone": "0171 2345678"})
+}
+
+/// Every so-manieth request is answered so, with a pause of two seconds.
+fn now_and_then(form: BusyForm) -> Option<Busy> {
+    Some(Busy {
+        every: 3,
+        form,
+        back_off_ms: 2_000,
+    })
+}
+
+const EXCHANGE_SERVER: [Quirk; 17] = [
+    ("other prefixes", |world| {
+        world.ews(|quirks| quirks.prefixes = PrefixStyle::Others)
+    }),
+    ("no prefixes", |world| {
+        world.ews(|quirks| quirks.prefixes = PrefixStyle::Default)
+    }),
+    ("raw illegal characters", |world| {
+        world.ews(|quirks| quirks.illegal_characters = IllegalCharacters::Raw)
+    }),
+    ("byte order mark", |world| {
+        world.ews(|quirks| quirks.byte_order_mark = true)
+    }),
+    ("busy: fault", |world| {
+        world.ews(|quirks| quirks.busy = now_and_then(BusyForm::Fault))
+    }),
+    ("busy: in the answer", |world| {
+        world.ews(|quirks| quirks.busy = now_and_then(BusyForm::InAnswer))
+    }),
+    ("busy: 503", |world| {
+        world.ews(|quirks| quirks.busy = now_and_then(BusyForm::ServiceUnavailable))
+    }),
+    ("batches stop", |world| {
+        world.ews(|quirks| quirks.batch_stops_after = Some(3))
+    }),
+    ("small pages", |world| world.ews(|quirks| quirks.changes_max = 2)),
+    ("phantom item", |world| world.ews(|quirks| quirks.phantom_item = true)),
+    ("change keys move", |world| {
+        world.ews(|quirks| quirks.change_key_moves_every = Some(2))
+    }),
+    ("conflicts for no reason", |world| {
+        world.ews(|quirks| quirks.spontaneous_conflict_every = Some(3))
+    }),
+    ("search key left out", |world| {
+        world.ews(|quirks| quirks.search_key = SearchKey::LeftOut)
+    }),
+    ("whole properties", |world| {
+        world.ews(|quirks| quirks.whole_properties = true)
+    }),
+    ("birthdays at local midnight", |world| {
+        world.ews(|quirks| quirks.birthday = BirthdayForm::LocalMidnight)
+    }),
+    ("e-mail names left behind", |world| {
+        world.ews(|quirks| quirks.email_name_left_behind = true)
+    }),
+    ("small searches", |world| {
+        world.ews(|quirks| {
+            quirks.find_max = 1;
+            quirks.find_restricted_max = 1;
+        })
+    }),
+];
+
+#[test]
+fn exchange_server_as_it_may_be_ends_the_same() {
+    all_end_the_same(&EXCHANGE_SERVER);
+}
+
+// ---- pauses -------------------------------------------------------------------------------------
+
+/// The pause that a server names is kept before anything else is asked of it, and then everything
+/// is done: nothing is lost by it, and nobody is created twice.
+#[test]
+fn pause_that_a_busy_server_names_is_kept() {
+    const BACK_OFF_MS: u32 = 7_000;
+    for form in [BusyForm::Fault, BusyForm::InAnswer] {
+        let mut stage = Scenario::new().ballast(0).stage(Variant::AccountField);
+        stage.edit(&Edit::CrmNew("erika", &[ANNA], erika()));
+        stage.edit(&Edit::OutlookNew(ANNA, "max", max()));
+        stage.world.services(|services, _| {
+            services.ews.quirks.busy = Some(Busy {
+                every: 2,
+                form,
+                back_off_ms: BACK_OFF_MS,
+            });
+            services.log.record(true);
+        });
+        let played = stage.pass(ANNA);
+        assert_eq!(ending(&played.report.outcome), Ending::Complete, "{form:?} {played:#?}");
+        let records = stage.world.services(|services, _| services.log.take());
+        let asked: Vec<_> = records.iter().filter(|record| record.target.contains("/EWS/")).collect();
+        let is_refused = |body: &[u8]| !body.is_empty();
+        let refused = asked.iter().skip(1).step_by(2);
+        let next = asked.iter().skip(2).step_by(2);
+        let mut pauses = 0;
+        for (refused, next) in refused.zip(next) {
+            assert!(is_refused(&refused.body));
+            let pause_ms = next.at.since_ms(refused.at);
+            assert!(pause_ms >= i64::from(BACK_OFF_MS), "{form:?}: {pause_ms} ms");
+            pauses += 1;
+        }
+        assert!(pauses > 3, "{form:?}: a server that was busy");
+        stage.world.services(|services, _| services.ews.quirks.busy = None);
+        stage.world.advance_ms(PAUSE_MS);
+        come_to_rest(&mut stage, "busy");
+        stage.check("busy", &State::CrmCount(2));
+        stage.check("busy", &State::OutlookCount(ANNA, 2));
+        stage.check_quiet("busy");
+    }
+}
+
+/// A server that stays busy is left alone: the pass ends, says so, and the next one goes on.
+#[test]
+fn server_that_stays_busy_ends_the_pass_in_bounded_time() {
+    for form in [BusyForm::Fault, BusyForm::InAnswer, BusyForm::ServiceUnavailable] {
+        let mut stage = Scenario::new()
+            .before([crm("erika", &[ANNA], erika())])
+            .stage(Variant::AccountField);
+        stage.edit(&Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Leitung"})));
+        stage.world.services(|services, _| {
+            services.ews.quirks.busy = Some(Busy {
+                every: 1,
+                form,
+                back_off_ms: 30_000,
+            });
+        });
+        let played = stage.pass(ANNA);
+        assert!(
+            matches!(
+                played.report.outcome,
+                Outcome::Stopped(Failure::Throttled(_) | Failure::Unreachable(_))
+            ),
+            "{form:?} {played:#?}"
+        );
+        assert!(writes(&played.counters).is_empty(), "{form:?}");
+        assert!(played.counters.requests < 20, "{form:?} {:?}", played.counters);
+        stage.world.services(|services, _| services.ews.quirks.busy = None);
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA);
+        stage.check("later", &State::Crm("erika", json!({"position": ["Leitung"]})));
+        stage.check_quiet("later");
+    }
+}
+
+// ---- syncs --------------------------------------------------------------------------------------
+
+/// A sync without end, and with nothing in it, is given up after bounded work; what it was to tell
+/// is told by the next one.
+#[test]
+fn sync_without_end_stops_the_pass_and_loses_nothing() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Leitung"})));
+    let endless = |services: &mut Simulator, never_ends| {
+        services.ews.quirks.sync_never_ends = never_ends;
+    };
+    stage.world.services(|services, _| endless(services, true));
+    let played = stage.pass(ANNA);
+    assert_eq!(ending(&played.report.outcome), Ending::Stopped("protocol"), "{played:#?}");
+    assert!(writes(&played.counters).is_empty());
+    assert!(played.counters.of(Kind::EwsSync) <= 200, "{:?}", played.counters);
+    stage.world.services(|services, _| endless(services, false));
+    stage.world.advance_ms(PAUSE_MS);
+    stage.pass(ANNA);
+    stage.check("later", &State::Crm("erika", json!({"position": ["Leitung"]})));
+    stage.check_quiet("later");
+}
+
+/// A state that the server forgets makes the pass read everything: the edit is found, nobody is
+/// new, nobody is gone.
+#[test]
+fn state_that_expired_is_no_news_about_anybody() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Leitung"})));
+    stage.world.services(|services, _| services.graph.expire_delta_tokens(ANNA));
+    stage.world.advance_ms(60_000);
+    let played = stage.pass(ANNA);
+    assert_eq!(ending(&played.report.outcome), Ending::Complete, "{played:#?}");
+    let written: Vec<_> = writes(&played.counters).into_iter().collect();
+    assert_eq!(written, [(Kind::FlowfactUpdate, 1)]);
+    stage.check("expired", &State::Crm("erika", json!({"position": ["Leitung"]})));
+    stage.check_quiet("expired");
+}
+
+/// An item that the sync reports and no read finds is nobody: the pass goes on, and so does its
+/// position (mustang#966).
+#[test]
+fn phantom_item_is_nobody() {
+    let mut stage = Scenario::new()
+        .world(|world| world.ews(|quirks| quirks.phantom_item = true))
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::OutlookNew(ANNA, "max", max()));
+    for wait_ms in [60_000, DAY_MS] {
+        stage.world.advance_ms(wait_ms);
+        let played = stage.pass(ANNA);
+        assert_eq!(ending(&played.report.outcome), Ending::Complete, "{played:#?}");
+        assert!(played.findings.is_empty(), "{played:#?}");
+    }
+    stage.check("phantom", &State::CrmCount(1));
+    stage.check_quiet("phantom");
+}
+
+/// Groups share the folder, and are no contacts: neither imported, nor told of, nor in the way.
+#[test]
+fn distribution_list_is_no_contact() {
+    let mut stage = Scenario::new().stage(Variant::AccountField);
+    stage.world.services(|services, now| {
+        services.graph.create_group(ANNA, "Kunden", now);
+    });
+    stage.edit(&Edit::OutlookNew(ANNA, "max", max()));
+    for wait_ms in [60_000, DAY_MS] {
+        stage.world.advance_ms(wait_ms);
+        let played = stage.pass(ANNA);
+        assert!(played.findings.is_empty(), "{played:#?}");
+    }
+    stage.check("group", &State::CrmCount(1));
+    stage.check_quiet("group");
+}
+
+// ---- answers that are none ----------------------------------------------------------------------
+
+/// An answer about another item than the one that was asked for is an answer about none: nothing is
+/// read, written or deleted on the strength of it.
+#[test]
+fn answer_about_another_item_is_no_answer() {
+    let mut stage = Scenario::new()
+        .before([crm("erika", &[ANNA], erika())])
+        .stage(Variant::AccountField);
+    stage.edit(&Edit::OutlookNew(ANNA, "max", max()));
+    stage.edit(&Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Leitung"})));
+    let another = |stage: &Stage, answers: bool| {
+        stage.world.services(|services, _| services.ews.quirks.answers_another = answers);
+    };
+    another(&stage, true);
+    stage.world.advance_ms(60_000);
+    let played = stage.pass(ANNA);
+    assert!(writes(&played.counters).is_empty(), "{played:#?}");
+    stage.check("another", &State::CrmCount(1));
+    another(&stage, false);
+    stage.world.advance_ms(DAY_MS);
+    stage.pass(ANNA);
+    stage.check("later", &State::CrmCount(2));
+    stage.check("later", &State::Crm("erika", json!({"position": ["Leitung"]})));
+    stage.check_quiet("later");
+}
+
+/// Bodies that no Exchange Server sends, and what stands in front of one may.
+fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+    let deep = "<a>".repeat(100_000);
+    let mut laughs = String::from("<?xml version=\"1.0\"?><!DOCTYPE l [<!ENTITY a \"ha\">");
+    for (name, of) in ["b", "c", "d", "e", "f", "g"].into_iter().zip(["a", "b", "c", "d", "e", "f"]) {
+        laughs.push_str(&format!("<!ENTITY {name} \"{}\">", format!("&{of};").repeat(10)));
+    }
+    laughs.push_str("]><l>&g;</l>");
+    let other_space = "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
+        <m:GetItemResponse xmlns:m=\"http://example.test/\"/></s:Body></s:Envelope>";
+    let empty = "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body/>\
+        </s:Envelope>";
+    vec![
+        ("nothing", Vec::new()),
+        ("a page of a proxy", b"<html><body>Please sign in<br></body></html>".to_vec()),
+        ("deep nesting", deep.into_bytes()),
+        ("billion laughs", laughs.into_bytes()),
+        ("no UTF-8", vec![b'<', b'a', b'>', 0xff, 0xfe, 0xfd, b'<', b'/', b'a', b'>']),
+        ("another namespace", other_space.as_bytes().to_vec()),
+        ("no operation", empty.as_bytes().to_vec()),
+        ("JSON", b"{\"value\": []}".to_vec()),
+    ]
+}
+
+const ASKED: [Asking; 5] = [
+    Asking::Changes,
+    Asking::Reads,
+    Asking::Creates,
+    Asking::Updates,
+    Asking::Deletes,
+];
+
+/// Whatever comes in place of whichever answer, once: in the end both sides are as without it. What
+/// was asked for has happened, and nobody knows.
+#[test]
+fn answer_that_is_none_loses_nothing() {
+    let mut plain = busy_in(|world| world);
+    come_to_rest(&mut plain, "no fault");
+    let expected = names(&plain);
+    for what in ASKED {
+        for (name, body) in hostile() {
+            let context = format!("{what:?}: {name}");
+            let mut stage = busy_in(|world| world);
+            let struck = stage.world.services(|services, _| {
+                let (matcher, skip) = asking(what, 0);
+                let fault = Fault::Garbled { body: body.clone() };
+                services.faults.script(matcher, skip, 1, fault);
+                services.faults.struck()
+            });
+            come_to_rest(&mut stage, &context);
+            let now = stage.world.services(|services, _| services.faults.struck());
+            assert_eq!(now, struck + 1, "{context}: the fault strikes");
+            assert_eq!(names(&stage), expected, "{context}");
+            stage.check_quiet(&context);
+        }
+    }
+}
+
+/// The same with the true answer, cut off somewhere.
+#[test]
+fn answer_that_breaks_off_loses_nothing() {
+    let mut plain = busy_in(|world| world);
+    come_to_rest(&mut plain, "no fault");
+    let expected = names(&plain);
+    for operation in ["SyncFolderItems", "GetItem", "CreateItem", "UpdateItem", "DeleteItem"] {
+        for percent in [10, 50, 90, 99] {
+            let context = format!("{operation}, {percent} %");
+            let mut stage = busy_in(|world| world);
+            let is_cut = Rc::new(Cell::new(false));
+            let cut = Rc::clone(&is_cut);
+            let element = format!("<m:{operation}");
+            mended_protocols::pass_with(&mut stage, move |request, mut response| {
+                if says(request, &element) && !cut.replace(true) {
+                    response.body.truncate(response.body.len() * percent / 100);
+                }
+                Ok(response)
+            });
+            assert!(is_cut.get(), "{context}: the answer is cut");
+            stage.world.advance_ms(PAUSE_MS);
+            come_to_rest(&mut stage, &context);
+            assert_eq!(names(&stage), expected, "{context}");
+            stage.check_quiet(&context);
+        }
+    }
+}
+
+/// Of several items in one request one is refused: it alone waits, and is told of.
+#[test]
+fn refusal_of_one_item_of_a_request_is_its_own() {
+    let person = |name: &str| json!({"firstName": [name], "lastName": ["Muster"]});
+    let mut stage = Scenario::new()
+        .before([crm("a", &[ANNA], person("A")), crm("b", &[ANNA], person("B"))])
+        .stage(Variant::AccountField);
+    for name in ["a", "b"] {
+        stage.edit(&Edit::Crm(name, json!({"position": ["Leitung"]})));
+    }
+    stage.world.advance_ms(60_000);
+    let id = stage.mailbox_id(ANNA, "a");
+    let refuse = move |request: &Request, response: Response| {
+        Ok(of_messages(request, response, "UpdateItem", |asked, _| {
+            (asked == id).then(|| refused_item("UpdateItem", "ErrorPropertyUpdate"))
+        }))
+    };
+    let (outcome, findings) = mended_protocols::pass_with(&mut stage, refuse);
+    assert_eq!(outcome, Outcome::Complete, "{findings:#?}");
+    let codes: Vec<&str> = findings.iter().map(|told| told.code.as_str()).collect();
+    assert_eq!(codes, ["refused"]);
+    stage.check("b", &State::Outlook(ANNA, "b", json!({"jobTitle": "Leitung"})));
+    stage.world.advance_ms(DAY_MS);
+    stage.pass(ANNA);
+    stage.check_quiet("later");
+}
+
+// ---- what it costs ------------------------------------------------------------------------------
+
+/// Contacts of the first sync that is counted.
+const CONTACTS: usize = 1_000;
+
+/// `SyncFolderItems` names 512 contacts at most (Microsoft, `maxchangesreturned.md`).
+const SYNCS: u64 = 2;
+
+/// `GetItem` reads fifty of them.
+const READS: u64 = 20;
+
+/// `GetFolder` says whose folder it is, and that the mailbox can be read.
+const FOLDERS_MAX: u64 = 2;
+
+#[test]
+fn first_sync_asks_for_pages_and_not_for_contacts() {
+    let mut stage = Scenario::new().ballast(0).stage(Variant::AccountField);
+    for number in 0..CONTACTS {
+        let properties = json!({"givenName": "Vor", "surname": format!("Nach{number}")});
+        stage.world.mailbox_create(ANNA, &properties);
+    }
+    stage.world.services(|services, _| {
+        services.log.record(true);
+        services.log.take();
+    });
+    let played = stage.pass(ANNA);
+    assert_eq!(played.counters.of(Kind::FlowfactCreate), CONTACTS as u64);
+    let records = stage.world.services(|services, _| services.log.take());
+    let asked = |operation: &str| {
+        let element = format!("<m:{operation}");
+        let says = |record: &&contact_sync_tests::simulator::Record| {
+            !record.batched && String::from_utf8_lossy(&record.body).contains(&element)
+        };
+        records.iter().filter(says).count() as u64
+    };
+    assert_eq!(asked("SyncFolderItems"), SYNCS);
+    assert_eq!(asked("GetItem"), READS);
+    assert!(asked("GetFolder") <= FOLDERS_MAX, "{}", asked("GetFolder"));
+    let quiet = {
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA);
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA)
+    };
+    assert_eq!(quiet.counters.of(Kind::EwsSync), 1, "{:?}", quiet.counters);
+    assert_eq!(quiet.counters.of(Kind::EwsRead), 0, "{:?}", quiet.counters);
+}
