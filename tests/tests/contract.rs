@@ -22,6 +22,7 @@
 //! | `mended` | faults that a review found, each as the story in which it showed |
 //! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
 //! | `met` | where two promises meet, each as the story in which they did |
+//! | `mutants` | whether a bug on purpose is caught, over either dialect |
 //! | `mutations` | that the proofs can fail: bugs on purpose, each of them caught |
 //! | `newest` | section 5: `conflict = newest`, by users' edit times |
 //! | `over_graph` | what is Office 365's own; `exchange_server.rs` has `over_ews` |
@@ -58,6 +59,7 @@ mod contract {
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
     pub(crate) mod met;
+    pub(crate) mod mutants;
     pub(crate) mod mutations;
     pub(crate) mod newest;
     pub(crate) mod over_graph;

@@ -29,6 +29,8 @@ mod contract {
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
     pub(crate) mod met;
+    pub(crate) mod mutants;
+    pub(crate) mod mutations_over_ews;
     pub(crate) mod newest;
     pub(crate) mod over_ews;
     pub(crate) mod over_ews_values;

@@ -271,7 +271,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let is_elsewhere = carriers.iter().any(|id| self.gathered.moved.contains(id));
             // Met twice, in whatever folders, it is a user's copy and proves nothing.
             let only = match here.as_slice() {
-                [only] if !is_elsewhere => Some(only),
+                [only] if !is_elsewhere || mutation::is_on(Mutant::CopyLeftBehindBelieved) => {
+                    Some(only)
+                }
                 [one, ..] if mutation::is_on(Mutant::CopiedKeyIsProof) => Some(one),
                 _ => None,
             };

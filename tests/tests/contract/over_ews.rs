@@ -71,7 +71,7 @@ fn department(name: &'static str, department: &str) -> Edit {
 
 /// Moved and edited there, edited in the CRM meanwhile, moved back: one contact with both edits.
 #[test]
-fn contact_that_goes_to_another_folder_and_comes_back_is_merged() {
+pub(crate) fn contact_that_goes_to_another_folder_and_comes_back_is_merged() {
     for (name, person) in [("key", with_key()), ("search key", without_key())] {
         let mut stage = stage_with(person);
         let before = stage.mailbox_id(ANNA, "erika");
@@ -173,7 +173,7 @@ fn contact_at_rest_stays_at_rest_wherever_it_goes() {
 /// proven to be the contact that was linked: the pair waits, and the copy is somebody new, as it is
 /// on Office 365.
 #[test]
-fn copy_that_is_left_behind_by_a_move_proves_nothing() {
+pub(crate) fn copy_that_is_left_behind_by_a_move_proves_nothing() {
     for (name, person) in [("key", with_key()), ("search key", without_key())] {
         let mut stage = stage_with(person);
         let edits = [

@@ -168,7 +168,7 @@ fn what_takes_no_part_is_left_byte_for_byte() {
 
 /// No element writes a title: it goes by its MAPI property, there and back, and is emptied by it.
 #[test]
-fn title_goes_by_its_property() {
+pub(crate) fn title_goes_by_its_property() {
     let mut stage = stage_with(erika(&json!({"title": ["Dr."]})));
     in_mailbox(&stage, json!({"title": "Dr."}));
     pass_after(

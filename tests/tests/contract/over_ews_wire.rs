@@ -4,7 +4,7 @@
 //! on the way in its place, passes end as without it, or stop and say why, with bounded work.
 //! Method: the simulator's switches, each a fact with its evidence, and answers replaced on the way.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use contact_sync_guest::outside::{Request, Response};
@@ -244,7 +244,7 @@ fn sync_without_end_stops_the_pass_and_loses_nothing() {
 /// A state that the server forgets makes the pass read everything: the edit is found, nobody is
 /// new, nobody is gone.
 #[test]
-fn state_that_expired_is_no_news_about_anybody() {
+pub(crate) fn state_that_expired_is_no_news_about_anybody() {
     let mut stage = Scenario::new()
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);
@@ -480,7 +480,7 @@ fn request_that_the_server_breaks_off_is_taken_up_again() {
 
 /// Of several items in one request one is refused: it alone waits, and is told of.
 #[test]
-fn refusal_of_one_item_of_a_request_is_its_own() {
+pub(crate) fn refusal_of_one_item_of_a_request_is_its_own() {
     let person = |name: &str| json!({"firstName": [name], "lastName": ["Muster"]});
     let mut stage = Scenario::new()
         .before([
@@ -492,23 +492,156 @@ fn refusal_of_one_item_of_a_request_is_its_own() {
         stage.edit(&Edit::Crm(name, json!({"position": ["Leitung"]})));
     }
     stage.world.advance_ms(60_000);
-    let id = stage.mailbox_id(ANNA, "a");
+    let first: Rc<RefCell<Option<String>>> = Rc::default();
     let refuse = move |request: &Request, response: Response| {
         Ok(of_messages(request, response, "UpdateItem", |asked, _| {
-            (asked == id).then(|| refused_item("UpdateItem", "ErrorPropertyUpdate"))
+            let mut first = first.borrow_mut();
+            let first = first.get_or_insert_with(|| asked.to_owned());
+            (asked == first.as_str()).then(|| refused_item("UpdateItem", "ErrorPropertyUpdate"))
         }))
     };
     let (outcome, findings) = mended_protocols::pass_with(&mut stage, refuse);
     assert_eq!(outcome, Outcome::Complete, "{findings:#?}");
     let codes: Vec<&str> = findings.iter().map(|told| told.code.as_str()).collect();
     assert_eq!(codes, ["refused"]);
-    stage.check(
-        "b",
-        &State::Outlook(ANNA, "b", json!({"jobTitle": "Leitung"})),
-    );
+    assert_eq!(stage.pending(ANNA).len(), 1);
     stage.world.advance_ms(DAY_MS);
     stage.pass(ANNA);
     stage.check_quiet("later");
+}
+
+/// A contact that cannot be read is held: that the server refuses it says nothing about where it is,
+/// whatever the code; only "not found" of this very item does.
+#[test]
+pub(crate) fn contact_whose_read_is_refused_is_not_deleted() {
+    for code in [
+        "ErrorItemCorrupt",
+        "ErrorAccessDenied",
+        "ErrorInvalidIdMalformed",
+        "ErrorNew",
+    ] {
+        let mut stage = Scenario::new()
+            .before([crm("erika", &[ANNA], erika())])
+            .stage(Variant::AccountField);
+        stage.edit(&Edit::Outlook(
+            ANNA,
+            "erika",
+            json!({"jobTitle": "Leitung"}),
+        ));
+        stage.world.advance_ms(60_000);
+        let id = stage.mailbox_id(ANNA, "erika");
+        let refuse = move |request: &Request, response: Response| {
+            Ok(of_messages(request, response, "GetItem", |asked, _| {
+                (asked == id).then(|| refused_item("GetItem", code))
+            }))
+        };
+        let (outcome, findings) = mended_protocols::pass_with(&mut stage, refuse);
+        assert_eq!(outcome, Outcome::Complete, "{code}: {findings:#?}");
+        stage.check(code, &State::Pending(ANNA, &["mailbox-unreadable"]));
+        stage.check(code, &State::CrmCount(1));
+        stage.world.advance_ms(DAY_MS);
+        stage.pass(ANNA);
+        stage.check(code, &State::Crm("erika", json!({"position": ["Leitung"]})));
+        stage.check_quiet(code);
+    }
+}
+
+/// A deletion takes no version, so each contact is read right before it and compared: an edit that
+/// came at any time before that read saves the contact, and restores its other half.
+#[test]
+pub(crate) fn edit_right_before_a_deletion_saves_the_contact() {
+    let mut saved = 0;
+    for reads in 1..8 {
+        let mut stage = Scenario::new()
+            .before([crm("erika", &[ANNA], erika())])
+            .stage(Variant::AccountField);
+        stage.edit(&Edit::CrmDelete("erika"));
+        stage.world.advance_ms(60_000);
+        let (world, handle) = (Rc::clone(&stage.world), stage.handle(ANNA, "erika"));
+        let (count, later) = (Cell::new(0), Rc::new(Cell::new(false)));
+        let is_read_later = Rc::clone(&later);
+        mended_protocols::pass_with(&mut stage, move |request, response| {
+            if says(request, "<m:GetItem>") {
+                count.set(count.get() + 1);
+                is_read_later.set(is_read_later.get() || count.get() > reads);
+                if count.get() == reads {
+                    world.mailbox_edit(ANNA, &handle, &json!({"jobTitle": "Leitung"}));
+                }
+            }
+            let is_done = says(request, "<m:DeleteItem") && count.get() >= reads;
+            assert!(
+                !(is_done && is_read_later.get()),
+                "deleted although it was edited"
+            );
+            Ok(response)
+        });
+        // Edited after the last look, which is the known window (contract, 7.5), or not at all.
+        if !later.get() {
+            break;
+        }
+        saved += 1;
+        stage.world.advance_ms(PAUSE_MS);
+        come_to_rest(&mut stage, "edited");
+        stage.check(
+            "edited",
+            &State::Crm("erika", json!({"position": ["Leitung"]})),
+        );
+        let edited = json!({"jobTitle": "Leitung"});
+        stage.check("edited", &State::Outlook(ANNA, "erika", edited));
+        stage.check_quiet("edited");
+    }
+    assert!(saved > 0, "a look right before the deletion");
+}
+
+/// Characters that no XML may hold come back from Exchange, and never go there: what is left of the
+/// text is a value like any other, on both sides, and nothing is written for ever.
+#[test]
+fn characters_that_xml_forbids_break_nothing() {
+    for form in [
+        IllegalCharacters::Referenced,
+        IllegalCharacters::Raw,
+        IllegalCharacters::LeftOut,
+    ] {
+        let mut stage = Scenario::new()
+            .world(move |world| world.ews(|quirks| quirks.illegal_characters = form))
+            .before([crm("erika", &[ANNA], erika())])
+            .stage(Variant::AccountField);
+        let title = json!({"jobTitle": "Leitung\u{b} Nord\u{1f}", "department": "\u{0}"});
+        stage.edit(&Edit::Outlook(ANNA, "erika", title));
+        stage.world.advance_ms(60_000);
+        stage.pass(ANNA);
+        stage.world.advance_ms(PAUSE_MS);
+        stage.edit(&Edit::Crm(
+            "erika",
+            json!({"company": ["Haus\u{b}bau \u{fffe}GmbH"]}),
+        ));
+        stage.world.advance_ms(60_000);
+        let played = stage.pass(ANNA);
+        assert_eq!(
+            ending(&played.report.outcome),
+            Ending::Complete,
+            "{form:?} {played:#?}"
+        );
+        let found = stage
+            .world
+            .crm_fields(&stage.crm_id("erika"))
+            .expect("is there");
+        let position = found["position"][0].as_str().expect("a text");
+        assert!(
+            position.starts_with("Leitung") && position.contains("Nord"),
+            "{form:?} {position:?}"
+        );
+        let held = stage
+            .world
+            .mailbox_contact(ANNA, &stage.handle(ANNA, "erika"));
+        let company = held.expect("is there")["companyName"].clone();
+        let company = company.as_str().expect("a text");
+        assert!(
+            company.starts_with("Haus") && company.ends_with("GmbH"),
+            "{form:?} {company:?}"
+        );
+        stage.check_quiet("illegal");
+    }
 }
 
 // ---- what it costs ------------------------------------------------------------------------------

@@ -115,6 +115,9 @@ pub(super) fn verify(
     };
     let read =
         |contact: &(MailboxId, ChangeKey), message: &Message<'_>| version(folder, contact, message);
+    if mutation::is_on(Mutant::DeletionNotCompared) {
+        return contacts.iter().map(|_| Ok(())).collect();
+    }
     let verdicts = soap::send(client, &READ_VERSIONS, contacts, &write, &read);
     let verdicts = match proven(client, verdicts, Result::is_ok) {
         Ok(verdicts) => verdicts,
