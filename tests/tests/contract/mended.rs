@@ -180,7 +180,7 @@ fn answer_outlives_a_crm_contact_that_is_hidden() {
 
 /// The new contact of a lost create was moved before anybody knew whose it is.
 #[test]
-fn lost_create_that_was_moved_is_held_and_not_created_again() {
+pub(crate) fn lost_create_that_was_moved_is_held_and_not_created_again() {
     let mut stage = Scenario::new()
         .world(|builder| builder.graph(|quirks| quirks.moved_contact_unseen = false))
         .stage(Variant::AccountField);

@@ -8,7 +8,7 @@
 use contact_sync_guest::mutation::Mutant;
 
 use super::mutants::{OF_EWS, Proof, all_are_caught};
-use super::{crashes, over_ews, over_ews_values, over_ews_wire, safety};
+use super::{crashes, mended, over_ews, over_ews_values, over_ews_wire, safety};
 
 fn mutants() -> Vec<(Mutant, Vec<Proof>)> {
     use Mutant as M;
@@ -48,8 +48,8 @@ fn mutants() -> Vec<(Mutant, Vec<Proof>)> {
         (
             M::KeyNotSearched,
             vec![(
-                "lost answer",
-                safety::lost_answer_to_a_create_in_the_mailbox_makes_no_duplicate,
+                "lost create",
+                mended::lost_create_that_was_moved_is_held_and_not_created_again,
             )],
         ),
         (
