@@ -12,16 +12,17 @@ use contact_sync_guest::report::{Failure, Outcome};
 use contact_sync_tests::simulator::ews::quirks::{
     BirthdayForm, Busy, BusyForm, IllegalCharacters, PrefixStyle, SearchKey,
 };
-use contact_sync_tests::simulator::{Fault, RequestKind as Kind, Simulator};
+use contact_sync_tests::simulator::{Fault, Matcher, RequestKind as Kind, Simulator};
 use serde_json::{Value, json};
 
+use super::crashes;
 use super::meddling::{of_messages, refused_item, says};
 use super::mended_protocols;
 use super::quirks::{Quirk, all_end_the_same, names};
 use super::safety::{busy_in, come_to_rest};
 use super::stage::{
     ANNA, Asking, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, asking, crm,
-    ending, writes,
+    ending, outlook, writes,
 };
 
 fn erika() -> Value {
@@ -475,6 +476,88 @@ fn request_that_the_server_breaks_off_is_taken_up_again() {
         come_to_rest(&mut stage, &context);
         assert_eq!(names(&stage), expected, "{context}");
         stage.check_quiet(&context);
+    }
+}
+
+/// Whoever is sought in other folders may be there as long as nobody can look: a search that is
+/// refused, broken or answered by something else deletes nobody.
+#[test]
+fn search_that_fails_deletes_nobody() {
+    let imported = json!({"givenName": "Max", "surname": "Kraft", "mobilePhone": "0171 2345678"});
+    for (name, body) in hostile() {
+        let mut stage = Scenario::new()
+            .before([
+                crm("erika", &[ANNA], erika()),
+                outlook(ANNA, "max", imported.clone()),
+            ])
+            .stage(Variant::AccountField);
+        for person in ["erika", "max"] {
+            stage.edit(&Edit::OutlookMove(ANNA, person));
+        }
+        stage.world.services(|services, _| {
+            let fault = Fault::Garbled { body };
+            let search = Matcher::saying("m:FindItem");
+            services.faults.script(search, 0, u32::MAX, fault);
+        });
+        stage.world.advance_ms(60_000);
+        let played = stage.pass(ANNA);
+        assert!(writes(&played.counters).is_empty(), "{name}: {played:#?}");
+        stage.check(name, &State::CrmCount(2));
+        stage.world.services(|services, _| services.faults.clear());
+        stage.world.advance_ms(DAY_MS);
+        stage.pass(ANNA);
+        let held = &["moved-in-mailbox", "moved-in-mailbox"];
+        stage.check(name, &State::Pending(ANNA, held));
+        for person in ["erika", "max"] {
+            stage.edit(&Edit::OutlookMoveBack(ANNA, person));
+        }
+        come_to_rest(&mut stage, name);
+        stage.check(name, &State::CrmCount(2));
+        stage.check(name, &State::OutlookCount(ANNA, 2));
+        stage.check_quiet(name);
+    }
+}
+
+/// A first pass that something else answers than an Exchange Server stops before anything is done.
+#[test]
+fn first_answer_that_is_none_stops_the_pass() {
+    for (name, body) in hostile() {
+        let mut stage = Scenario::new().ballast(0).stage(Variant::AccountField);
+        stage.edit(&Edit::OutlookNew(ANNA, "max", max()));
+        stage.world.services(|services, _| {
+            let (all, skip) = asking(Asking::Anything, 0);
+            services
+                .faults
+                .script(all, skip, u32::MAX, Fault::Garbled { body });
+        });
+        let played = stage.pass(ANNA);
+        let has_stopped = matches!(ending(&played.report.outcome), Ending::Stopped(_));
+        assert!(has_stopped, "{name}: {played:#?}");
+        assert!(writes(&played.counters).is_empty(), "{name}");
+        assert!(
+            played.counters.requests < 30,
+            "{name}: {:?}",
+            played.counters
+        );
+        stage.world.services(|services, _| services.faults.clear());
+        stage.world.advance_ms(PAUSE_MS);
+        stage.pass(ANNA);
+        stage.check(name, &State::CrmCount(1));
+    }
+}
+
+/// The crash at every step of `crashes` strikes what is written to an Exchange Server too: each of
+/// these requests is a step of its scenarios.
+#[test]
+fn crashes_strike_what_is_written_to_an_exchange_server() {
+    let mut written = std::collections::BTreeMap::new();
+    for scenario in [crashes::edits as fn() -> Stage, crashes::deletions] {
+        for (kind, count) in scenario().pass(ANNA).counters.kinds {
+            *written.entry(kind).or_insert(0) += count;
+        }
+    }
+    for kind in [Kind::EwsCreate, Kind::EwsUpdate, Kind::EwsDelete] {
+        assert!(written.contains_key(&kind), "{kind:?}: {written:?}");
     }
 }
 
