@@ -93,6 +93,18 @@ pub enum Mutant {
     DeletionNotConfirmed,
     /// A write names no version (7.5).
     VersionNotNamed,
+    /// A lost sync state is taken for a page without changes (7.7).
+    LostStateIsQuiet,
+    /// What outlives an id is believed of a copy, with the contact in another folder (section 3).
+    CopyLeftBehindBelieved,
+    /// A property that was emptied is left as it was (section 4).
+    EmptiedPropertyLeft,
+    /// A contact is deleted without a look at its version (7.5).
+    DeletionNotCompared,
+    /// What is wrong with the first item of a request is wrong with all (7.8).
+    FirstRefusalForAll,
+    /// What a lost create may have made is not searched for by its key (7.3).
+    KeyNotSearched,
     /// The lease is not asked for before writes (7.9).
     LeaseNotChecked,
 }

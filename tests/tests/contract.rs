@@ -22,8 +22,10 @@
 //! | `mended` | faults that a review found, each as the story in which it showed |
 //! | `mended_protocols` | what a review of the protocols, the store and the feeds found |
 //! | `met` | where two promises meet, each as the story in which they did |
+//! | `mutants` | whether a bug on purpose is caught, over either dialect |
 //! | `mutations` | that the proofs can fail: bugs on purpose, each of them caught |
 //! | `newest` | section 5: `conflict = newest`, by users' edit times |
+//! | `over_graph` | what is Office 365's own; `exchange_server.rs` has `over_ews` |
 //! | `pairs` | section 3, row by row, and its policies |
 //! | `quirks` | the services as they may be: the same end |
 //! | `renewed` | section 3: the same contact under a new id |
@@ -53,11 +55,14 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod meddling;
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
     pub(crate) mod met;
+    pub(crate) mod mutants;
     pub(crate) mod mutations;
     pub(crate) mod newest;
+    pub(crate) mod over_graph;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod renewed;

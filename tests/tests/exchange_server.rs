@@ -26,10 +26,16 @@ mod contract {
     pub(crate) mod input;
     pub(crate) mod marking;
     pub(crate) mod matching;
+    pub(crate) mod meddling;
     pub(crate) mod mended;
     pub(crate) mod mended_protocols;
     pub(crate) mod met;
+    pub(crate) mod mutants;
+    pub(crate) mod mutations_over_ews;
     pub(crate) mod newest;
+    pub(crate) mod over_ews;
+    pub(crate) mod over_ews_values;
+    pub(crate) mod over_ews_wire;
     pub(crate) mod pairs;
     pub(crate) mod quirks;
     pub(crate) mod renewed;

@@ -131,7 +131,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let is_settled = |source: &Source, row: &Pending| {
             let was_due = begun.is_full || is_due(row, now);
-            was_due && !self.put_off.contains_key(source)
+            // Who comes back from another folder may do so under another id: of the one that the
+            // row names nothing is left, whenever it would have been looked at again.
+            let is_gone =
+                matches!(source, Source::Mailbox(_)) && self.gathered.gone.contains(source);
+            (was_due || is_gone) && !self.put_off.contains_key(source)
         };
         for (source, row) in &begun.pending {
             if is_settled(source, row) {

@@ -291,9 +291,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             let in_folder = |id: &&MailboxId| self.gathered.mailbox.contains_key(*id);
             let here: Vec<&MailboxId> = carriers.iter().filter(in_folder).collect();
             let is_elsewhere = carriers.iter().any(|id| self.gathered.moved.contains(id));
-            // Met twice, it is a user's copy and proves nothing.
+            // Met twice, in whatever folders, it is a user's copy and proves nothing.
             let only = match here.as_slice() {
-                [only] => Some(only),
+                [only] if !is_elsewhere || mutation::is_on(Mutant::CopyLeftBehindBelieved) => {
+                    Some(only)
+                }
                 [one, ..] if mutation::is_on(Mutant::CopiedKeyIsProof) => Some(one),
                 _ => None,
             };

@@ -12,13 +12,13 @@ use contact_sync_guest::pass::Mode;
 use contact_sync_guest::plan::approval::Verdict;
 use contact_sync_guest::report::{Action, ApprovalRequest, Failure, Outcome, Side};
 use contact_sync_guest::setup;
-use contact_sync_tests::simulator::{Dialect, Fault, Matcher, Place, RequestKind as Kind};
+use contact_sync_tests::simulator::{Fault, Matcher, Place, RequestKind as Kind};
 use serde_json::{Value, json};
 
 use super::safety::snapshot;
 use super::stage::{
-    ANNA, Asking, BERND, DAY_MS, Ending, PAUSE_MS, Played, Scenario, Stage, Variant, asking, crm,
-    ending, play, writes,
+    ANNA, BERND, DAY_MS, Ending, PAUSE_MS, Played, Scenario, Stage, Variant, crm, ending, play,
+    writes,
 };
 
 /// So many contacts that ten are the limit.
@@ -421,21 +421,16 @@ fn refused(status: u16) -> Fault {
 }
 
 /// What a service refuses for one contact keeps its answer: nobody is asked twice.
-/// The deletion of one contact: over Exchange Web Services all of them travel in one request.
-fn refusable_deletion(id: &str) -> Matcher {
-    match crate::DIALECT {
-        Dialect::Graph => Matcher::of(Method::Delete, id),
-        Dialect::Ews => asking(Asking::Deletes, 0).0,
-    }
-}
-
 #[test]
 fn answer_outlives_a_refusal_of_one_contact() {
     for verdict in [Verdict::Approve, Verdict::Reject] {
         let mut stage = with_policy(|policy| policy.guard = NONE);
         let pairs = pairs(&stage, ANNA);
         let (hand, matcher) = match verdict {
-            Verdict::Approve => (delete_in_mailbox as Hand, refusable_deletion(&pairs[0].0)),
+            Verdict::Approve => {
+                let matcher = Matcher::of(Method::Delete, &pairs[0].0);
+                (delete_in_mailbox as Hand, matcher)
+            }
             Verdict::Reject => (delete_in_crm as Hand, Matcher::of(Method::Post, "recover")),
         };
         let asked = ask(&mut stage, hand, &pairs[..2]);

@@ -7,8 +7,8 @@ use contact_sync_tests::simulator::{Fault, Matcher, RequestKind as Kind};
 use serde_json::{Value, json};
 
 use super::stage::{
-    ANNA, Asking, DAY_MS, Edit, Ending, Expect, PAUSE_MS, Scenario, State, Variant, asking, crm,
-    ending, writes,
+    ANNA, Asking, DAY_MS, Edit, Ending, Expect, OFF, PAUSE_MS, Scenario, State, Variant, asking,
+    crm, ending, writes,
 };
 
 fn person(more: &Value) -> Value {
@@ -396,52 +396,18 @@ fn service_that_cannot_be_reached_ends_the_pass_with_a_message() {
 
 #[test]
 fn mailbox_that_is_switched_off_deletes_nothing() {
-    use contact_sync_tests::simulator::Availability;
-    for availability in [
-        Availability::NotEnabledForRestApi,
-        Availability::ODataDisabled,
-        Availability::UserMissing,
-    ] {
+    for (name, switch_off) in OFF {
         let mut stage = Scenario::new().stage(Variant::AccountField);
-        stage
-            .world
-            .services(|services, _| services.graph.set_availability(ANNA, availability));
+        stage.world.services(|services, _| switch_off(services));
         for wait_ms in [0, DAY_MS] {
             stage.world.advance_ms(wait_ms);
             let played = stage.pass(ANNA);
             assert!(
                 matches!(played.report.outcome, Outcome::Stopped(_)),
-                "{availability:?} {played:#?}"
+                "{name}: {played:#?}"
             );
-            assert!(writes(&played.counters).is_empty(), "{availability:?}");
+            assert!(writes(&played.counters).is_empty(), "{name}");
         }
         assert!(stage.links(ANNA).iter().all(Link::is_linked));
     }
-}
-
-/// Exchange may want a given name, and nothing is invented: the contact waits, and says for what.
-#[test]
-fn person_with_a_surname_alone_waits_for_a_first_name() {
-    let mut stage = Scenario::new().stage(Variant::AccountField);
-    stage.edit(&Edit::CrmNew(
-        "erika",
-        &[ANNA],
-        json!({"lastName": ["Muster"]}),
-    ));
-    stage.world.advance_ms(60_000);
-    let played = stage.pass(ANNA);
-    let told = played.findings.first().expect("it is told");
-    assert_eq!(told.code, "refused", "{played:#?}");
-    assert!(told.message.contains("given name"), "{}", told.message);
-    let remedy = told.remedy.as_deref();
-    assert!(
-        remedy.is_some_and(|remedy| remedy.contains("first name")),
-        "{remedy:?}"
-    );
-    stage.edit(&Edit::Crm("erika", json!({"firstName": ["Erika"]})));
-    stage.world.advance_ms(60_000);
-    stage.pass(ANNA);
-    let expected = json!({"givenName": "Erika", "surname": "Muster"});
-    stage.check("named", &State::Outlook(ANNA, "erika", expected));
-    stage.check_quiet("named");
 }

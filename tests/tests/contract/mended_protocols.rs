@@ -1,6 +1,6 @@
 //! Faults that a review of the engine's lower floors found: each a scenario that was red before.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use contact_sync_guest::contact::CrmId;
@@ -10,9 +10,12 @@ use contact_sync_guest::outside::{Method, Outside, Request, Response, SendError,
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::report::{Finding, Outcome};
 use contact_sync_tests::simulator::flowfact::quirks::TrashOrder;
-use contact_sync_tests::simulator::{Fault, Matcher, Meddled, Place, WorldBuilder};
+use contact_sync_tests::simulator::{Dialect, Fault, Matcher, Meddled, Place, WorldBuilder};
 use serde_json::{Value, json};
 
+use crate::DIALECT;
+
+use super::meddling::{asks_for_changes, lost_position, of_messages, refused_item, says};
 use super::safety::come_to_rest;
 use super::stage::{
     ANNA, Asking, DAY_MS, Edit, Ending, PAUSE_MS, Scenario, Stage, State, Variant, asking, crm,
@@ -20,7 +23,7 @@ use super::stage::{
 };
 
 /// One pass of Anna's mailbox, with answers changed on the way.
-fn pass_with(
+pub(crate) fn pass_with(
     stage: &mut Stage,
     meddle: impl Fn(&Request, Response) -> Result<Response, SendError> + 'static,
 ) -> (Outcome, Vec<Finding>) {
@@ -63,7 +66,7 @@ fn of_batch(
     response
 }
 
-fn erika() -> Value {
+pub(crate) fn erika() -> Value {
     json!({"firstName": ["Erika"], "lastName": ["Muster"], "emails": ["erika@muster.example"]})
 }
 
@@ -152,13 +155,22 @@ fn failing_reads(
     status: u16,
 ) -> impl Fn(&Request, Response) -> Result<Response, SendError> + 'static {
     let path = format!("/contacts/{id}");
-    move |request, response| {
-        Ok(of_batch(request, response, |method, url, answer| {
+    let code = match status {
+        500 => "ErrorInternalServerError",
+        _ => "ErrorItemCorrupt",
+    };
+    let id = id.to_owned();
+    move |request, response| match DIALECT {
+        Dialect::Graph => Ok(of_batch(request, response, |method, url, answer| {
             if method == "GET" && url.replace("%3D", "=").contains(&path) {
                 answer["status"] = json!(status);
                 answer["body"] = json!({"error": {"code": "ErrorInternalServerError"}});
             }
-        }))
+        })),
+        Dialect::Ews => Ok(of_messages(request, response, "GetItem", |asked, _| {
+            let is_meant = id.is_empty() || asked == id;
+            is_meant.then(|| refused_item("GetItem", code))
+        })),
     }
 }
 
@@ -267,7 +279,7 @@ fn deletion_during_a_long_pass_is_seen_by_the_next_one() {
     let later = stage.world.crm_create(&json!({"lastName": ["Später"]}));
     let is_done = Cell::new(false);
     pass_with(&mut stage, move |request, response| {
-        if request.url.contains("/delta") && !is_done.replace(true) {
+        if asks_for_changes(request) && !is_done.replace(true) {
             world.crm_delete(&id);
             world.advance_ms(60_000);
             world.crm_delete(&later);
@@ -467,13 +479,25 @@ fn pending_row_that_cannot_be_read_makes_the_pass_read_everything() {
 #[test]
 fn position_that_is_lost_each_time_ends_the_pass() {
     let mut stage = Scenario::new()
-        .world(|builder| builder.graph(|quirks| quirks.page_size_max = 2))
+        .world(|builder| {
+            let builder = builder.ews(|quirks| quirks.changes_max = 2);
+            builder.graph(|quirks| quirks.page_size_max = 2)
+        })
         .stage(Variant::AccountField);
-    for status in [400, 410] {
+    let statuses: &[u16] = match DIALECT {
+        Dialect::Graph => &[400, 410],
+        // The loss is told within an answer like any other.
+        Dialect::Ews => &[200],
+    };
+    for status in statuses.iter().copied() {
         let (outcome, _) = pass_with(&mut stage, move |request, mut response| {
-            if request.url.contains("/delta") && request.url.contains("token") {
+            let names_position = says(request, "token") || says(request, "<m:SyncState>");
+            if asks_for_changes(request) && names_position {
                 response.status = status;
-                response.body = b"{}".to_vec();
+                response.body = match DIALECT {
+                    Dialect::Graph => b"{}".to_vec(),
+                    Dialect::Ews => lost_position(),
+                };
             }
             Ok(response)
         });
@@ -517,62 +541,6 @@ fn edit_that_is_reversed_while_it_is_read_is_not_written() {
     stage.check_quiet("reversed");
 }
 
-/// A late entry shows what a contact held before later edits: it is no edit back to that.
-#[test]
-fn replayed_entry_with_old_content_is_no_edit() {
-    let mut stage = Scenario::new()
-        .before([crm("erika", &[ANNA], erika())])
-        .stage(Variant::AccountField);
-    let old: Rc<RefCell<Vec<Value>>> = Rc::default();
-    let entries = |response: &Response| -> Value {
-        serde_json::from_slice(&response.body).expect("delta is JSON")
-    };
-    stage.edit(&Edit::Outlook(ANNA, "erika", json!({"jobTitle": "Alt"})));
-    stage.world.advance_ms(PAUSE_MS);
-    let kept = Rc::clone(&old);
-    pass_with(&mut stage, move |request, response| {
-        if request.url.contains("/delta") {
-            let page = entries(&response);
-            let page = page["value"].as_array().expect("a list").iter().cloned();
-            kept.borrow_mut().extend(page);
-        }
-        Ok(response)
-    });
-    assert_eq!(old.borrow().len(), 1, "the edit and nothing else");
-    stage.world.advance_ms(PAUSE_MS);
-    stage.edit(&Edit::Outlook(
-        ANNA,
-        "erika",
-        json!({"jobTitle": "Leitung"}),
-    ));
-    stage.pass(ANNA);
-    stage.world.advance_ms(PAUSE_MS);
-    // Once behind the echo, once behind an edit that is news.
-    for title in [None, Some("Vertrieb")] {
-        if let Some(title) = title {
-            stage.edit(&Edit::Outlook(ANNA, "erika", json!({ "jobTitle": title })));
-        }
-        stage.world.advance_ms(PAUSE_MS);
-        let late = Rc::clone(&old);
-        pass_with(&mut stage, move |request, mut response| {
-            if request.url.contains("/delta") {
-                let mut page = entries(&response);
-                let values = page["value"].as_array_mut().expect("a list");
-                values.extend(late.borrow().iter().cloned());
-                response.body = page.to_string().into_bytes();
-            }
-            Ok(response)
-        });
-        let title = title.unwrap_or("Leitung");
-        stage.check("late", &State::Crm("erika", json!({"position": [title]})));
-        stage.check(
-            "late",
-            &State::Outlook(ANNA, "erika", json!({"jobTitle": title})),
-        );
-    }
-    stage.check_quiet("late");
-}
-
 /// A new contact that cannot be read is told of once, and tried again before the daily full read.
 #[test]
 fn new_mailbox_contact_that_cannot_be_read_is_tried_again() {
@@ -583,12 +551,16 @@ fn new_mailbox_contact_that_cannot_be_read_is_tried_again() {
         json!({"givenName": "Max", "surname": "Kraft"}),
     ));
     stage.world.advance_ms(60_000);
-    let spoil = |request: &Request, mut response: Response| {
-        if request.url.contains("/delta") {
-            let text = String::from_utf8(response.body).expect("JSON is text");
-            response.body = text
-                .replace("\"givenName\":\"Max\"", "\"givenName\":7")
-                .into_bytes();
+    // Over Graph the feed shows the contact itself; over EWS it is read by the id that it names.
+    let (kind, sound, spoilt) = match DIALECT {
+        Dialect::Graph => ("/delta", "\"givenName\":\"Max\"", "\"givenName\":7"),
+        Dialect::Ews => ("<m:GetItem>", "ChangeKey=", "ChangeKind="),
+    };
+    let spoil = move |request: &Request, mut response: Response| {
+        if says(request, kind) {
+            let text = String::from_utf8(response.body).expect("JSON and XML are text");
+            assert!(text.contains(sound), "something to spoil: {text}");
+            response.body = text.replace(sound, spoilt).into_bytes();
         }
         Ok(response)
     };

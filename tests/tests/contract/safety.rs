@@ -811,17 +811,19 @@ pub(crate) fn record_that_moves_on_under_every_write_is_left_pending() {
         .before([crm("erika", &[ANNA], erika())])
         .stage(Variant::AccountField);
     stage.edit(&Edit::Crm("erika", json!({"position": ["Leitung"]})));
-    stage
-        .world
-        .services(|services, _| services.graph.quirks.spontaneous_conflict_every = Some(1));
+    let conflict_every = |stage: &Stage, every| {
+        stage.world.services(|services, _| {
+            services.graph.quirks.spontaneous_conflict_every = every;
+            services.ews.quirks.spontaneous_conflict_every = every;
+        });
+    };
+    conflict_every(&stage, Some(1));
     let played = stage.pass(ANNA);
     assert_eq!(played.written(Kind::GraphUpdate), 3, "{played:#?}");
     assert_eq!(ending(&played.report.outcome), Ending::Complete);
     assert!(played.report.more);
     assert_eq!(stage.pending(ANNA), ["edited-meanwhile"]);
-    stage
-        .world
-        .services(|services, _| services.graph.quirks.spontaneous_conflict_every = None);
+    conflict_every(&stage, None);
     stage.pass(ANNA);
     stage.check(
         "later",

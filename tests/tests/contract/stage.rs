@@ -14,7 +14,8 @@ use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::report::{Finding, Operation, OperationState, Outcome, Report};
 use contact_sync_tests::simulator::world::ORIGIN;
 use contact_sync_tests::simulator::{
-    Counters, Dialect, MarkerKind, Matcher, Place, RequestKind, Simulator, World, WorldBuilder,
+    Availability, Counters, Dialect, MarkerKind, Matcher, Place, RequestKind, Simulator, World,
+    WorldBuilder,
 };
 use serde_json::{Map, Value, json};
 
@@ -65,6 +66,41 @@ pub(crate) fn asking(what: Asking, batches_before: u32) -> (Matcher, u32) {
     };
     (Matcher::saying(operation), 0)
 }
+
+/// How this suite's server says that a mailbox cannot be used.
+type SwitchedOff = (&'static str, fn(&mut Simulator));
+
+/// A mailbox that cannot be used, in each way that its server has of saying so. Licences and
+/// protocols for REST are Office 365's; a database that is away, and the right to act for somebody,
+/// are an Exchange Server's.
+pub(crate) const OFF: &[SwitchedOff] = match DIALECT {
+    Dialect::Graph => &[
+        ("not enabled", |services| {
+            let availability = Availability::NotEnabledForRestApi;
+            services.graph.set_availability(ANNA, availability);
+        }),
+        ("protocol disabled", |services| {
+            let availability = Availability::ODataDisabled;
+            services.graph.set_availability(ANNA, availability);
+        }),
+        ("no user", |services| {
+            let availability = Availability::UserMissing;
+            services.graph.set_availability(ANNA, availability);
+        }),
+    ],
+    Dialect::Ews => &[
+        ("no mailbox", |services| {
+            let availability = Availability::UserMissing;
+            services.graph.set_availability(ANNA, availability);
+        }),
+        ("no database", |services| {
+            services.ews.quirks.store_unavailable = true;
+        }),
+        ("not allowed", |services| {
+            services.ews.quirks.impersonation_denied = true;
+        }),
+    ],
+};
 
 /// How a scenario is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,6 +62,8 @@ fn deleted(message: &Message<'_>) -> Result<(), WriteError> {
         None => Ok(()),
         // The attempt whose answer was lost has done it.
         Some(_) if message.repeated && errors::is_item_not_found(message) => Ok(()),
+        // Gone since its version was read, into another folder perhaps.
+        Some(_) if errors::is_item_not_found(message) => Err(WriteError::Stale),
         Some(problem) => Err(errors::write_error(problem)),
     }
 }

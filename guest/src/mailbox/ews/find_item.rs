@@ -11,6 +11,7 @@ use crate::mailbox::ews::properties::{Extended, KEY, SEARCH_KEY};
 use crate::mailbox::ews::soap::{self, Message, Operation, TYPES};
 use crate::mailbox::ews::{Client, errors, find_folder, record};
 use crate::mailbox::folders::{Folders, too_many};
+use crate::mutation::{self, Mutant};
 use crate::report::Problem;
 use crate::xml::Writer;
 
@@ -59,6 +60,7 @@ pub(super) fn find(
 
 fn find_one(client: &Client, places: &[String], by: &FindBy) -> Result<Hits, RemoteError> {
     let (property, value) = match by {
+        FindBy::Key(_) if mutation::is_on(Mutant::KeyNotSearched) => return Ok(Ok(Vec::new())),
         FindBy::Key(key) => (KEY, key.as_str()),
         FindBy::StableId(_) if !client.ask_search_key => return Ok(Ok(Vec::new())),
         FindBy::StableId(id) => (SEARCH_KEY, id.as_str()),

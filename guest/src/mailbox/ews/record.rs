@@ -18,6 +18,7 @@ use crate::mailbox::ews::properties::{
 };
 use crate::mailbox::ews::soap::TYPES;
 use crate::mailbox::folders::Found;
+use crate::mutation::{self, Mutant};
 use crate::outside::Timestamp;
 use crate::report::Problem;
 use crate::xml::{Element, Writer};
@@ -259,6 +260,7 @@ fn write_update(
     property: impl FnOnce(&mut Writer, &str),
 ) {
     match value {
+        None if mutation::is_on(Mutant::EmptiedPropertyLeft) => {}
         None => writer.element("t:DeleteItemField", &[], path),
         Some(value) => writer.element("t:SetItemField", &[], |writer| {
             path(writer);

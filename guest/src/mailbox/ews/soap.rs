@@ -10,6 +10,7 @@ use crate::http::{
     Answer, Call, CallError, RETRY_WAITS_MS, RemoteError, Repeat, named_back_off_ms,
 };
 use crate::mailbox::ews::{Client, errors};
+use crate::mutation::{self, Mutant};
 use crate::report::RemoteProblem;
 use crate::xml::{Element, Writer};
 
@@ -240,10 +241,14 @@ impl<T, R> Batch<'_, T, R> {
             return failed(unread(answer.misfit(&found)));
         };
         let missing = unread(answer.misfit("fewer messages than it was asked for"));
+        let first = messages.first().copied();
+        let first = first.filter(|first| {
+            mutation::is_on(Mutant::FirstRefusalForAll) && refusal(first, &answer, &xml).is_some()
+        });
         let mut messages = messages.into_iter();
         let judged = pending.iter().map(|item| match messages.next() {
             None => Attempt::Done(Err(missing.clone())),
-            Some(element) => self.judge(item, element, &answer, &xml, attempt),
+            Some(element) => self.judge(item, first.unwrap_or(element), &answer, &xml, attempt),
         });
         judged.collect()
     }

@@ -14,6 +14,7 @@ use crate::mailbox::ews::get_item::{self, State};
 use crate::mailbox::ews::soap::{self, Message, Operation, TYPES};
 use crate::mailbox::ews::{Client, errors, record};
 use crate::mailbox::{MailboxEntry, MailboxNext, MailboxPage, MailboxPosition};
+use crate::mutation::{self, Mutant};
 use crate::report::Problem;
 use crate::xml::{Element, Writer};
 
@@ -124,7 +125,7 @@ fn write_request(writer: &mut Writer, folder: &str, state: Option<&str>) {
 fn read_page(message: &Message<'_>, before: Option<&str>) -> Result<Option<Page>, RemoteError> {
     if let Some(problem) = &message.refusal {
         return match problem.code.as_deref() {
-            Some(errors::INVALID_SYNC_STATE) if before.is_some() => Ok(None),
+            Some(errors::INVALID_SYNC_STATE) if before.is_some() => Ok(lost(message, before)),
             _ => Err(errors::closed(problem.clone())),
         };
     }
@@ -152,6 +153,16 @@ fn read_page(message: &Message<'_>, before: Option<&str>) -> Result<Option<Page>
         is_last,
         endless: message.misfit("page after page of changes without any change in them"),
     }))
+}
+
+/// A position that is lost: nothing of it is kept.
+fn lost(message: &Message<'_>, before: Option<&str>) -> Option<Page> {
+    mutation::is_on(Mutant::LostStateIsQuiet).then(|| Page {
+        changes: Vec::new(),
+        state: before.unwrap_or_default().to_owned(),
+        is_last: true,
+        endless: message.misfit("a lost state"),
+    })
 }
 
 fn change(change: &Element) -> Option<Change> {

@@ -24,6 +24,10 @@ pub(super) fn delete(session: &mut Session<'_>, operation: &Node) -> Vec<Message
 
 fn one(session: &mut Session<'_>, id: &str, softly: bool) -> Result<(), Refusal> {
     let place = session.item(id)?;
+    if session.quirks.undeletable.as_deref() == Some(id) {
+        let why = "The object cannot be deleted.";
+        return Err(Refusal::new("ErrorCannotDeleteObject", why));
+    }
     let (store, now) = (session.store, session.now);
     let mailbox = session.mailbox_mut(place.mailbox)?;
     if softly {

@@ -32,6 +32,12 @@ pub struct EwsQuirks {
     /// Every how-manieth write is followed by a change key that moves by itself
     /// (ews-managed-api#249; exchangelib: "somewhere between 2 and 20 updates").
     pub change_key_moves_every: Option<u64>,
+    /// Every how-manieth change is refused as a conflict, although it names the version that the
+    /// contact has: it moved on and back, or the server says so (exchangelib#858).
+    pub spontaneous_conflict_every: Option<u64>,
+    /// An item that cannot be deleted, by its id (Microsoft, `responsecode.md`:
+    /// `ErrorCannotDeleteObject`).
+    pub undeletable: Option<String>,
     /// What becomes of a request for the search key, `PropertyTag 0x300B`.
     pub search_key: SearchKey,
     /// Whether `contacts:PhoneNumbers`, `EmailAddresses`, `PhysicalAddresses` and `ImAddresses` are
@@ -71,6 +77,8 @@ impl EwsQuirks {
             sync_never_ends: false,
             phantom_item: false,
             change_key_moves_every: None,
+            spontaneous_conflict_every: None,
+            undeletable: None,
             search_key: SearchKey::Answered,
             whole_properties: false,
             birthday: BirthdayForm::AsStored,

@@ -44,12 +44,15 @@ fn one(session: &mut Session<'_>, change: &Node, strict: bool) -> Result<Node, R
     };
     check_change_key(id)?;
     let place = session.item(id.attribute("Id").unwrap_or_default())?;
+    session.mailbox_mut(place.mailbox)?.attempts += 1;
     let mailbox = session.mailbox(place.mailbox)?;
     let contact = mailbox
         .contacts
         .get(&place.item)
         .ok_or_else(Refusal::item_not_found)?;
-    if strict && mailbox.change_key(contact) != key {
+    let every = session.quirks.spontaneous_conflict_every;
+    let is_spontaneous = every.is_some_and(|every| mailbox.attempts.is_multiple_of(every.max(1)));
+    if strict && (is_spontaneous || mailbox.change_key(contact) != key) {
         let why = "The send or update operation could not be performed because the change key \
                    passed in the request does not match the current change key for the item.";
         return Err(Refusal::new("ErrorIrresolvableConflict", why));
