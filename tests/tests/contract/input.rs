@@ -245,7 +245,7 @@ fn nonsense_in_place_of_a_page_ends_the_pass_and_loses_nothing() {
         ("huge", huge),
     ];
     let requests = [
-        asking(Asking::Changes, 0).0,
+        asking(Asking::Changes),
         Matcher::url("/search-service/"),
         Matcher::url("/recovery/entities"),
     ];
@@ -377,7 +377,7 @@ fn contact_as_large_as_a_book_costs_no_other() {
 
 #[test]
 fn service_that_cannot_be_reached_ends_the_pass_with_a_message() {
-    for requests in [asking(Asking::Anything, 0).0, Matcher::url("/flowfact/")] {
+    for requests in [asking(Asking::Anything), Matcher::url("/flowfact/")] {
         let mut stage = Scenario::new().stage(Variant::AccountField);
         stage.world.services(|services, _| {
             services

@@ -130,8 +130,8 @@ fn answer_outlives_a_mailbox_contact_that_cannot_be_read() {
     answer_outlives(
         |stage| {
             stage.world.services(|services, _| {
-                let (reads, skip) = asking(Asking::Reads, 0);
-                services.faults.script(reads, skip, u32::MAX, failing(500));
+                let reads = asking(Asking::Reads);
+                services.faults.script(reads, 0, u32::MAX, failing(500));
             });
             let played = stage.pass(ANNA);
             stage.world.services(|services, _| services.faults.clear());
@@ -186,8 +186,8 @@ pub(crate) fn lost_create_that_was_moved_is_held_and_not_created_again() {
         .stage(Variant::AccountField);
     stage.edit(&Edit::CrmNew("erika", &[ANNA], erika()));
     stage.world.services(|services, _| {
-        let (creates, skip) = asking(Asking::Creates, 0);
-        services.faults.script(creates, skip, 1, Fault::LostAfter);
+        let creates = asking(Asking::Creates);
+        services.faults.script(creates, 0, 1, Fault::LostAfter);
     });
     stage.pass(ANNA);
     let created = stage

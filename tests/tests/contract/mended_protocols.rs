@@ -617,13 +617,13 @@ fn many_open_intents_are_settled_in_bounded_steps() {
     }
     stage.world.advance_ms(60_000);
     stage.world.services(|services, _| {
-        let (creates, skip) = asking(Asking::Creates, 0);
+        let creates = asking(Asking::Creates);
         let broken = Fault::Refused {
             status: 504,
             retry_after_s: None,
             body: String::new(),
         };
-        services.faults.script(creates, skip, u32::MAX, broken);
+        services.faults.script(creates, 0, u32::MAX, broken);
     });
     stage.pass(ANNA);
     assert_eq!(stage.rows(INTENT).len(), 40, "no answers were lost");

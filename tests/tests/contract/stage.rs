@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use contact_sync_guest::job::{Endpoint, GraphAccess, GraphUser, Job, Policy};
 use contact_sync_guest::links::{Link, Standing};
-use contact_sync_guest::outside::{Method, Outside};
+use contact_sync_guest::outside::Outside;
 use contact_sync_guest::pass::{self, Mode, Step};
 use contact_sync_guest::report::{Finding, Operation, OperationState, Outcome, Report};
 use contact_sync_tests::simulator::world::ORIGIN;
@@ -44,27 +44,24 @@ pub(crate) enum Asking {
     Reads,
     Creates,
     Updates,
-    Deletes,
 }
 
-/// The requests that ask a mailbox for this. Over Graph single contacts travel in batches, in the
-/// order of the pass: this number of batches before those that are meant are left alone.
-pub(crate) fn asking(what: Asking, batches_before: u32) -> (Matcher, u32) {
-    let operation = match (DIALECT, what) {
-        (Dialect::Graph, Asking::Anything) => return (Matcher::url("/graph/"), batches_before),
-        (Dialect::Graph, Asking::Changes) => return (Matcher::url("/delta"), batches_before),
+/// The requests that ask a mailbox for this. Over Graph single contacts travel in batches, by the
+/// methods of their own.
+pub(crate) fn asking(what: Asking) -> Matcher {
+    let said = match (DIALECT, what) {
+        (Dialect::Graph, Asking::Anything) => return Matcher::url("/graph/"),
+        (Dialect::Graph, Asking::Changes) => return Matcher::url("/delta"),
         (Dialect::Graph, Asking::Reads) => "\"method\":\"GET\"",
         (Dialect::Graph, Asking::Creates) => "\"method\":\"POST\"",
         (Dialect::Graph, Asking::Updates) => "\"method\":\"PATCH\"",
-        (Dialect::Graph, Asking::Deletes) => "\"method\":\"DELETE\"",
-        (Dialect::Ews, Asking::Anything) => return (Matcher::url("/EWS/"), batches_before),
+        (Dialect::Ews, Asking::Anything) => return Matcher::url("/EWS/"),
         (Dialect::Ews, Asking::Changes) => "m:SyncFolderItems",
         (Dialect::Ews, Asking::Reads) => "m:GetItem",
         (Dialect::Ews, Asking::Creates) => "m:CreateItem",
         (Dialect::Ews, Asking::Updates) => "m:UpdateItem",
-        (Dialect::Ews, Asking::Deletes) => "m:DeleteItem",
     };
-    (Matcher::saying(operation), 0)
+    Matcher::saying(said)
 }
 
 /// How this suite's server says that a mailbox cannot be used.
