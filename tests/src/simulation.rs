@@ -17,7 +17,9 @@
 //! | `shrink` | makes a failing history short |
 //! | `sabotage` | engines that do something wrong on purpose |
 //!
-//! Not here: restores from the journal, Exchange Server, and more than three mailboxes.
+//! Each mailbox is in Office 365 or on an Exchange Server, so that mixed worlds are common.
+//!
+//! Not here: restores from the journal, and more than three mailboxes.
 
 mod generate;
 mod hands;
@@ -50,8 +52,7 @@ pub fn run_with_mutant(seed: u64, mutant: Mutant) -> Verdict {
 }
 
 /// Promises whose breaking shows within some hundred worlds in what becomes of people's contacts.
-/// What a pass tells and how it counts is proven elsewhere, and so is whatever Office 365 has none
-/// of: slots.
+/// What a pass tells and how it counts is proven elsewhere.
 pub const MUTANTS: [Mutant; 16] = [
     Mutant::PositionBeforeLinks,
     Mutant::PendingForgotten,

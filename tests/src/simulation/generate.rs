@@ -74,21 +74,7 @@ fn setting(chance: &mut Chance, server_chance: &mut Chance) -> Setting {
     let mailboxes: Vec<Dialect> = (0..count)
         .map(|_| *server_chance.pick(&[Dialect::Graph, Dialect::Ews]))
         .collect();
-    let mut oddities = Vec::new();
-    for _ in 0..chance.below(4) {
-        let oddity = oddity(chance);
-        if !oddities.contains(&oddity) {
-            oddities.push(oddity);
-        }
-    }
-    if mailboxes.contains(&Dialect::Ews) {
-        for _ in 0..server_chance.below(4) {
-            let oddity = server_oddity(server_chance);
-            if !oddities.contains(&oddity) {
-                oddities.push(oddity);
-            }
-        }
-    }
+    let oddities = oddities(chance, server_chance, &mailboxes);
     Setting {
         mailboxes,
         marker: *chance.pick(&[
@@ -136,6 +122,21 @@ fn setting(chance: &mut Chance, server_chance: &mut Chance) -> Setting {
         ]),
         oddities,
     }
+}
+
+fn oddities(chance: &mut Chance, server_chance: &mut Chance, mailboxes: &[Dialect]) -> Vec<Oddity> {
+    let mut drawn: Vec<Oddity> = (0..chance.below(4)).map(|_| oddity(chance)).collect();
+    if mailboxes.contains(&Dialect::Ews) {
+        let own = (0..server_chance.below(4)).map(|_| server_oddity(server_chance));
+        drawn.extend(own.collect::<Vec<_>>());
+    }
+    let mut oddities = Vec::new();
+    for oddity in drawn {
+        if !oddities.contains(&oddity) {
+            oddities.push(oddity);
+        }
+    }
+    oddities
 }
 
 fn oddity(chance: &mut Chance) -> Oddity {

@@ -296,14 +296,14 @@ impl Act {
     pub fn name(&self, mailboxes: &[Dialect]) -> String {
         let book = match self.book {
             Book::Crm => "CRM",
-            Book::Mailbox(mailbox) => mailboxes.get(mailbox).map_or("mailbox", service),
+            Book::Mailbox(mailbox) => mailboxes.get(mailbox).copied().map_or("mailbox", service),
         };
         format!("{book}: {}", first_word(&self.deed))
     }
 }
 
 /// What the service of a mailbox is called where things are counted.
-pub(super) fn service(dialect: &Dialect) -> &'static str {
+pub(super) fn service(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Graph => "Office 365",
         Dialect::Ews => "Exchange Server",

@@ -190,7 +190,7 @@ impl<'a> Player<'a> {
     }
 
     fn count_in(&mut self, mailbox: usize, what: &str) {
-        let service = service(&self.history.setting.dialect(mailbox));
+        let service = service(self.history.setting.dialect(mailbox));
         self.count(format!("{service}, {what}"));
     }
 
