@@ -14,6 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::AlertDescription as Alert;
 use tower_service::Service;
 
 use super::Network;
@@ -241,13 +242,12 @@ fn explained(error: &(dyn StdError + 'static), is_connect: bool) -> ExchangeErro
 
 /// Only some of what goes wrong with TLS is the certificate's fault.
 fn unsecured(error: &rustls::Error) -> ExchangeError {
-    use rustls::AlertDescription::{HandshakeFailure, InsufficientSecurity, ProtocolVersion};
     match error {
         rustls::Error::InvalidCertificate(_) => ExchangeError::Certificate(error.to_string()),
         rustls::Error::PeerIncompatible(_)
-        | rustls::Error::AlertReceived(HandshakeFailure | InsufficientSecurity | ProtocolVersion) => {
-            ExchangeError::NoCommonTls(error.to_string())
-        }
+        | rustls::Error::AlertReceived(
+            Alert::HandshakeFailure | Alert::InsufficientSecurity | Alert::ProtocolVersion,
+        ) => ExchangeError::NoCommonTls(error.to_string()),
         _ => ExchangeError::Tls(error.to_string()),
     }
 }

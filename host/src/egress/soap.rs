@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn is_over(mut self) -> Result<(), Denial> {
+    fn finish(mut self) -> Result<(), Denial> {
         if self.open.len() == 1 {
             return self.ends();
         }
@@ -352,7 +352,7 @@ fn read(body: &[u8], mut walk: Walk<'_>) -> Result<(), Denial> {
             | Event::DocType(_)
             | Event::Empty(_)
             | Event::PI(_) => return Err(soap("it holds what no request of a sync does")),
-            Event::Eof => return walk.is_over(),
+            Event::Eof => return walk.finish(),
         }
     }
 }

@@ -114,9 +114,9 @@ static ENVELOPE_READING_PLAIN: Shape = soap(
     &[once(&[&HEADER_PLAIN]), once(&[&BODY_READING])],
 );
 
-// The header. An `actor`, `role` or `relay` on a part of it would make Exchange pass over that part
-// (SOAP 1.1, 4.2.2), and with it over whom the request acts for: nothing here has any attribute that
-// is not written down.
+// The header. An `actor`, `role` or `relay` on a part of it would make Exchange pass over that
+// part (SOAP 1.1, 4.2.2), and with it over whom the request acts for: no element has an attribute
+// that is not written down here.
 
 static HEADER_IMPERSONATED: Shape = soap(
     &["Header"],

@@ -558,8 +558,16 @@ fn assert_harmless_inside(element: &Node, is_writing: bool) {
     assert!(of_types && element.namespace == TYPES, "{element:?}");
 }
 
+fn many() -> ProptestConfig {
+    ProptestConfig {
+        cases: 4_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(many())]
 
     /// However a body is damaged, what is let out means nothing that it may not mean.
     #[test]
