@@ -39,7 +39,7 @@ use wasmtime_wasi_http::{
     WasiHttpHooks,
 };
 
-use crate::credentials::exchange::{offered, refused, untrusted};
+use crate::credentials::exchange::{no_common_tls, offered, refused, unsecured, untrusted};
 use crate::credentials::{
     Authorization, PasswordScheme, SharedKeeper, SignInError, SignInErrorKind,
 };
@@ -275,7 +275,7 @@ impl Passage {
             Ok(answer) => answer,
             Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
             Err(Trouble::Exchange(error)) => {
-                self.note_untrusted(&allowed, &error);
+                self.note_unsecured(&allowed, &error);
                 return Err(guest_error(&error));
             }
         };
@@ -348,13 +348,18 @@ impl Passage {
         }
     }
 
-    /// A certificate that is not trusted is the configuration's matter, and the guest cannot tell
-    /// it from any other broken connection.
-    fn note_untrusted(&self, allowed: &Allowed, error: &ExchangeError) {
-        if let (Says::Operation, ExchangeError::Tls(why)) = (allowed.says, error) {
-            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-            noted.sign_in = Some(untrusted(why));
-        }
+    /// A connection that cannot be secured is the configuration's matter or the server's, and the
+    /// guest cannot tell it from any other broken connection.
+    fn note_unsecured(&self, allowed: &Allowed, error: &ExchangeError) {
+        let told = match error {
+            _ if allowed.says != Says::Operation => return,
+            ExchangeError::Certificate(why) => untrusted(why),
+            ExchangeError::NoCommonTls(why) => no_common_tls(why),
+            ExchangeError::Tls(why) => unsecured(why),
+            _ => return,
+        };
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.sign_in = Some(told);
     }
 
     fn deny(&self, denial: &Denial) -> Error {
@@ -540,7 +545,8 @@ fn guest_error(error: &ExchangeError) -> Error {
         },
         ExchangeError::Prohibited => Error::DestinationIpProhibited,
         ExchangeError::Refused => Error::ConnectionRefused,
-        ExchangeError::Tls(_) => Error::TlsCertificateError,
+        ExchangeError::Certificate(_) => Error::TlsCertificateError,
+        ExchangeError::NoCommonTls(_) | ExchangeError::Tls(_) => Error::TlsProtocolError,
         ExchangeError::Broken(_) => Error::ConnectionTerminated,
         ExchangeError::Timeout => Error::HttpResponseTimeout,
         ExchangeError::TooLarge => {

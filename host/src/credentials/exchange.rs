@@ -100,6 +100,32 @@ pub(crate) fn untrusted(why: &str) -> SignInError {
     )
 }
 
+/// Two sides without a version of TLS or a cipher that both speak. Where Windows Server 2012 R2 has
+/// an RSA certificate, it offers none with ECDHE and AES-GCM
+/// (<https://learn.microsoft.com/windows/win32/secauthn/tls-cipher-suites-in-windows-8-1>).
+pub(crate) fn no_common_tls(why: &str) -> SignInError {
+    error(
+        SignInErrorKind::Unreachable,
+        &format!(
+            "Exchange Server and this host have no TLS version or cipher in common ({why}): this \
+             host speaks TLS 1.2 and 1.3, with ECDHE and AES-GCM or ChaCha20"
+        ),
+        "let Exchange run on Windows Server 2016 or later with TLS 1.2 switched on, or put a TLS \
+         proxy that offers one of these in front of it and name the proxy in `url`",
+    )
+}
+
+/// TLS that fails for another reason.
+pub(crate) fn unsecured(why: &str) -> SignInError {
+    error(
+        SignInErrorKind::Unreachable,
+        &format!("the connection to Exchange Server cannot be secured: {why}"),
+        "check that `url` leads to Exchange, at a port that speaks TLS, and that TLS 1.2 with \
+         ECDHE and AES-GCM is offered there: Windows Server 2012 R2 with an RSA certificate breaks \
+         off instead",
+    )
+}
+
 /// An app's refusal, told for Exchange.
 pub(super) fn of_app(refusal: SignInError) -> SignInError {
     let remedy = if refusal.remedy.contains("Contacts.ReadWrite") {

@@ -14,6 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::AlertDescription as Alert;
 use tower_service::Service;
 
 use super::Network;
@@ -70,6 +71,10 @@ pub(crate) enum ExchangeError {
     Prohibited,
     #[error("nobody answers at that address")]
     Refused,
+    #[error("the server's certificate is not trusted: {0}")]
+    Certificate(String),
+    #[error("the server and this host have no TLS version or cipher in common: {0}")]
+    NoCommonTls(String),
     #[error("the connection cannot be secured: {0}")]
     Tls(String),
     #[error("the connection broke: {0}")]
@@ -208,12 +213,16 @@ fn explained(error: &(dyn StdError + 'static), is_connect: bool) -> ExchangeErro
             return ExchangeError::Prohibited;
         }
         if let Some(tls) = found.downcast_ref::<rustls::Error>() {
-            return ExchangeError::Tls(tls.to_string());
+            return unsecured(tls);
         }
         if let Some(io) = found.downcast_ref::<io::Error>() {
             match io.kind() {
                 io::ErrorKind::ConnectionRefused => return ExchangeError::Refused,
                 io::ErrorKind::TimedOut => return ExchangeError::Timeout,
+                // What connects reads and writes nothing before TLS does.
+                io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof if is_connect => {
+                    return ExchangeError::Tls("the server breaks the handshake off".into());
+                }
                 _ => {}
             }
             // `io::Error` shows the cause of what it wraps as its source, and never that itself.
@@ -228,5 +237,17 @@ fn explained(error: &(dyn StdError + 'static), is_connect: bool) -> ExchangeErro
         ExchangeError::Name(last)
     } else {
         ExchangeError::Broken(last)
+    }
+}
+
+/// Only some of what goes wrong with TLS is the certificate's fault.
+fn unsecured(error: &rustls::Error) -> ExchangeError {
+    match error {
+        rustls::Error::InvalidCertificate(_) => ExchangeError::Certificate(error.to_string()),
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(
+            Alert::HandshakeFailure | Alert::InsufficientSecurity | Alert::ProtocolVersion,
+        ) => ExchangeError::NoCommonTls(error.to_string()),
+        _ => ExchangeError::Tls(error.to_string()),
     }
 }

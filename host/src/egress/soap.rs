@@ -2,49 +2,22 @@
 //! `POST` to one address.
 //!
 //! A body must be read here exactly as Exchange reads it, or it could say one thing to this host
-//! and another to the server. So whatever could be read in two ways is refused: other encodings
-//! than UTF-8, document types, comments, types that override an element's name, elements outside of
-//! the protocol's namespaces.
+//! and another to the server. So nothing goes out but what [`shapes`] lists, and whatever could be
+//! read in two ways is refused: other encodings than UTF-8, document types, comments, attributes
+//! that give an element another meaning, elements outside of the protocol's namespaces.
 
-use std::borrow::Cow;
+mod shapes;
+
 use std::str;
 
 use http::{HeaderMap, header};
-use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::escape::{resolve_predefined_entity, unescape};
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
 use super::rules::{Denial, Writing};
-
-const SOAP: &[u8] = b"http://schemas.xmlsoap.org/soap/envelope/";
-const MESSAGES: &[u8] = b"http://schemas.microsoft.com/exchange/services/2006/messages";
-const TYPES: &[u8] = b"http://schemas.microsoft.com/exchange/services/2006/types";
-const AUTODISCOVER: &[u8] =
-    b"http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006";
-const AUTODISCOVER_ANSWER: &str =
-    "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a";
-
-/// Elements inside each other.
-const DEPTH_MAX: usize = 24;
-
-/// Operations that read
-/// (<https://learn.microsoft.com/exchange/client-developer/web-service-reference/ews-operations-in-exchange>).
-const READING: [&str; 7] = [
-    "SyncFolderItems",
-    "SyncFolderHierarchy",
-    "FindFolder",
-    "FindItem",
-    "GetItem",
-    "GetFolder",
-    "ConvertId",
-];
-
-/// Operations that write.
-const WRITING: [&str; 3] = ["CreateItem", "UpdateItem", "DeleteItem"];
-
-/// What a request's header may say beside whom it acts for.
-const PLAIN_HEADERS: [&str; 3] = ["RequestServerVersion", "TimeZoneContext", "MailboxCulture"];
+use shapes::{Attribute, Content, Occurs, Part, Shape, Value};
 
 /// The one mailbox that a job is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +28,7 @@ pub(crate) struct Whose {
 
 impl Whose {
     fn is(&self, address: &str) -> bool {
-        self.address.eq_ignore_ascii_case(address.trim())
+        self.address.eq_ignore_ascii_case(address)
     }
 }
 
@@ -100,34 +73,13 @@ pub(crate) fn check_headers(headers: &HeaderMap, whose: &Whose) -> Result<(), De
 
 /// Whether a body is one operation of a sync, for this mailbox and no other.
 pub(crate) fn check(body: &[u8], whose: &Whose, writing: Writing) -> Result<(), Denial> {
-    let mut envelope = Envelope {
-        whose,
-        writing,
-        operation: None,
-        impersonates: false,
-        addresses: 0,
-        mailboxes: 0,
-    };
-    read(body, &mut envelope)?;
-    let Some(operation) = &envelope.operation else {
-        return Err(soap("there is no operation in it"));
-    };
-    if whose.impersonate != envelope.impersonates {
-        return Err(Denial::Impersonation);
-    }
-    tracing::trace!(operation, "a request to Exchange");
-    Ok(())
+    let request = shapes::request(writing == Writing::Allowed, whose.impersonate);
+    read(body, Walk::new(request, whose))
 }
 
 /// Whether a body asks Autodiscover about this mailbox, and says nothing else.
 pub(crate) fn check_autodiscover(body: &[u8], whose: &Whose) -> Result<(), Denial> {
-    let mut request = Question { whose, asks: false };
-    read(body, &mut request)?;
-    if request.asks {
-        Ok(())
-    } else {
-        Err(Denial::Autodiscover)
-    }
+    read(body, Walk::new(&shapes::QUESTION, whose)).map_err(|_| Denial::Autodiscover)
 }
 
 /// Whether path and query ask Autodiscover's JSON about this mailbox, and say nothing else: these
@@ -160,278 +112,265 @@ pub(crate) fn check_autodiscover_path(
     }
 }
 
-/// An element's name and attributes, where the namespaces have been looked up.
-struct Element<'a> {
-    namespace: &'a [u8],
-    name: &'a str,
-    start: &'a BytesStart<'a>,
-}
-
-/// Looks at each element of a document, and at each text.
-trait Reading {
-    /// `path` are the elements around it.
-    fn element(&mut self, path: &[String], element: &Element<'_>) -> Result<(), Denial>;
-    /// `path` ends with the element whose whole text this is.
-    fn text(&mut self, path: &[String], text: &str) -> Result<(), Denial>;
-}
-
-struct Envelope<'a> {
+/// A document under way, compared with the shapes that it may have.
+struct Walk<'a> {
     whose: &'a Whose,
-    writing: Writing,
-    operation: Option<String>,
-    impersonates: bool,
-    mailboxes: usize,
-    addresses: usize,
+    /// The elements around the place that is read; first the document itself.
+    open: Vec<Open>,
 }
 
-impl Reading for Envelope<'_> {
-    fn element(&mut self, path: &[String], element: &Element<'_>) -> Result<(), Denial> {
-        let names: Vec<_> = path.iter().map(String::as_str).collect();
-        let wanted = match names[..] {
-            [] | ["Envelope"] => SOAP,
-            ["Envelope", "Body"] => MESSAGES,
-            _ if [MESSAGES, TYPES].contains(&element.namespace) => element.namespace,
-            _ => TYPES,
-        };
-        if element.namespace != wanted {
-            return Err(soap("an element of it is in another namespace"));
-        }
-        match (&names[..], element.name) {
-            (["Envelope", "Header"], "ExchangeImpersonation") if !self.impersonates => {
-                self.impersonates = true;
-                Ok(())
-            }
-            ([], "Envelope")
-            | (["Envelope"], "Header" | "Body")
-            | (["Envelope", "Header", "ExchangeImpersonation"], "ConnectingSID")
-            | (
-                [
-                    "Envelope",
-                    "Header",
-                    "ExchangeImpersonation",
-                    "ConnectingSID",
-                ],
-                "PrimarySmtpAddress" | "SmtpAddress",
-            ) => Ok(()),
-            (["Envelope", "Header"], name) if PLAIN_HEADERS.contains(&name) => Ok(()),
-            ([] | ["Envelope"] | ["Envelope", "Header"], _) => {
-                Err(soap("it says more than a request of a sync does"))
-            }
-            (["Envelope", "Header", "ExchangeImpersonation", ..], _) => Err(Denial::OtherMailbox),
-            (["Envelope", "Body"], _) => self.begins(element),
-            (["Envelope", "Body", operation, inside @ ..], _) => {
-                self.inside(operation, inside, element)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn text(&mut self, path: &[String], text: &str) -> Result<(), Denial> {
-        let (last, around) = match path {
-            [.., around, last] => (last.as_str(), around.as_str()),
-            _ => return Ok(()),
-        };
-        // Each mailbox that is named is named by exactly one address.
-        if last == "Mailbox" && self.addresses != self.mailboxes {
-            return Err(Denial::OtherMailbox);
-        }
-        let is_address =
-            around == "ConnectingSID" || (around == "Mailbox" && last == "EmailAddress");
-        if !is_address {
-            return Ok(());
-        }
-        self.addresses += usize::from(around == "Mailbox");
-        if self.whose.is(text) {
-            Ok(())
-        } else {
-            Err(Denial::OtherMailbox)
-        }
-    }
+struct Open {
+    /// For a message.
+    name: &'static str,
+    content: &'static Content,
+    /// The part that the next element may belong to, and its elements so far.
+    part: usize,
+    elements: usize,
+    /// The text so far: where it is divided, it counts as one.
+    text: String,
 }
 
-impl Envelope<'_> {
-    fn begins(&mut self, element: &Element<'_>) -> Result<(), Denial> {
-        if self.operation.is_some() {
-            return Err(soap("there are two operations in it"));
-        }
-        let name = element.name;
-        if !READING.contains(&name) && !WRITING.contains(&name) {
-            return Err(Denial::Operation(shown(name)));
-        }
-        if WRITING.contains(&name) && self.writing == Writing::Forbidden {
-            return Err(Denial::OperationReadOnly(shown(name)));
-        }
-        let attribute = |name| attribute(element.start, name);
-        match name {
-            "DeleteItem" if attribute("DeleteType")?.as_deref() != Some("MoveToDeletedItems") => {
-                return Err(Denial::Purge);
+/// The attributes of an element, without what declares namespaces.
+type Attributes = Vec<(String, String)>;
+
+impl<'a> Walk<'a> {
+    fn new(document: &'static Content, whose: &'a Whose) -> Self {
+        let open = vec![Open::new("the document", document)];
+        Self { whose, open }
+    }
+
+    fn begins(&mut self, namespace: &[u8], name: &str, found: &Attributes) -> Result<(), Denial> {
+        let Some(around) = self.open.last_mut() else {
+            return Err(soap("it is no XML"));
+        };
+        let shapes = around.place(namespace, name)?;
+        let mut shape = None;
+        let mut misfit = None;
+        for candidate in shapes.iter().filter(|shape| shape.is(namespace, name)) {
+            match fits(candidate, found, self.whose) {
+                Ok(()) => shape = Some(*candidate),
+                Err(denial) => misfit = Some(denial),
             }
-            "CreateItem" | "UpdateItem"
-                if attribute("MessageDisposition")?.is_some_and(|how| how != "SaveOnly") =>
-            {
-                return Err(Denial::NoContact);
-            }
-            _ => {}
         }
-        self.operation = Some(name.to_owned());
+        let Some(shape) = shape else {
+            return Err(misfit.unwrap_or_else(|| soap("it is no XML")));
+        };
+        self.open.push(Open::new(shape.name(), &shape.content));
         Ok(())
     }
 
-    fn inside(
-        &mut self,
-        operation: &str,
-        inside: &[&str],
-        element: &Element<'_>,
-    ) -> Result<(), Denial> {
-        match (operation, inside, element.name) {
-            ("CreateItem", ["Items"], name) if name != "Contact" => return Err(Denial::NoContact),
-            ("UpdateItem", ["ItemChanges", "ItemChange", "Updates"], name)
-                if !["SetItemField", "DeleteItemField"].contains(&name) =>
-            {
-                return Err(Denial::NoContact);
+    fn text(&mut self, text: &str) {
+        if let Some(innermost) = self.open.last_mut() {
+            innermost.text.push_str(text);
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Denial> {
+        if self.open.len() == 1 {
+            return self.ends();
+        }
+        Err(soap("it ends too early"))
+    }
+
+    fn ends(&mut self) -> Result<(), Denial> {
+        let Some(mut ended) = self.open.pop() else {
+            return Err(soap("it is no XML"));
+        };
+        match ended.content {
+            Content::Text(value) if is_value(*value, &ended.text, self.whose) => Ok(()),
+            Content::Text(Value::OwnAddress) => Err(Denial::OtherMailbox),
+            Content::Text(_) => Err(soap(format!(
+                "`{}` says what no request of a sync does",
+                ended.name
+            ))),
+            // XML's own blanks (<https://www.w3.org/TR/xml/#NT-S>), no others.
+            Content::Parts(_) if !ended.text.bytes().all(|byte| b" \t\r\n".contains(&byte)) => {
+                Err(soap(format!("there is text in `{}`", ended.name)))
             }
-            ("UpdateItem", ["ItemChanges", "ItemChange", "Updates", "SetItemField"], name)
-                if !["FieldURI", "IndexedFieldURI", "ExtendedFieldURI", "Contact"]
-                    .contains(&name) =>
-            {
-                return Err(Denial::NoContact);
+            Content::Parts(parts) => ended.leave(parts, parts.len()),
+        }
+    }
+}
+
+impl Open {
+    fn new(name: &'static str, content: &'static Content) -> Self {
+        Self {
+            name,
+            content,
+            part: 0,
+            elements: 0,
+            text: String::new(),
+        }
+    }
+
+    /// What the next element may be, if it has this name.
+    fn place(&mut self, namespace: &[u8], name: &str) -> Result<&'static [&'static Shape], Denial> {
+        let parts: &'static [Part] = match self.content {
+            Content::Text(_) => &[],
+            Content::Parts(parts) => parts,
+        };
+        let holds = |part: &Part| part.shapes.iter().any(|shape| shape.is(namespace, name));
+        if !parts.iter().any(holds) {
+            let mut shapes = parts.iter().flat_map(|part| part.shapes);
+            if shapes.any(|shape| shape.names.contains(&name)) {
+                return Err(soap(format!(
+                    "`{name}` is in another namespace than its own"
+                )));
             }
-            ("UpdateItem", [], "SavedItemFolderId") => {
-                return Err(soap("an update moves nothing to another folder"));
+            return Err(stray(self.name, name));
+        }
+        let has_room = |part: &Part| self.elements == 0 || part.occurs == Occurs::AtLeastOnce;
+        let mut ahead = parts.iter().enumerate().skip(self.part);
+        let place = ahead.find(|(at, part)| holds(part) && (*at > self.part || has_room(part)));
+        let Some((place, part)) = place else {
+            return Err(soap(format!(
+                "`{name}` comes twice in `{}`, or out of its place",
+                self.name
+            )));
+        };
+        self.leave(parts, place)?;
+        self.elements += 1;
+        Ok(part.shapes)
+    }
+
+    /// Goes on to a later part.
+    fn leave(&mut self, parts: &[Part], place: usize) -> Result<(), Denial> {
+        for part in parts.iter().take(place).skip(self.part) {
+            if self.elements == 0 && part.occurs != Occurs::AtMostOnce {
+                return Err(missing(self.name, part));
             }
-            ("CreateItem", ["SavedItemFolderId"], "DistinguishedFolderId")
-                if attribute(element.start, "Id")?.as_deref() != Some("contacts") =>
-            {
-                return Err(Denial::NoContact);
-            }
-            ("ConvertId", _, "AlternateId") => {
-                let mailbox = attribute(element.start, "Mailbox")?;
-                if !mailbox.is_some_and(|mailbox| self.whose.is(&mailbox)) {
-                    return Err(Denial::OtherMailbox);
-                }
-            }
-            ("ConvertId", _, "AlternatePublicFolderId" | "AlternatePublicFolderItemId") => {
-                return Err(Denial::OtherMailbox);
-            }
-            (_, _, "Mailbox") => self.mailboxes += 1,
-            (_, [.., "Mailbox", _], _) => return Err(Denial::OtherMailbox),
-            _ => {}
+            self.part += 1;
+            self.elements = 0;
         }
         Ok(())
     }
 }
 
-struct Question<'a> {
-    whose: &'a Whose,
-    asks: bool,
-}
-
-impl Reading for Question<'_> {
-    fn element(&mut self, path: &[String], element: &Element<'_>) -> Result<(), Denial> {
-        let names: Vec<_> = path.iter().map(String::as_str).collect();
-        let known = matches!(
-            (&names[..], element.name),
-            ([], "Autodiscover")
-                | (["Autodiscover"], "Request")
-                | (
-                    ["Autodiscover", "Request"],
-                    "EMailAddress" | "AcceptableResponseSchema"
-                )
-        );
-        if known && element.namespace == AUTODISCOVER {
-            Ok(())
-        } else {
-            Err(Denial::Autodiscover)
+/// Whether an element has the attributes of its shape, and no others.
+fn fits(shape: &Shape, found: &Attributes, whose: &Whose) -> Result<(), Denial> {
+    for known in shape.attributes {
+        match found.iter().find(|(name, _)| name == known.name) {
+            Some((_, value)) if is_value(known.value, value, whose) => {}
+            None if !known.is_needed => {}
+            _ => return Err(misfit(shape, known)),
         }
     }
-
-    fn text(&mut self, path: &[String], text: &str) -> Result<(), Denial> {
-        let fine = match path.last().map(String::as_str) {
-            Some("EMailAddress") => {
-                self.asks = true;
-                self.whose.is(text)
-            }
-            Some("AcceptableResponseSchema") => text.trim() == AUTODISCOVER_ANSWER,
-            _ => text.trim().is_empty(),
-        };
-        if fine {
-            Ok(())
-        } else {
-            Err(Denial::Autodiscover)
-        }
+    let is_known = |name: &str| -> bool { shape.attributes.iter().any(|known| known.name == name) };
+    match found.iter().find(|(name, _)| !is_known(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(soap(format!(
+            "`{}` may not have the attribute `{}`",
+            shape.name(),
+            shown(name)
+        ))),
     }
 }
 
-/// Reads a whole document, element by element. The texts of an element count as one.
-fn read(body: &[u8], reading: &mut impl Reading) -> Result<(), Denial> {
+fn is_value(value: Value, found: &str, whose: &Whose) -> bool {
+    match value {
+        Value::Any => true,
+        Value::OwnAddress => whose.is(found),
+        Value::OneOf(known) => known.contains(&found),
+        Value::OfContacts(names) => found
+            .strip_prefix("contacts:")
+            .is_some_and(|name| names.contains(&name)),
+    }
+}
+
+/// An element that may not stand where it does.
+fn stray(around: &str, name: &str) -> Denial {
+    let name = shown(name);
+    match around {
+        "Body" if shapes::WRITING.contains(&&*name) => Denial::OperationReadOnly(name),
+        "Body" => Denial::Operation(name),
+        "Header" if name == "ExchangeImpersonation" => Denial::Impersonation,
+        "Items" => Denial::NoContact,
+        "ConnectingSID" | "Mailbox" => Denial::OtherMailbox,
+        _ => soap(format!("`{name}` is not among what `{around}` may hold")),
+    }
+}
+
+/// A part that is not there.
+fn missing(around: &str, part: &Part) -> Denial {
+    let name = part.shapes.first().map_or("", |shape| shape.name());
+    match (around, name) {
+        ("Body", _) => soap("there is no operation in it"),
+        ("Header", "ExchangeImpersonation") => Denial::Impersonation,
+        _ => soap(format!(
+            "there is no `{name}` in `{around}`, where it belongs"
+        )),
+    }
+}
+
+/// An attribute that is not there, or says something else than it may.
+fn misfit(shape: &Shape, attribute: &Attribute) -> Denial {
+    let (element, name) = (shape.name(), attribute.name);
+    if name == "DeleteType" {
+        return Denial::Purge;
+    }
+    match attribute.value {
+        _ if element.ends_with("FieldURI") => soap(format!(
+            "`{element}` does not name one of the properties that take part"
+        )),
+        Value::OneOf(known) => soap(format!(
+            "`{name}` of `{element}` is not `{}`",
+            known.join("` or `")
+        )),
+        _ => soap(format!("`{element}` has no `{name}`")),
+    }
+}
+
+/// Reads a whole document, element by element.
+fn read(body: &[u8], mut walk: Walk<'_>) -> Result<(), Denial> {
     let body = str::from_utf8(body).map_err(|_| soap("it is not UTF-8"))?;
+    let body = undeclared(body)?;
     let mut reader = NsReader::from_str(body);
     reader.config_mut().expand_empty_elements = true;
-    let mut path: Vec<String> = Vec::new();
-    let mut texts: Vec<String> = Vec::new();
-    let mut is_over = false;
     loop {
         let (namespace, event) = reader
             .read_resolved_event()
             .map_err(|error| soap(format!("it is no XML: {error}")))?;
         match event {
-            Event::Decl(declaration) => {
-                let encoding = declaration.encoding().transpose();
-                let encoding = encoding.map_err(|_| soap("its encoding cannot be read"))?;
-                if encoding.is_some_and(|name| !name.eq_ignore_ascii_case(b"utf-8")) {
-                    return Err(soap("it says that it is not UTF-8"));
-                }
-            }
             Event::Start(start) => {
-                if is_over || path.len() >= DEPTH_MAX {
-                    return Err(soap("it has more elements than a request of a sync"));
-                }
-                let name = name_of(&start)?;
-                let ResolveResult::Bound(Namespace(namespace)) = namespace else {
+                let name = start.local_name();
+                let name = str::from_utf8(name.as_ref()).map_err(|_| soap("it is not UTF-8"))?;
+                let ResolveResult::Bound(namespace) = namespace else {
                     return Err(soap("an element of it has no namespace"));
                 };
-                let element = Element {
-                    namespace,
-                    name: &name,
-                    start: &start,
-                };
-                refuse_other_types(&start)?;
-                reading.element(&path, &element)?;
-                path.push(name);
-                texts.push(String::new());
+                walk.begins(namespace.as_ref(), name, &attributes(&start)?)?;
             }
-            Event::End(_) => {
-                reading.text(&path, &texts.pop().unwrap_or_default())?;
-                path.pop();
-                is_over = path.is_empty();
-            }
+            Event::End(_) => walk.ends()?,
             Event::Text(text) => {
                 let text = text.decode().map_err(|_| soap("a text of it is damaged"))?;
-                append(&mut texts, &text);
+                walk.text(&text);
             }
-            Event::CData(text) => {
-                let text = text.decode().map_err(|_| soap("a text of it is damaged"))?;
-                append(&mut texts, &text);
-            }
-            Event::GeneralRef(reference) => append(&mut texts, &resolved(&reference)?),
-            // A comment too: where it divides a text, readers differ over what the text is.
-            Event::Comment(_) | Event::Empty(_) | Event::PI(_) | Event::DocType(_) => {
-                return Err(soap("it holds what no request of a sync does"));
-            }
-            Event::Eof => break,
+            Event::GeneralRef(reference) => walk.text(&resolved(&reference)?),
+            // Where a comment or a section divides a text, readers differ over what the text is.
+            Event::Comment(_)
+            | Event::CData(_)
+            | Event::Decl(_)
+            | Event::DocType(_)
+            | Event::Empty(_)
+            | Event::PI(_) => return Err(soap("it holds what no request of a sync does")),
+            Event::Eof => return walk.finish(),
         }
-    }
-    if is_over {
-        Ok(())
-    } else {
-        Err(soap("it ends too early"))
     }
 }
 
-fn append(texts: &mut [String], text: &str) {
-    if let Some(whole) = texts.last_mut() {
-        whole.push_str(text);
-    }
+/// What follows the declaration: of all that one could say, only what is meant anyway is let out.
+fn undeclared(body: &str) -> Result<&str, Denial> {
+    let Some(declared) = body.strip_prefix("<?xml") else {
+        return Ok(body);
+    };
+    let known = [
+        r#" version="1.0"?>"#,
+        r#" version="1.0" encoding="utf-8"?>"#,
+        r#" version="1.0" encoding="UTF-8"?>"#,
+    ];
+    known
+        .iter()
+        .find_map(|known| declared.strip_prefix(known))
+        .ok_or_else(|| soap("it declares itself to be something else than XML 1.0 in UTF-8"))
 }
 
 fn resolved(reference: &BytesRef<'_>) -> Result<String, Denial> {
@@ -446,32 +385,24 @@ fn resolved(reference: &BytesRef<'_>) -> Result<String, Denial> {
         .ok_or_else(|| soap("it uses an entity that is not XML's own"))
 }
 
-fn name_of(start: &BytesStart<'_>) -> Result<String, Denial> {
-    let name = start.local_name();
-    let name = str::from_utf8(name.as_ref()).map_err(|_| soap("it is not UTF-8"))?;
-    Ok(name.to_owned())
-}
-
-/// `xsi:type` makes an element another one than its name says
-/// (<https://www.w3.org/TR/xmlschema-1/#xsi_type>).
-fn refuse_other_types(start: &BytesStart<'_>) -> Result<(), Denial> {
+/// No shape has an attribute with a prefix: `xsi:type` makes an element another one than its name
+/// says (<https://www.w3.org/TR/xmlschema-1/#xsi_type>), and SOAP's own say whether a part of the
+/// header counts.
+fn attributes(start: &BytesStart<'_>) -> Result<Attributes, Denial> {
+    let damaged = |_| soap("an attribute of it is damaged");
+    let mut attributes = Vec::new();
+    // Finds one that is there twice as well.
     for found in start.attributes() {
         let found = found.map_err(|error| soap(format!("it is no XML: {error}")))?;
-        if found.key.local_name().as_ref() == b"type" {
-            return Err(soap("an element of it has another type than its name says"));
+        let name = str::from_utf8(found.key.as_ref()).map_err(damaged)?;
+        if name == "xmlns" || name.starts_with("xmlns:") {
+            continue;
         }
+        let value = str::from_utf8(found.value.as_ref()).map_err(damaged)?;
+        let value = unescape(value).map_err(|_| soap("an attribute of it is damaged"))?;
+        attributes.push((name.to_owned(), value.into_owned()));
     }
-    Ok(())
-}
-
-fn attribute<'a>(start: &'a BytesStart<'_>, name: &str) -> Result<Option<Cow<'a, str>>, Denial> {
-    let damaged = || soap("an attribute of it is damaged");
-    let Some(found) = start.try_get_attribute(name).map_err(|_| damaged())? else {
-        return Ok(None);
-    };
-    let value = str::from_utf8(found.value.as_ref()).map_err(|_| damaged())?;
-    let value = quick_xml::escape::unescape(value).map_err(|_| damaged())?;
-    Ok(Some(Cow::Owned(value.into_owned())))
+    Ok(attributes)
 }
 
 /// A name as the guest wrote it, fit for a log.

@@ -23,6 +23,7 @@ use crate::types::{
     Crm, Endpoint, FieldValue, Flowfact, Graph, GraphUser, Job, Mailbox, Marker, Tenant,
 };
 
+mod bodies;
 mod exchange;
 
 const SECRETS: [&str; 3] = ["platform-token", "client-secret", "jwt-"];
