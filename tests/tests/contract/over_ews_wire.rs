@@ -384,12 +384,12 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-const ASKED: [Asking; 5] = [
-    Asking::Changes,
-    Asking::Reads,
-    Asking::Creates,
-    Asking::Updates,
-    Asking::Deletes,
+const ASKED: [&str; 5] = [
+    "m:SyncFolderItems",
+    "m:GetItem",
+    "m:CreateItem",
+    "m:UpdateItem",
+    "m:DeleteItem",
 ];
 
 /// Whatever comes in place of whichever answer, once: in the end both sides are as without it. What
@@ -399,14 +399,13 @@ fn answer_that_is_none_loses_nothing() {
     let mut plain = busy_in(|world| world);
     come_to_rest(&mut plain, "no fault");
     let expected = names(&plain);
-    for what in ASKED {
+    for operation in ASKED {
         for (name, body) in hostile() {
-            let context = format!("{what:?}: {name}");
+            let context = format!("{operation}: {name}");
             let mut stage = busy_in(|world| world);
             let struck = stage.world.services(|services, _| {
-                let (matcher, skip) = asking(what, 0);
                 let fault = Fault::Garbled { body: body.clone() };
-                services.faults.script(matcher, skip, 1, fault);
+                services.faults.next(Matcher::saying(operation), fault);
                 services.faults.struck()
             });
             come_to_rest(&mut stage, &context);

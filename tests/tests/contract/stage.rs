@@ -44,7 +44,6 @@ pub(crate) enum Asking {
     Reads,
     Creates,
     Updates,
-    Deletes,
 }
 
 /// The requests that ask a mailbox for this. Over Graph single contacts travel in batches, in the
@@ -53,13 +52,14 @@ pub(crate) fn asking(what: Asking, batches_before: u32) -> (Matcher, u32) {
     let operation = match (DIALECT, what) {
         (Dialect::Graph, Asking::Anything) => return (Matcher::url("/graph/"), batches_before),
         (Dialect::Graph, Asking::Changes) => return (Matcher::url("/delta"), batches_before),
+        // A batch says so itself, however many others come before it.
+        (Dialect::Graph, Asking::Creates) => return (Matcher::saying("\"method\":\"POST\""), 0),
         (Dialect::Graph, _) => return (Matcher::of(Method::Post, "/graph/"), batches_before),
         (Dialect::Ews, Asking::Anything) => return (Matcher::url("/EWS/"), batches_before),
         (Dialect::Ews, Asking::Changes) => "m:SyncFolderItems",
         (Dialect::Ews, Asking::Reads) => "m:GetItem",
         (Dialect::Ews, Asking::Creates) => "m:CreateItem",
         (Dialect::Ews, Asking::Updates) => "m:UpdateItem",
-        (Dialect::Ews, Asking::Deletes) => "m:DeleteItem",
     };
     (Matcher::saying(operation), 0)
 }
