@@ -197,8 +197,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// Pairs whose mailbox half is gone, forgotten ones too where they are marked again. One whose
-    /// CRM half cannot be brought back is no longer waited for: who was deleted and entered again is
-    /// to be new.
+    /// CRM half cannot be brought back is no longer waited for: who was deleted and entered again
+    /// is to be new.
     pub(super) fn gone_from_mailbox(&self) -> BTreeMap<CrmId, Link> {
         let mut gone = BTreeMap::new();
         let is_lost = |id: &CrmId| {

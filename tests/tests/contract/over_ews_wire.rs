@@ -2,7 +2,8 @@
 //!
 //! Contract, section 7: nothing gets lost. Goal: whatever an Exchange Server answers, or something
 //! on the way in its place, passes end as without it, or stop and say why, with bounded work.
-//! Method: the simulator's switches, each a fact with its evidence, and answers replaced on the way.
+//! Method: the simulator's switches, each a fact with its evidence, and answers replaced on the
+//! way.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -592,8 +593,8 @@ pub(crate) fn refusal_of_one_item_of_a_request_is_its_own() {
     stage.check_quiet("later");
 }
 
-/// A contact that cannot be read is held: that the server refuses it says nothing about where it is,
-/// whatever the code; only "not found" of this very item does.
+/// A contact that cannot be read is held: that the server refuses it says nothing about where it
+/// is, whatever the code; only "not found" of this very item does.
 #[test]
 pub(crate) fn contact_whose_read_is_refused_is_not_deleted() {
     for code in [

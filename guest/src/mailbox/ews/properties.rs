@@ -9,8 +9,8 @@ use crate::contact::{Field, PostalAddress, Slot, View};
 use crate::xml::Writer;
 
 /// Name and set of the MAPI named property that holds our key; the same as over Graph, so that a
-/// contact keeps it when its mailbox moves to Office 365. Name and set never vary, because a mailbox
-/// has room for a limited number of names.
+/// contact keeps it when its mailbox moves to Office 365. Name and set never vary, because a
+/// mailbox has room for a limited number of names.
 pub(super) const KEY: Extended = Extended::Named {
     set: "6d2f5b34-0c1e-4a76-9b0d-3e58c7a1f942",
     name: "ContactSyncKey",
@@ -56,8 +56,8 @@ pub(super) enum Property {
     AddressPart(Slot, &'static str),
 }
 
-/// Single texts, in the order in which the schema wants their elements, and what they hold. Those up
-/// to the addresses and phones come before them.
+/// Single texts, in the order in which the schema wants their elements, and what they hold. Those
+/// up to the addresses and phones come before them.
 pub(super) const TEXTS_BEFORE: [(&str, &str, Text); 4] = [
     ("contacts:FileAs", "FileAs", Text::FileAs),
     ("contacts:DisplayName", "DisplayName", Text::DisplayName),
