@@ -6,6 +6,7 @@
 //! way.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use contact_sync_guest::outside::{Request, Response};
@@ -35,12 +36,12 @@ fn max() -> Value {
 }
 
 /// Every so-manieth request is answered so, with a pause of two seconds.
-fn now_and_then(form: BusyForm) -> Option<Busy> {
-    Some(Busy {
+fn now_and_then(form: BusyForm) -> Busy {
+    Busy {
         every: 3,
         form,
         back_off_ms: 2_000,
-    })
+    }
 }
 
 const EXCHANGE_SERVER: [Quirk; 16] = [
@@ -57,13 +58,13 @@ const EXCHANGE_SERVER: [Quirk; 16] = [
         world.ews(|quirks| quirks.byte_order_mark = true)
     }),
     ("busy: fault", |world| {
-        world.ews(|quirks| quirks.busy = now_and_then(BusyForm::Fault))
+        world.ews(|quirks| quirks.busy = Some(now_and_then(BusyForm::Fault)))
     }),
     ("busy: in the answer", |world| {
-        world.ews(|quirks| quirks.busy = now_and_then(BusyForm::InAnswer))
+        world.ews(|quirks| quirks.busy = Some(now_and_then(BusyForm::InAnswer)))
     }),
     ("busy: 503", |world| {
-        world.ews(|quirks| quirks.busy = now_and_then(BusyForm::ServiceUnavailable))
+        world.ews(|quirks| quirks.busy = Some(now_and_then(BusyForm::ServiceUnavailable)))
     }),
     ("small pages", |world| {
         world.ews(|quirks| quirks.changes_max = 2)
@@ -357,10 +358,8 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         .into_iter()
         .zip(["a", "b", "c", "d", "e", "f"])
     {
-        laughs.push_str(&format!(
-            "<!ENTITY {name} \"{}\">",
-            format!("&{of};").repeat(10)
-        ));
+        let entity = format!("&{of};").repeat(10);
+        write!(laughs, "<!ENTITY {name} \"{entity}\">").expect("a text takes all");
     }
     laughs.push_str("]><l>&g;</l>");
     let other_space = "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
