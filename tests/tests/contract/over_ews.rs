@@ -3,8 +3,8 @@
 //! Contract, section 3: it is looked for by our key, which contacts have that the sync has created,
 //! or by what outlives a move, in all contact folders; found in another one, it is *moved*: held,
 //! and merged against its old base when it comes back. Goal: however a contact is moved, nobody is
-//! deleted, created twice or overwritten. Method: contacts with a key, with a search key alone, with
-//! neither, at rest and copied, moved between passes and during one.
+//! deleted, created twice or overwritten. Method: contacts with a key, with a search key alone,
+//! with neither, at rest and copied, moved between passes and during one.
 
 use contact_sync_guest::job::{Endpoint, Job};
 use contact_sync_guest::pass::Mode;

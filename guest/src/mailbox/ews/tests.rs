@@ -600,7 +600,7 @@ fn a_deletion_is_compared_before_it_is_sent() {
         ),
         answer("DeleteItem", &[""]),
     ]);
-    assert_eq!(words(&ews.delete(&contacts)), ["done", "stale", "gone"]);
+    assert_eq!(words(&ews.delete(&contacts)), ["done", "stale", "stale"]);
     let expected = "<m:DeleteItem DeleteType=\"MoveToDeletedItems\"><m:ItemIds><t:ItemId Id=\"A\" \
         ChangeKey=\"1\"/></m:ItemIds></m:DeleteItem>";
     assert_eq!(bodies(&script)[1], expected);
