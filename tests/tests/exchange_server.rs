@@ -1,7 +1,9 @@
 //! The contract on an Exchange Server: every scenario of `contract.rs`, over Exchange Web Services.
 //!
 //! The scenarios and what is expected of them are the same data; only the servers of the mailboxes
-//! speak the other dialect, and give a contact another id whenever it is moved.
+//! speak the other dialect, and give a contact another id whenever it is moved. What is an Exchange
+//! Server's own stands in `over_ews` (moves), `over_ews_values` (slots, dates, leftovers) and
+//! `over_ews_wire` (bad days); `mutations_over_ews` shows that these proofs can fail.
 
 #[cfg(test)]
 use contact_sync_tests::simulator::Dialect;

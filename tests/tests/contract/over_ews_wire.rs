@@ -592,6 +592,37 @@ pub(crate) fn refusal_of_one_item_of_a_request_is_its_own() {
     stage.check_quiet("later");
 }
 
+/// A contact that the server does not let go is told of and waits; the others are deleted.
+#[test]
+fn refusal_of_one_deletion_is_its_own() {
+    let person = |name: &str| json!({"firstName": [name], "lastName": ["Muster"]});
+    let mut stage = Scenario::new()
+        .ballast(12)
+        .before([
+            crm("a", &[ANNA], person("A")),
+            crm("b", &[ANNA], person("B")),
+        ])
+        .stage(Variant::AccountField);
+    for name in ["a", "b"] {
+        stage.edit(&Edit::CrmDelete(name));
+    }
+    let undeletable = |stage: &Stage, id: Option<String>| {
+        stage
+            .world
+            .services(|services, _| services.ews.quirks.undeletable = id);
+    };
+    undeletable(&stage, Some(stage.mailbox_id(ANNA, "a")));
+    stage.world.advance_ms(60_000);
+    let played = stage.pass(ANNA);
+    assert_eq!(played.codes(), ["refused"], "{played:#?}");
+    stage.check("refused", &State::OutlookCount(ANNA, 1));
+    undeletable(&stage, None);
+    stage.world.advance_ms(DAY_MS);
+    stage.pass(ANNA);
+    stage.check("later", &State::OutlookCount(ANNA, 0));
+    stage.check_quiet("later");
+}
+
 /// A contact that cannot be read is held: that the server refuses it says nothing about where it
 /// is, whatever the code; only "not found" of this very item does.
 #[test]

@@ -1,8 +1,9 @@
 //! What is Office 365's own: answers and habits that Exchange Web Services cannot have.
 //!
 //! An entry of the feed holds the contact itself, and can be late; the contacts folder need not
-//! have a name; a person needs a given name; a move leaves a contact its id. Over Exchange Web Services
-//! the feed names ids alone, each contact is read when it is needed, and `over_ews` says the rest.
+//! have a name; a person needs a given name; a move leaves a contact its id. Over Exchange Web
+//! Services the feed names ids alone, each contact is read when it is needed, and `over_ews` says
+//! the rest.
 
 use std::cell::RefCell;
 use std::rc::Rc;
