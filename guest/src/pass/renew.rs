@@ -254,20 +254,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 continue;
             };
             let partners = self.memory.paired_with(&ids)?;
-            let is_others = |partner: &CrmId| *partner != crm_id;
-            let has_copy = partners.iter().flatten().any(is_others);
             let free: Vec<MailboxId> = ids
                 .into_iter()
                 .zip(partners)
                 .filter(|(_, partner)| partner.is_none())
                 .map(|(id, _)| id)
                 .collect();
-            if !free.is_empty() && has_copy {
-                // A copy that has a partner of its own, and one more that may be a copy of either.
-                self.gathered.withheld.insert(Source::Crm(crm_id.clone()));
-                self.gathered.found_again.insert(crm_id, Vec::new());
-                continue;
-            }
             // A feed may tell of the removal first, and of the new contact in its next round.
             let unread = free
                 .iter()

@@ -8,10 +8,8 @@ use contact_sync_guest::job::{CrmAccess, Marker};
 use contact_sync_guest::pass::Mode;
 use contact_sync_guest::setup;
 use contact_sync_tests::simulator::flowfact::quirks::Reach;
-use contact_sync_tests::simulator::{Access, Dialect, RequestKind as Kind, World};
+use contact_sync_tests::simulator::{Access, RequestKind as Kind, World};
 use serde_json::{Value, json};
-
-use crate::DIALECT;
 
 use super::stage::{
     ANNA, Edit, Ending, OFF, PAUSE_MS, Scenario, State, Variant, crm, ending, in_the_readme, writes,
@@ -341,12 +339,7 @@ fn check_proposes_the_fields_that_the_schema_has() {
         .collect();
     assert_eq!(named.len(), Field::ALL.len(), "{named:?}");
     assert!(!checkup.markers.is_empty());
-    let told = match DIALECT {
-        Dialect::Graph => Some(ANNA),
-        // The server says whose folder it is by an id alone.
-        Dialect::Ews => None,
-    };
-    assert_eq!(checkup.address.as_deref(), told);
+    assert_eq!(checkup.address.as_deref(), Some(ANNA));
 }
 
 /// A field that is mapped for the first time is treated as in a first pair: nothing is emptied.
