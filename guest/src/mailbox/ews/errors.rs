@@ -108,6 +108,12 @@ pub(super) fn is_of_mailbox(error: &RemoteError) -> bool {
     }
 }
 
+/// Whether a failure of the mailbox may be that of an id alone, which is another mailbox's.
+pub(super) fn may_be_a_foreign_id(error: &RemoteError) -> bool {
+    matches!(error, RemoteError::Unreachable(remote)
+        if remote.code.as_deref() == Some("ErrorNonExistentMailbox"))
+}
+
 /// Whether a create that was refused with this failure of the mailbox may have happened all the
 /// same.
 pub(super) fn may_have_happened(error: &RemoteError) -> bool {

@@ -198,21 +198,24 @@ fn write_request(writer: &mut Writer, ids: &[&MailboxId], shape: impl FnOnce(&mu
     });
 }
 
-/// Reads, of which the mailbox's own failure is none of theirs. Where none of them has succeeded, or
-/// one of them says that the mailbox is not there, nothing proves yet whose failure it is: another
-/// read of the same folder tells.
+/// Reads, of which the mailbox's own failure is none of theirs: a contact that could not be read for
+/// now is not to be taken for one that is not there. Where none of them has succeeded, or one of
+/// them says that there is no such mailbox, nothing proves yet whose failure it is: another read of
+/// the same folder tells.
 fn proven<T>(
     client: &Client,
     folder: &str,
     results: Vec<Result<T, CallError>>,
     is_success: impl Fn(&T) -> bool,
 ) -> Result<Vec<Result<T, CallError>>, RemoteError> {
-    let mut failures = results.iter().filter_map(|result| result.as_ref().err());
-    if let Some(failure) = failures.find(|failure| failure.error.halts()) {
+    let failures = || results.iter().filter_map(|result| result.as_ref().err());
+    let of_mailbox = |failure: &&CallError| errors::is_of_mailbox(&failure.error);
+    let is_foreign = |failure: &&CallError| errors::may_be_a_foreign_id(&failure.error);
+    let mut ends = failures().filter(of_mailbox);
+    if let Some(failure) = ends.find(|failure| !is_foreign(failure)) {
         return Err(failure.error.clone());
     }
-    let mut failures = results.iter().filter_map(|result| result.as_ref().err());
-    let is_doubtful = failures.any(|failure| errors::is_of_mailbox(&failure.error));
+    let is_doubtful = failures().any(|failure| is_foreign(&failure));
     let is_any = results
         .iter()
         .any(|result| result.as_ref().is_ok_and(&is_success));
