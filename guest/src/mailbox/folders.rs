@@ -33,6 +33,18 @@ pub(super) struct Found {
     pub(super) folder: Option<String>,
 }
 
+/// What one contact's own answer says.
+// On wasm the variants are small enough.
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")
+)]
+pub(super) enum State {
+    Present(Found),
+    Gone,
+    Unreadable(Problem),
+}
+
 #[derive(Clone, Debug, Default)]
 struct Known {
     listed: Listed,
@@ -41,10 +53,60 @@ struct Known {
 }
 
 impl Folders {
+    /// The live folders besides the synced one, as a list of this pass knows them.
+    pub(super) fn live(
+        &self,
+        list: impl FnOnce() -> Result<Listed, RemoteError>,
+    ) -> Result<Listed, RemoteError> {
+        if let Some(known) = self.0.borrow().as_ref() {
+            return Ok(known.listed.clone());
+        }
+        self.live_now(list)
+    }
+
+    /// The live folders besides the synced one, as they are now: where a contact is found nowhere
+    /// else, the folder that it is in may be newer than any list.
+    pub(super) fn live_now(
+        &self,
+        list: impl FnOnce() -> Result<Listed, RemoteError>,
+    ) -> Result<Listed, RemoteError> {
+        let listed = list()?;
+        let before = self.0.take().unwrap_or_default();
+        *self.0.borrow_mut() = Some(Known {
+            listed: listed.clone(),
+            dead: before.dead,
+        });
+        Ok(listed)
+    }
+
+    /// What each contact's state means, wherever it is.
+    pub(super) fn place_all(
+        &self,
+        synced: &str,
+        states: Vec<State>,
+        list: impl FnOnce() -> Result<Listed, RemoteError>,
+    ) -> Result<Vec<MailboxRead>, RemoteError> {
+        let elsewhere: BTreeSet<&str> = states
+            .iter()
+            .filter_map(|state| match state {
+                State::Present(found) => found.folder.as_deref(),
+                State::Gone | State::Unreadable(_) => None,
+            })
+            .filter(|parent| *parent != synced)
+            .collect();
+        self.learn(&elsewhere, list)?;
+        let read = states.into_iter().map(|state| match state {
+            State::Present(found) => self.place(synced, found),
+            State::Gone => MailboxRead::Deleted,
+            State::Unreadable(problem) => MailboxRead::Unreadable(problem),
+        });
+        Ok(read.collect())
+    }
+
     /// Finds out of each of these folders whether it is live. The list is asked for only when it is
     /// needed, and again for a folder that was not met before: that one may be newer than the list,
     /// and a contact in it must not be taken for deleted.
-    pub(super) fn learn(
+    fn learn(
         &self,
         met: &BTreeSet<&str>,
         list: impl FnOnce() -> Result<Listed, RemoteError>,
@@ -72,35 +134,9 @@ impl Folders {
         Ok(())
     }
 
-    /// The live folders besides the synced one, as a list of this pass knows them.
-    pub(super) fn live(
-        &self,
-        list: impl FnOnce() -> Result<Listed, RemoteError>,
-    ) -> Result<Listed, RemoteError> {
-        if let Some(known) = self.0.borrow().as_ref() {
-            return Ok(known.listed.clone());
-        }
-        self.live_now(list)
-    }
-
-    /// The live folders besides the synced one, as they are now: where a contact is found nowhere
-    /// else, the folder that it is in may be newer than any list.
-    pub(super) fn live_now(
-        &self,
-        list: impl FnOnce() -> Result<Listed, RemoteError>,
-    ) -> Result<Listed, RemoteError> {
-        let listed = list()?;
-        let before = self.0.take().unwrap_or_default();
-        *self.0.borrow_mut() = Some(Known {
-            listed: listed.clone(),
-            dead: before.dead,
-        });
-        Ok(listed)
-    }
-
     /// In the synced folder, in another live one, or in Deleted Items: of folders that were learnt
     /// about.
-    pub(super) fn place(&self, synced: &str, found: Found) -> MailboxRead {
+    fn place(&self, synced: &str, found: Found) -> MailboxRead {
         let Some(parent) = found.folder else {
             return MailboxRead::Unreadable(nowhere(&found.contact.id));
         };

@@ -5,13 +5,11 @@
 //! Only "this item is not there", while the mailbox itself can be read, says that it is gone; where
 //! it has gone to another folder, it has another id there and is found by `find_item`.
 
-use std::collections::BTreeSet;
-
 use crate::contact::{ChangeKey, MailboxContact, MailboxId};
 use crate::http::{CallError, RemoteError, Repeat, WriteError};
 use crate::mailbox::ews::soap::{self, Message, Operation};
 use crate::mailbox::ews::{Client, errors, find_folder, get_folder, record};
-use crate::mailbox::folders::{Folders, Found};
+use crate::mailbox::folders::{Folders, State};
 use crate::mailbox::{MailboxEdit, MailboxRead};
 use crate::mutation::{self, Mutant};
 use crate::report::Problem;
@@ -34,18 +32,6 @@ const READ_VERSIONS: Operation = Operation {
     ..READ
 };
 
-/// What one contact's own message says.
-// On wasm the variants are small enough.
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")
-)]
-pub(super) enum State {
-    Present(Found),
-    Gone,
-    Unreadable(Problem),
-}
-
 /// Each contact, wherever it is.
 pub(super) fn read(
     client: &Client,
@@ -54,21 +40,7 @@ pub(super) fn read(
     ids: &[MailboxId],
 ) -> Result<Vec<MailboxRead>, RemoteError> {
     let states = states(client, folder, ids)?;
-    let elsewhere: BTreeSet<&str> = states
-        .iter()
-        .filter_map(|state| match state {
-            State::Present(found) => found.folder.as_deref(),
-            State::Gone | State::Unreadable(_) => None,
-        })
-        .filter(|parent| *parent != folder)
-        .collect();
-    folders.learn(&elsewhere, || find_folder::list(client, folder))?;
-    let read = states.into_iter().map(|state| match state {
-        State::Present(found) => folders.place(folder, found),
-        State::Gone => MailboxRead::Deleted,
-        State::Unreadable(problem) => MailboxRead::Unreadable(problem),
-    });
-    Ok(read.collect())
+    folders.place_all(folder, states, || find_folder::list(client, folder))
 }
 
 /// Each contact's own message, after the mailbox has proven to be readable.

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contact::MailboxId;
 use crate::http::{RemoteError, Repeat};
-use crate::mailbox::ews::get_item::{self, State};
+use crate::mailbox::ews::get_item;
 use crate::mailbox::ews::soap::{self, Message, Operation, TYPES};
 use crate::mailbox::ews::{Client, errors, record};
+use crate::mailbox::folders::State;
 use crate::mailbox::{MailboxEntry, MailboxNext, MailboxPage, MailboxPosition};
 use crate::mutation::{self, Mutant};
 use crate::report::Problem;

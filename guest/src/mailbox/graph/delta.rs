@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 use crate::contact::MailboxId;
 use crate::http::{Answer, Call, RemoteError, escaped};
-use crate::mailbox::graph::read::{self, State};
+use crate::mailbox::folders::State;
+use crate::mailbox::graph::read;
 use crate::mailbox::graph::{Client, IMMUTABLE_IDS, errors, record};
 use crate::mailbox::{MailboxEntry, MailboxNext, MailboxPage, MailboxPosition};
 

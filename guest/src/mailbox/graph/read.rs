@@ -5,28 +5,14 @@
 //! and is deleted all the same. And only "this item is not there", while the mailbox itself can be
 //! read, says that it is gone.
 
-use std::collections::BTreeSet;
-
 use crate::contact::{MailboxContact, MailboxId};
 use crate::http::{Answer, CallError, RemoteError, escaped};
 use crate::mailbox::MailboxRead;
-use crate::mailbox::folders::{Folders, Found};
+use crate::mailbox::folders::{Folders, State};
 use crate::mailbox::graph::batch::{self, Item};
 use crate::mailbox::graph::{Client, errors, folders, record};
 use crate::mutation::{self, Mutant};
 use crate::report::Problem;
-
-/// What one contact's own answer says.
-// On wasm the variants are small enough.
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(clippy::large_enum_variant, reason = "nearly all of them are contacts")
-)]
-pub(super) enum State {
-    Present(Found),
-    Gone,
-    Unreadable(Problem),
-}
 
 /// Each contact, wherever it is.
 pub(super) fn read(
@@ -36,21 +22,7 @@ pub(super) fn read(
     ids: &[MailboxId],
 ) -> Result<Vec<MailboxRead>, RemoteError> {
     let states = states(client, folder, ids)?;
-    let elsewhere: BTreeSet<&str> = states
-        .iter()
-        .filter_map(|state| match state {
-            State::Present(found) => found.folder.as_deref(),
-            State::Gone | State::Unreadable(_) => None,
-        })
-        .filter(|parent| *parent != folder)
-        .collect();
-    folders.learn(&elsewhere, || folders::list(client, folder))?;
-    let read = states.into_iter().map(|state| match state {
-        State::Present(found) => folders.place(folder, found),
-        State::Gone => MailboxRead::Deleted,
-        State::Unreadable(problem) => MailboxRead::Unreadable(problem),
-    });
-    Ok(read.collect())
+    folders.place_all(folder, states, || folders::list(client, folder))
 }
 
 /// Each contact's own answer, after the mailbox has proven to be readable.
