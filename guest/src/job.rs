@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::contact::Field;
+use crate::report::Service;
 
 /// One mailbox of one tenant, and how to treat it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,16 @@ pub enum Endpoint {
     Graph(GraphAccess),
     /// Exchange Server: Exchange Web Services.
     Ews(EwsAccess),
+}
+
+impl Endpoint {
+    /// Which service that is.
+    pub fn service(&self) -> Service {
+        match self {
+            Self::Graph(_) => Service::Graph,
+            Self::Ews(_) => Service::Ews,
+        }
+    }
 }
 
 /// Where Microsoft Graph answers, and for whom.

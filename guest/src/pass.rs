@@ -39,7 +39,7 @@ use crate::contact::{CrmContact, CrmId, FieldSet, MailboxContact, MailboxId, Sea
 use crate::crm::{Crm, CrmCursor, CrmPosition, TrashMark};
 use crate::execute::{BATCH_TASKS_MAX, Executor, Outcome as TaskOutcome, Task, difference};
 use crate::http::{Http, RemoteError};
-use crate::job::{CrmAccess, Endpoint, FlowfactAccess, Job, Marker};
+use crate::job::{CrmAccess, FlowfactAccess, Job, Marker};
 use crate::journal;
 use crate::links::{Answer, Intent, Link, Memory, Packed, Pending, Source, Standing, State};
 use crate::mailbox::{Mailbox, MailboxIdentity, MailboxPosition};
@@ -50,7 +50,7 @@ use crate::plan::matching::Candidate;
 use crate::plan::{PackedPair, Rules};
 use crate::report::{
     Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
-    Outcome, Phase, Problem, Progress, Report, Service, Side,
+    Outcome, Phase, Problem, Progress, Report, Side,
 };
 use crate::setup::{self, Sides};
 use renew::Renewal;
@@ -703,14 +703,6 @@ fn not_begun() -> Failure {
         message: "a pass was advanced beyond its beginning without one".to_owned(),
         remedy: Some("report this: it is a bug of the plugin".to_owned()),
     })
-}
-
-/// Which service keeps this mailbox.
-pub fn mailbox_service(job: &Job) -> Service {
-    match job.mailbox.endpoint {
-        Endpoint::Graph(_) => Service::Graph,
-        Endpoint::Ews(_) => Service::Ews,
-    }
 }
 
 impl Counts {

@@ -4,7 +4,7 @@
 //! found without a restart. Nothing here prints one: secrets live in redacting types, and what goes
 //! wrong is told by code and remedy.
 //!
-//! Most sign-ins come down to a header. NTLM proves a connection instead: a [`Keeper`] hands the
+//! Most sign-ins come down to a header. NTLM proves a connection instead: a `Keeper` hands the
 //! account out for it, one proof at a time until one was accepted.
 
 pub(crate) mod exchange;

@@ -174,6 +174,35 @@ fn every_item_of_the_interface_is_documented() {
     assert!(bare.is_empty(), "{bare:#?}");
 }
 
+/// The engine, the planner and the mapping know mailboxes by their shape alone: what a server speaks
+/// is known to its protocol and to set-up.
+#[test]
+fn no_room_of_the_engine_knows_a_dialect() {
+    let rooms = [
+        "approval", "execute", "explain", "journal", "links", "mapping", "pass", "plan",
+    ];
+    let dialects = [
+        "Endpoint::",
+        "Service::Graph",
+        "Service::Ews",
+        "mailbox::graph",
+        "mailbox::ews",
+    ];
+    let mut known = Vec::new();
+    for (path, text) in files(".rs") {
+        let is_of = |room: &&str| {
+            path.starts_with(format!("guest/src/{room}"))
+                || path == Path::new(&format!("guest/src/{room}.rs"))
+        };
+        if !rooms.iter().any(is_of) {
+            continue;
+        }
+        let named = dialects.iter().filter(|dialect| text.contains(**dialect));
+        known.extend(named.map(|dialect| format!("{}: {dialect}", path.display())));
+    }
+    assert!(known.is_empty(), "{known:#?}");
+}
+
 /// Otherwise another plugin is proven by the native tests than the one that is shipped.
 #[test]
 fn the_guest_has_the_same_dependencies_natively_and_as_a_component() {

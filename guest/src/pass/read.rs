@@ -250,7 +250,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// The service has forgotten the position. One that forgets each new one as well would be
     /// asked for ever.
     fn begin_mailbox_anew(&mut self) -> Result<Stage, Stop> {
-        let service = super::mailbox_service(&self.job);
+        let service = self.job.mailbox.endpoint.service();
         let begun = self.begun.as_mut().ok_or_else(super::not_begun)?;
         if begun.restarts == RESTARTS_MAX {
             return Err(Stop::Failed(Failure::Protocol(RemoteProblem {
