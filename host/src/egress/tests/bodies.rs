@@ -319,7 +319,11 @@ fn damaged(body: &str, kind: u8, at: usize, piece: usize) -> String {
                 .split('<')
                 .filter(|tag| tag.starts_with("t:"))
                 .collect();
-            let name = names[at % names.len()].split(['>', '/', ' ', '\n']).next();
+            // An earlier damage may have left none.
+            let Some(tag) = names.get(at % names.len().max(1)) else {
+                return body.to_owned();
+            };
+            let name = tag.split(['>', '/', ' ', '\n']).next();
             let (old, plain) = (name.unwrap(), &name.unwrap()[2..]);
             let (open, close) = [
                 (format!("<m:{plain}"), format!("</m:{plain}")),
