@@ -174,8 +174,8 @@ fn every_item_of_the_interface_is_documented() {
     assert!(bare.is_empty(), "{bare:#?}");
 }
 
-/// The engine, the planner and the mapping know mailboxes by their shape alone: what a server speaks
-/// is known to its protocol and to set-up.
+/// The engine, the planner and the mapping know mailboxes by their shape alone: what a server
+/// speaks is known to its protocol and to set-up.
 #[test]
 fn no_room_of_the_engine_knows_a_dialect() {
     let rooms = [

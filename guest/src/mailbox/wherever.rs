@@ -1,8 +1,9 @@
 //! Remembered contacts, wherever they are now (contract, section 3).
 //!
-//! Where ids do not outlive moves, a contact that is gone under its id may be in another folder under
-//! another one. It is found by what it was created with, or by what outlives its id; but copies
-//! share both, so only a contact that is alone with it, and nobody else's partner, is taken for it.
+//! Where ids do not outlive moves, a contact that is gone under its id may be in another folder
+//! under another one. It is found by what it was created with, or by what outlives its id; but
+//! copies share both, so only a contact that is alone with it, and nobody else's partner, is taken
+//! for it.
 
 use crate::contact::{CrmId, MailboxId};
 use crate::http::RemoteError;

@@ -170,10 +170,10 @@ fn write_request(writer: &mut Writer, ids: &[&MailboxId], shape: impl FnOnce(&mu
     });
 }
 
-/// Reads, of which the mailbox's own failure is none of theirs: a contact that could not be read for
-/// now is not to be taken for one that is not there. Where none of them has succeeded, or one of
-/// them says that there is no such mailbox, nothing proves yet whose failure it is: another read of
-/// the same folder tells.
+/// Reads, of which the mailbox's own failure is none of theirs: a contact that could not be read
+/// for now is not to be taken for one that is not there. Where none of them has succeeded, or one
+/// of them says that there is no such mailbox, nothing proves yet whose failure it is: another read
+/// of the same folder tells.
 fn proven<T>(
     client: &Client,
     folder: &str,
