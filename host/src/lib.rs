@@ -75,7 +75,7 @@ pub use plugin::wit::exports::contact_sync::plugin::contacts::{
 };
 pub use plugin::wit::exports::contact_sync::plugin::setup::{Checkup, Proposal};
 pub use plugin::wit::exports::contact_sync::plugin::sync::{Mode, Overview, Target};
-pub use plugin::{Limits, PluginError};
+pub use plugin::{Limits, PluginError, prepare};
 
 use config::{Certificates, MailboxSettings, TenantSettings};
 use credentials::{Keeper, SharedKeeper, SignIn};
@@ -99,6 +99,9 @@ pub struct HostSettings {
     pub limits: Limits,
     /// How many steps run at once. A pass that waits for a service's pause is none of them.
     pub running_max: usize,
+    /// How many sandboxes have their address space reserved (about 4 GiB each, no memory): they
+    /// start sooner. All others, and all on a machine that has no such space, start nearly as soon.
+    pub pooled_max: usize,
     /// How this host is named to others that wait for it.
     pub name: String,
     /// What leases, tokens and passes run by.
@@ -114,6 +117,7 @@ impl HostSettings {
             store,
             limits: Limits::usual(),
             running_max: 32,
+            pooled_max: 128,
             name: format!("process {}", std::process::id()),
             clock: system_clock(),
         }
@@ -152,10 +156,11 @@ impl Host {
             store,
             limits,
             running_max,
+            pooled_max,
             name,
             clock,
         } = settings;
-        let plugin = Plugin::load(&plugin, cache, limits, Arc::clone(&clock)).await?;
+        let plugin = Plugin::load(&plugin, cache, limits, pooled_max, Arc::clone(&clock)).await?;
         let running = Semaphore::new(running_max);
         let (lookup, tenants) = (system_lookup(), Mutex::default());
         let shared = Shared {

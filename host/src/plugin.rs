@@ -4,13 +4,16 @@
 //! version of the package that this host speaks, import nothing but WASI 0.2 without files and
 //! sockets and the store, and come to life once.
 //!
+//! What is the same for all tenants is done once: `prepared` runs `lifecycle.prepare` and writes
+//! what it has done into the component, `cache` keeps the machine code made of that, and `engines`
+//! has address space reserved for the sandboxes to come.
+//!
 //! Each version of the package that a host speaks is a module of its own beside `wit`; the newest
 //! one gives the types, and the version in the exports' names picks.
-//!
-//! Not here yet: running `lifecycle.prepare` under Wizer when a component is first compiled. Its
-//! place is [`cache::compiled`].
 
 mod cache;
+mod engines;
+mod prepared;
 mod sandbox;
 pub(crate) mod wit;
 
@@ -20,22 +23,19 @@ use std::time::Duration;
 
 use semver::Version;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpHooks;
 
 use crate::store::{Clock, Crash, Namespace};
-use sandbox::LastWords;
+use engines::Engines;
 pub(crate) use sandbox::Sandbox;
+use sandbox::{LastWords, Limiter};
 
 /// The interface whose version stands for the package's.
 const FACE: &str = "contact-sync:plugin/sync@";
 
 /// The version of the package that this host speaks.
 const VERSION: Version = Version::new(0, 1, 0);
-
-/// How often running code looks up: how evenly passes share a core, and how soon one can be
-/// stopped.
-const TICK: Duration = Duration::from_millis(10);
 
 /// What one sandbox may use. A host that runs few large tenants raises them, one that runs many
 /// small ones lowers them.
@@ -116,34 +116,60 @@ impl PluginError {
     }
 }
 
+/// The component with all done that is the same for every tenant: what `lifecycle.prepare` computes
+/// is part of the bytes, so that no instance has to compute it. It fits every host that the
+/// component itself fits.
+///
+/// It is run with every import a trap: no secret, clock or chance can get into the bytes, and the
+/// same component always gives the same ones.
+pub async fn prepare(bytes: &[u8]) -> Result<Vec<u8>, PluginError> {
+    let engines = Engines::new(&Limits::usual(), 0)?;
+    Component::from_binary(&engines.roomy, bytes)
+        .map_err(|error| PluginError::NotAComponent(short(&error)))
+        .and_then(|component| check_version(&engines.roomy, &component))?;
+    prepared::prepared(&engines.roomy, bytes, &Limits::usual())
+        .await
+        .map_err(PluginError::Start)
+}
+
 /// A plugin that fits, ready to be instantiated.
 pub(crate) struct Plugin {
-    engine: Engine,
-    ready: wit::PluginPre<Sandbox>,
+    /// In reserved address space: quicker, but there are only so many.
+    pooled: Option<Ready>,
+    /// As many as the machine has memory for.
+    roomy: Ready,
     limits: Limits,
     clock: Clock,
 }
 
+/// A component with its imports looked up.
+struct Ready {
+    engine: Engine,
+    face: wit::PluginPre<Sandbox>,
+}
+
 impl Plugin {
-    /// Compiles a component, or takes it from `cache`, and brings it to life once.
+    /// Prepares and compiles a component, or takes it from `cache`, and brings it to life once.
+    /// `pooled_max` sandboxes have their address space reserved, if the machine has it.
     pub(crate) async fn load(
         bytes: &[u8],
         cache: Option<PathBuf>,
         limits: Limits,
+        pooled_max: usize,
         clock: Clock,
     ) -> Result<Self, PluginError> {
-        let engine = engine()?;
-        let component = cache::compiled(&engine, bytes, cache.as_deref())
+        let engines = Engines::new(&limits, pooled_max)?;
+        let compiled = cache::compiled(&engines.roomy, bytes, cache.as_deref(), &limits)
+            .await
             .map_err(|error| PluginError::NotAComponent(short(&error)))?;
-        check_version(&engine, &component)?;
-        let misfit = |error: wasmtime::Error| PluginError::Misfit(short(&error));
-        let mut linker = Linker::new(&engine);
-        sandbox::link(&mut linker).map_err(misfit)?;
-        let instance = linker.instantiate_pre(&component).map_err(misfit)?;
-        let ready = wit::PluginPre::new(instance).map_err(misfit)?;
+        let roomy = Ready::new(engines.roomy, &compiled)?;
+        // What does not fit into a slot of the pool goes without one.
+        let pooled = engines
+            .pooled
+            .and_then(|engine| Ready::new(engine, &compiled).ok());
         let plugin = Self {
-            engine,
-            ready,
+            pooled,
+            roomy,
             limits,
             clock,
         };
@@ -162,17 +188,24 @@ impl Plugin {
     ) -> Result<Instance, Crash> {
         let last_words = LastWords::default();
         let clock = Arc::clone(&self.clock);
-        let sandbox = Sandbox::new(hooks, namespace, last_words.clone(), &self.limits, clock);
-        let mut store = Store::new(&self.engine, sandbox);
-        store.limiter(|sandbox| &mut sandbox.limiter);
-        store.set_hostcall_fuel(self.limits.call_bytes_max);
-        store.set_max_component_handles(self.limits.handles_max);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let mut sandbox = Sandbox::new(hooks, namespace, last_words.clone(), &self.limits, clock);
         let step_time_max = self.limits.step_time_max;
-        let ready = self.ready.instantiate_async(&mut store);
-        match tokio::time::timeout(step_time_max, ready).await {
-            Ok(Ok(face)) => Ok(Instance {
+        let instantiate = async {
+            if let Some(pooled) = &self.pooled {
+                let mut store = self.store(&pooled.engine, sandbox);
+                match pooled.face.instantiate_async(&mut store).await {
+                    Err(error) if error.is::<PoolConcurrencyLimitError>() => {}
+                    result => return result.map(|face| (face, store)),
+                }
+                sandbox = store.into_data();
+                sandbox.limiter = Limiter::new(&self.limits);
+            }
+            let mut store = self.store(&self.roomy.engine, sandbox);
+            let face = self.roomy.face.instantiate_async(&mut store).await?;
+            Ok((face, store))
+        };
+        match tokio::time::timeout(step_time_max, instantiate).await {
+            Ok(Ok((face, store))) => Ok(Instance {
                 face,
                 store,
                 last_words,
@@ -182,6 +215,31 @@ impl Plugin {
             Ok(Err(error)) => Err(last_words.crash(&reason(&error))),
             Err(_) => Err(last_words.crash(&too_long(step_time_max))),
         }
+    }
+
+    fn store(&self, engine: &Engine, sandbox: Sandbox) -> Store<Sandbox> {
+        let mut store = Store::new(engine, sandbox);
+        store.limiter(|sandbox| &mut sandbox.limiter);
+        store.set_hostcall_fuel(self.limits.call_bytes_max);
+        store.set_max_component_handles(self.limits.handles_max);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store
+    }
+}
+
+impl Ready {
+    fn new(engine: Engine, compiled: &cache::Compiled) -> Result<Self, PluginError> {
+        let component = compiled
+            .component(&engine)
+            .map_err(|error| PluginError::NotAComponent(short(&error)))?;
+        check_version(&engine, &component)?;
+        let misfit = |error: wasmtime::Error| PluginError::Misfit(short(&error));
+        let mut linker = Linker::new(&engine);
+        sandbox::link(&mut linker).map_err(misfit)?;
+        let instance = linker.instantiate_pre(&component).map_err(misfit)?;
+        let face = wit::PluginPre::new(instance).map_err(misfit)?;
+        Ok(Self { engine, face })
     }
 }
 
@@ -219,24 +277,6 @@ impl Instance {
         self.crash = Some(crash.clone());
         Err(crash)
     }
-}
-
-fn engine() -> Result<Engine, PluginError> {
-    let mut config = Config::new();
-    config.epoch_interruption(true);
-    let engine = Engine::new(&config).map_err(|error| PluginError::Engine(short(&error)))?;
-    let weak = engine.weak();
-    let ticker = std::thread::Builder::new().name("contact-sync-ticker".into());
-    ticker
-        .spawn(move || {
-            while let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })
-        .map_err(|error| PluginError::Engine(error.to_string()))?;
-    Ok(engine)
 }
 
 fn check_version(engine: &Engine, component: &Component) -> Result<(), PluginError> {

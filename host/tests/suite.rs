@@ -9,6 +9,7 @@ mod suite {
     mod config;
     mod guest;
     mod plugin;
+    mod prepared;
     mod program;
     mod store;
 }

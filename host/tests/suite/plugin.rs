@@ -21,13 +21,13 @@ use contact_sync_host::{
 use super::guest::{Guest, RESULT};
 
 /// `result<pass, failure>`: ok, with a fresh handle. Payloads are aligned to 8 bytes.
-const OPENS: &str = "
+pub(super) const OPENS: &str = "
     (i32.store offset=24 (i32.const 0)
       (call $_ex_contact-sync:plugin~sync@0.1/pass_new (i32.const 7)))
     i32.const 16";
 
 /// `step.done` with a report of zeros: complete, nothing done.
-const DONE: &str = "(i32.store8 offset=1024 (i32.const 0) (i32.const 2)) i32.const 1024";
+pub(super) const DONE: &str = "(i32.store8 offset=1024 (i32.const 0) (i32.const 2)) i32.const 1024";
 
 const ENDLESS: &str = "(loop br 0) unreachable";
 
@@ -41,7 +41,7 @@ fn limits() -> Limits {
     }
 }
 
-fn settings(plugin: Vec<u8>) -> HostSettings {
+pub(super) fn settings(plugin: Vec<u8>) -> HostSettings {
     let store = Arc::new(MemoryStore::default());
     HostSettings {
         limits: limits(),
@@ -94,12 +94,12 @@ fn tenant_settings(id: &str) -> TenantSettings {
     }
 }
 
-fn mailbox(host: &Host, tenant: &str) -> Mailbox {
+pub(super) fn mailbox(host: &Host, tenant: &str) -> Mailbox {
     let tenant: Tenant = host.tenant(&tenant_settings(tenant)).unwrap();
     tenant.mailboxes()[0].clone()
 }
 
-async fn only_mailbox(guest: Guest) -> Mailbox {
+pub(super) async fn only_mailbox(guest: Guest) -> Mailbox {
     mailbox(&Host::new(settings(guest.build())).await.unwrap(), "a")
 }
 
@@ -518,9 +518,13 @@ async fn the_cache_is_used_and_repaired() {
         "taken, not made anew"
     );
 
-    fs::write(&file, b"half a file").unwrap();
-    load().await;
-    assert_eq!(fs::read(&file).unwrap().len(), compiled.len());
+    let mut one_bit_else = compiled.clone();
+    *one_bit_else.last_mut().unwrap() ^= 1;
+    for damaged in [b"half a file".to_vec(), one_bit_else, Vec::new()] {
+        fs::write(&file, damaged).unwrap();
+        load().await;
+        assert_eq!(fs::read(&file).unwrap(), compiled);
+    }
 }
 
 /// Platforms drive passes from tasks of their own.
