@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::{Limits, PluginError, short};
 
@@ -52,7 +52,7 @@ impl Engines {
         let ticker = std::thread::Builder::new().name("contact-sync-ticker".into());
         let tick = move || {
             loop {
-                let alive = all.iter().filter_map(|engine| engine.upgrade());
+                let alive = all.iter().filter_map(EngineWeak::upgrade);
                 if alive.map(|engine| engine.increment_epoch()).count() == 0 {
                     return;
                 }
