@@ -120,8 +120,8 @@ impl PluginError {
 /// is part of the bytes, so that no instance has to compute it. It fits every host that the
 /// component itself fits.
 ///
-/// It is run with every import a trap: no secret, clock or chance can get into the bytes, and the
-/// same component always gives the same ones.
+/// It is run with every import a trap, but for a constant seed of hash maps: no secret, clock or
+/// chance can get into the bytes, and the same component always gives the same ones.
 pub async fn prepare(bytes: &[u8]) -> Result<Vec<u8>, PluginError> {
     let engines = Engines::new(&Limits::usual(), 0)?;
     Component::from_binary(&engines.roomy, bytes)

@@ -50,7 +50,7 @@ pub use http::serve;
 pub use interruption::{Interruption, Moment};
 pub use log::{Counters, Record, RequestKind, RequestLog};
 pub use meddled::Meddled;
-pub use world::{Crashed, StoreFault, World, WorldBuilder};
+pub use world::{Crashed, StoreCounters, StoreFault, World, WorldBuilder};
 
 use contact_sync_guest::outside::{Request, Response, SendError, Timestamp};
 use std::collections::BTreeMap;

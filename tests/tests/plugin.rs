@@ -4,6 +4,7 @@
 //! sign-in, egress, store and sandbox around them. Method: an `Office`, people who work in it, and
 //! counts of the requests that reach the services.
 
+use contact_sync_artifact::COMPONENT;
 use contact_sync_host::types::{Action, Outcome, Side};
 use contact_sync_host::{Explained, Mode, Place, Standing, Target};
 use contact_sync_tests::office::{Office, now};
@@ -311,7 +312,7 @@ async fn a_dead_port_ends_a_pass_and_harms_nothing() {
 fn the_component_imports_wasi_and_its_store_and_nothing_else() {
     let mut names = Vec::new();
     let mut depth = 0;
-    for payload in Parser::new(0).parse_all(contact_sync_artifact::COMPONENT) {
+    for payload in Parser::new(0).parse_all(COMPONENT) {
         match payload.expect("a well-formed component") {
             Payload::Version { encoding, .. } => {
                 assert!(depth > 0 || encoding == Encoding::Component);
@@ -411,4 +412,15 @@ async fn what_was_deleted_comes_back() {
     let report = pass.run(|_| {}).await.expect("a report");
     pass.close().await;
     assert!(matches!(report.outcome, Outcome::Stopped(_)), "{report:?}");
+}
+
+/// The shipped component can be prepared, or each sandbox would do it for itself; and nothing gets
+/// into it that is not the same tomorrow.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_component_is_prepared_and_always_the_same() {
+    let once = contact_sync_host::prepare(COMPONENT).await;
+    let again = contact_sync_host::prepare(COMPONENT).await;
+    let (once, again) = (once.expect("prepared"), again.expect("prepared"));
+    assert!(once == again, "two preparations of the same component");
+    assert_ne!(once, COMPONENT);
 }

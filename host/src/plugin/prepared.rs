@@ -1,14 +1,21 @@
 //! `lifecycle.prepare` done once and written into the component, by Wizer.
 //!
 //! The component is run with every import a trap, before any tenant is known: nothing of a clock, of
-//! chance or of a secret can get into what comes out.
+//! chance or of a secret can get into what comes out. The one exception is the seed of Rust's hash
+//! maps, which a map asks for as soon as it is made: it is a constant, as WASI allows
+//! (<https://github.com/WebAssembly/wasi-random>, `insecure-seed`). So maps of all sandboxes have
+//! the same order, and whoever could choose a million keys could make them collide: at the cost of
+//! one step of their own tenant.
 
 use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, Linker, WasmList};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::sandbox::Limiter;
 use super::{FACE, Limits, VERSION, reason, too_long};
+
+/// The interface of the one import that is answered.
+const SEED: &str = "wasi:random/insecure-seed@";
 
 /// The component with all done that [`lifecycle.prepare`](super::prepare) does, or why that cannot
 /// be.
@@ -39,8 +46,7 @@ async fn run(engine: &Engine, bytes: &[u8], limits: &Limits) -> wasmtime::Result
     wizer.keep_init_func(true);
     let (context, instrumented) = wizer.instrument_component(bytes)?;
     let component = Component::from_binary(engine, &instrumented)?;
-    let mut linker = Linker::new(engine);
-    linker.define_unknown_imports_as_traps(&component)?;
+    let linker = linker(engine, &component)?;
     let mut store = Store::new(engine, Limiter::new(limits));
     store.limiter(|limiter| limiter);
     store.set_hostcall_fuel(limits.memory_bytes_max);
@@ -58,6 +64,20 @@ async fn run(engine: &Engine, bytes: &[u8], limits: &Limits) -> wasmtime::Result
         None => Ok(prepared),
         Some(failure) => Err(failure),
     }
+}
+
+fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Limiter>> {
+    let mut linker = Linker::new(engine);
+    let face = component.component_type();
+    for (import, _) in face
+        .imports(engine)
+        .filter(|(name, _)| name.starts_with(SEED))
+    {
+        let seed = |_: StoreContextMut<'_, _>, (): ()| Ok(((0_u64, 0_u64),));
+        linker.instance(import)?.func_wrap("insecure-seed", seed)?;
+    }
+    linker.define_unknown_imports_as_traps(component)?;
+    Ok(linker)
 }
 
 /// An instance whose state is read, part by part.

@@ -1,0 +1,81 @@
+//! A world on a thread of its own: what the services and the store cost is not counted for the
+//! engine.
+
+use std::rc::Rc;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use contact_sync_guest::outside::{
+    Outside, Request, Response, ScanPage, SendError, StoreError, Timestamp, Write,
+};
+use contact_sync_tests::simulator::{World, WorldBuilder};
+
+type Errand = Box<dyn FnOnce(&Rc<World>) + Send>;
+
+/// The way to a world; it ends with the last of its doors.
+#[derive(Clone)]
+pub(crate) struct Door(Sender<Errand>);
+
+impl Door {
+    /// A door to a new world.
+    pub(crate) fn open(builder: WorldBuilder) -> Self {
+        let (sender, errands) = mpsc::channel::<Errand>();
+        thread::spawn(move || {
+            let world = builder.build();
+            for errand in errands {
+                errand(&world);
+            }
+        });
+        Self(sender)
+    }
+
+    /// Does something in the world, and waits for what comes of it.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&Rc<World>) -> T + Send + 'static,
+    ) -> T {
+        let (answer, answers) = mpsc::sync_channel(1);
+        let errand = move |world: &Rc<World>| {
+            let _ = answer.send(errand(world));
+        };
+        self.0.send(Box::new(errand)).expect("the world goes on");
+        answers.recv().expect("the world answers")
+    }
+}
+
+impl Outside for Door {
+    fn send(&self, requests: Vec<Request>) -> Vec<Result<Response, SendError>> {
+        self.ask(|world| world.send(requests))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ask(|world| world.now())
+    }
+
+    fn sleep(&self, wait_ms: u32) {
+        self.ask(move |world| world.sleep(wait_ms));
+    }
+
+    fn random(&self) -> u64 {
+        self.ask(|world| world.random())
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let keys = keys.to_vec();
+        self.ask(move |world| world.get_many(&keys))
+    }
+
+    fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        entries_max: u32,
+    ) -> Result<ScanPage, StoreError> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.ask(move |world| world.scan(&prefix, after.as_deref(), entries_max))
+    }
+
+    fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.ask(move |world| world.commit(writes))
+    }
+}
