@@ -1,14 +1,17 @@
 //! A world on a thread of its own: what the services and the store cost is not counted for the
 //! engine.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::Duration;
 
 use contact_sync_guest::outside::{
     Outside, Request, Response, ScanPage, SendError, StoreError, Timestamp, Write,
 };
 use contact_sync_tests::simulator::{World, WorldBuilder};
+use rustix::time::{ClockId, clock_gettime};
 
 type Errand = Box<dyn FnOnce(&Rc<World>) + Send>;
 
@@ -34,13 +37,32 @@ impl Door {
         &self,
         errand: impl FnOnce(&Rc<World>) -> T + Send + 'static,
     ) -> T {
+        let start = thread_time();
         let (answer, answers) = mpsc::sync_channel(1);
         let errand = move |world: &Rc<World>| {
             let _ = answer.send(errand(world));
         };
         self.0.send(Box::new(errand)).expect("the world goes on");
-        answers.recv().expect("the world answers")
+        let answer = answers.recv().expect("the world answers");
+        AWAY.set(AWAY.get() + (thread_time() - start));
+        answer
     }
+}
+
+thread_local! {
+    /// What this thread has spent on the ways to worlds and back.
+    static AWAY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The processor time of this thread, less what the ways to worlds have cost it.
+pub(crate) fn time_at_home() -> Duration {
+    thread_time() - AWAY.get()
+}
+
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 impl Outside for Door {

@@ -11,10 +11,9 @@ use contact_sync_host::config::usual_policy;
 use contact_sync_host::types;
 use contact_sync_tests::people::Sizes;
 use contact_sync_tests::simulator::{StoreCounters, World};
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use crate::elsewhere::Door;
+use crate::elsewhere::{Door, time_at_home};
 use crate::sandbox::{self, Plugin};
 
 const ANNA: &str = "anna@makler.example";
@@ -169,7 +168,7 @@ struct Company<'a> {
 
 impl<'a> Company<'a> {
     fn new(contacts: u32, plugin: Option<&'a Plugin>) -> Self {
-        let door = Door::open(World::builder().mailbox(ANNA).latency_ms(0));
+        let door = Door::open(World::builder().mailbox(ANNA).latency_ms(1));
         door.ask(move |world| {
             world.services(|services, _| {
                 services.graph.quirks.requests_per_ten_minutes_max = None;
@@ -224,10 +223,10 @@ impl<'a> Company<'a> {
             return native_pass(job, &self.door);
         };
         let job = of_job(&job);
-        let start = thread_time();
+        let start = time_at_home();
         let mut instance = plugin.instance(&self.door)?;
         let report = instance.pass(&job, sandbox::Mode::Sync)?;
-        let time = thread_time() - start;
+        let time = time_at_home() - start;
         if report.outcome != types::Outcome::Complete {
             wasmtime::bail!("a pass did not end well: {:?}", report.outcome);
         }
@@ -256,7 +255,7 @@ fn happen(world: &World, task: Task, edited: usize) {
 
 fn native_pass(job: Job, door: &Door) -> wasmtime::Result<Duration> {
     let outside: Rc<dyn Outside> = Rc::new(door.clone());
-    let start = thread_time();
+    let start = time_at_home();
     let opened = pass::open(job, Mode::Sync, Rc::clone(&outside));
     let mut pass = opened.map_err(|failure| wasmtime::format_err!("{failure:?}"))?;
     let report = loop {
@@ -266,17 +265,11 @@ fn native_pass(job: Job, door: &Door) -> wasmtime::Result<Duration> {
             Step::Done(report) => break report,
         }
     };
-    let time = thread_time() - start;
+    let time = time_at_home() - start;
     if report.outcome != Outcome::Complete {
         wasmtime::bail!("a pass did not end well: {:?}", report.outcome);
     }
     Ok(time)
-}
-
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// The same job, as a host gives it to the component.
