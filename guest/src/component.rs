@@ -41,7 +41,7 @@ bindings::export!(Component with_types_in bindings);
 
 impl lifecycle::Guest for Component {
     fn prepare() {
-        crate::contact::phone::prepare();
+        crate::contact::prepare();
     }
 }
 

@@ -12,9 +12,10 @@
 //! * `889900` in a country whose numbers begin with a trunk zero: not read. Whether the area code
 //!   is missing, or the zero of it (lost in a spreadsheet), or a `+`, nobody can tell.
 
-use phonenumber::country::Id as Country;
+mod numbering;
+
+use phonenumber::Metadata;
 use phonenumber::metadata::DATABASE;
-use phonenumber::{Metadata, Mode, PhoneNumber};
 
 use crate::mutation::{self, Mutant};
 
@@ -280,8 +281,8 @@ fn international(digits: &Digits) -> Option<String> {
     if digits.bracketed_zero == Some(code_length) && has_trunk_zero {
         rest.remove(0);
     }
-    let international = match conserved(&rest, metadata).filter(PhoneNumber::is_valid) {
-        Some(number) => formatted(&number),
+    let international = match numbering::written(&rest, metadata) {
+        Some(international) => international,
         None if has_trunk_zero => {
             let national = rest.strip_prefix('0').unwrap_or(&rest);
             // Two of them are no trunk zero.
@@ -301,47 +302,13 @@ fn national(digits: &str, region: &str) -> Option<String> {
     if trunk_zero && !digits.starts_with('0') {
         return None;
     }
-    let number = conserved(digits, metadata).filter(PhoneNumber::is_valid)?;
-    let international = formatted(&number);
+    let international = numbering::written(digits, metadata)?;
     has_usual_length(&international).then_some(international)
 }
 
 /// What is sent must be read back: both ways ask for the same length.
 fn has_usual_length(international: &str) -> bool {
     (DIGITS_MIN..=DIGITS_MAX).contains(&ascii_digits(international).count())
-}
-
-/// The crate's reading of a number of this country, if no digit but the national prefix has got
-/// lost.
-fn conserved(digits: &str, metadata: &Metadata) -> Option<PhoneNumber> {
-    // Told another country than the number's own, the crate takes the zero off Italian numbers.
-    let country = metadata.id().parse::<Country>().ok();
-    let text = format!("+{}{digits}", metadata.country_code());
-    let number = phonenumber::parse(country, text).ok()?;
-    let national = number.national().to_string();
-    let prefix = metadata.national_prefix().unwrap_or_default();
-    let conserved = digits == national || digits.strip_prefix(prefix) == Some(national.as_str());
-    (conserved && number.code().value() == metadata.country_code()).then_some(number)
-}
-
-/// `+49 221 123456`, grouped as its country does it.
-fn formatted(number: &PhoneNumber) -> String {
-    let plain = format!("+{} {}", number.code().value(), number.national());
-    let grouped: String = number
-        .format()
-        .mode(Mode::International)
-        .to_string()
-        .chars()
-        .map(|character| match character {
-            '0'..='9' | '+' | '-' => character,
-            _ => ' ',
-        })
-        .collect();
-    if ascii_digits(&grouped).eq(ascii_digits(&plain)) {
-        super::text::canonical(&grouped)
-    } else {
-        plain
-    }
 }
 
 fn ascii_digits(text: &str) -> impl Iterator<Item = char> {
