@@ -81,10 +81,10 @@ fn budgets(made: &Made, largest: Option<&Made>, life: &life::Life) {
         let ratio = cost.ratio();
         table.budget_ratio(&format!("{name}: component against native"), 2.0, ratio);
     }
-    table.budget_mib("memory of the guest", 64.0, made.memory_bytes);
+    table.budget_mib("memory of the guest", 64.0, made.memory_bytes());
     if let Some(largest) = largest.filter(|made| made.contacts > BUDGETED) {
         let what = format!("memory of the guest, {} contacts", largest.contacts);
-        table.budget_mib(&what, 256.0, largest.memory_bytes);
+        table.budget_mib(&what, 256.0, largest.memory_bytes());
     }
     table.budget_ms("fresh instance ready", 1.0, life.ready_ms);
     table.budget_mib("memory of a fresh instance", 2.0, life.idle_bytes);
@@ -107,6 +107,7 @@ fn growth(series: &[Made]) {
         "component",
         "ratio",
         "per contact",
+        "memory",
     ];
     let mut table = Table::new(&head);
     for made in series {
@@ -127,6 +128,7 @@ fn growth(series: &[Made]) {
                 milliseconds(cost.component),
                 format!("{:.1}", cost.ratio()),
                 format!("{per_contact:.1} µs"),
+                format!("{} MiB", cost.memory_bytes / 1024 / 1024),
             ]);
         }
     }
