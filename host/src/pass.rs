@@ -91,7 +91,7 @@ pub enum Turn {
     Working(Progress),
     /// A service asked for a pause: go on after it. Meanwhile the pass needs nothing but its lease.
     Waiting {
-        /// How long.
+        /// How long: a millisecond to ten minutes, whatever the plugin asks for.
         wait: Duration,
         /// Where the pass stands.
         progress: Progress,
@@ -120,7 +120,7 @@ impl Pass {
         Ok(match step {
             Step::Working(progress) => Turn::Working(progress),
             Step::Waiting(pause) => Turn::Waiting {
-                wait: Duration::from_millis(pause.wait_ms.into()),
+                wait: Duration::from_millis(pause.wait_ms.into()).clamp(WAIT_MIN, WAIT_MAX),
                 progress: pause.progress,
             },
             Step::Done(report) => Turn::Done(Box::new(report)),
@@ -183,6 +183,10 @@ impl Pass {
         self.session.end().await;
     }
 }
+
+/// `pause.wait-ms` (`wit/sync.wit`); what is outside of it is taken for its nearer end.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// `operations-max` and `findings-max` (`wit/sync.wit`).
 const PAGE_ITEMS_MAX: u32 = 1_000;
