@@ -147,25 +147,23 @@ impl Pass {
     /// The operations with their state so far: at most 1,000, from number `first` on.
     pub async fn operations(&mut self, first: u32) -> Result<Vec<Operation>, Error> {
         let handle = self.handle;
-        self.session
-            .call(async |face, store| {
-                let pass = face.contact_sync_plugin_sync().pass();
-                pass.call_operations(store, handle, first, PAGE_ITEMS_MAX)
-                    .await
-            })
-            .await
+        let called = self.session.call(async |face, store| {
+            let pass = face.contact_sync_plugin_sync().pass();
+            pass.call_operations(store, handle, first, PAGE_ITEMS_MAX)
+                .await
+        });
+        called.await.map(page)
     }
 
     /// The findings so far: at most 1,000, from number `first` on.
     pub async fn findings(&mut self, first: u32) -> Result<Vec<Finding>, Error> {
         let handle = self.handle;
-        self.session
-            .call(async |face, store| {
-                let pass = face.contact_sync_plugin_sync().pass();
-                pass.call_findings(store, handle, first, PAGE_ITEMS_MAX)
-                    .await
-            })
-            .await
+        let called = self.session.call(async |face, store| {
+            let pass = face.contact_sync_plugin_sync().pass();
+            pass.call_findings(store, handle, first, PAGE_ITEMS_MAX)
+                .await
+        });
+        called.await.map(page)
     }
 
     /// Why the host could not sign in, if it could not.
@@ -190,3 +188,9 @@ const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// `operations-max` and `findings-max` (`wit/sync.wit`).
 const PAGE_ITEMS_MAX: u32 = 1_000;
+
+/// As much of a page as was asked for, whatever the plugin returns.
+fn page<T>(mut items: Vec<T>) -> Vec<T> {
+    items.truncate(PAGE_ITEMS_MAX as usize);
+    items
+}

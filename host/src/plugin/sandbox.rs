@@ -24,6 +24,9 @@ use crate::store::{self, Access, Clock, Crash, MemoryStore, Namespace, system_cl
 /// How much of its standard error is kept.
 const LAST_WORDS_BYTES_MAX: usize = 4 * 1024;
 
+/// Random bytes of one call: the host makes them outside of the sandbox's own memory.
+const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
 /// What one instance works with.
 pub(crate) struct Sandbox {
     pub(super) limiter: Limiter,
@@ -52,6 +55,7 @@ impl Sandbox {
             wasi: WasiCtx::builder()
                 .stderr(last_words)
                 .wall_clock(WallClock(clock))
+                .max_random_size(RANDOM_BYTES_MAX)
                 .build(),
             http: WasiHttpCtx::new(),
             hooks,

@@ -161,7 +161,6 @@ async fn what_is_used_up_is_refused() {
             .item("(func $deep call $deep)");
         let street = Street::new(guest, limits()).await;
         let words = street.stopped(street.villains_pass()).await;
-        eprintln!("{what}: {words}");
         assert!(!words.contains("longer than"), "{what}: {words}");
     }
 }
