@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contact_sync_host::config::TenantSettings;
-use contact_sync_host::store::{Access, MemoryStore, Namespace};
+use contact_sync_host::store::{Access, MemoryStore, Namespace, Store};
 use contact_sync_host::types::Outcome;
 use contact_sync_host::{Error, Host, HostSettings, Limits, Mailbox, Mode};
 
@@ -129,22 +129,30 @@ fn hasty() -> Limits {
 
 /// A host with two tenants.
 struct Street {
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
     villain: Mailbox,
     neighbour: Mailbox,
 }
 
 impl Street {
     async fn new(guest: Guest, limits: Limits) -> Self {
-        let settings = [VILLAIN, NEIGHBOUR].map(tenant_settings);
-        Self::with_settings(guest, limits, settings).await
+        Self::with_store(guest, limits, Arc::new(MemoryStore::default())).await
     }
 
-    async fn with_settings(guest: Guest, limits: Limits, tenants: [TenantSettings; 2]) -> Self {
-        let store = Arc::new(MemoryStore::default());
+    async fn with_store(guest: Guest, limits: Limits, store: Arc<dyn Store>) -> Self {
+        let tenants = [VILLAIN, NEIGHBOUR].map(tenant_settings);
+        Self::with_settings(guest, limits, store, tenants).await
+    }
+
+    async fn with_settings(
+        guest: Guest,
+        limits: Limits,
+        store: Arc<dyn Store>,
+        tenants: [TenantSettings; 2],
+    ) -> Self {
         let host = Host::new(HostSettings {
             limits,
-            ..HostSettings::usual(guest.build(), Arc::clone(&store) as _)
+            ..HostSettings::usual(guest.build(), Arc::clone(&store))
         });
         let host = host.await.unwrap();
         let [villain, neighbour] = tenants.map(|settings| {
@@ -181,7 +189,7 @@ impl Street {
     /// All that is stored of a tenant.
     async fn rows(&self, tenant: &str) -> Vec<(String, Vec<u8>)> {
         let access = Access::ReadOnly(tenant.to_owned());
-        let space = Namespace::new(Arc::clone(&self.store) as _, access);
+        let space = Namespace::new(Arc::clone(&self.store), access);
         let page = space.scan(String::new(), None, 1_024).await.unwrap();
         assert!(!page.more);
         page.entries
