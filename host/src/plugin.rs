@@ -12,6 +12,7 @@
 
 mod cache;
 mod meter;
+mod requests;
 mod sandbox;
 pub(crate) mod wit;
 

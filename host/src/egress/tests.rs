@@ -25,6 +25,7 @@ use crate::types::{
 
 mod bodies;
 mod exchange;
+mod hoards;
 
 const SECRETS: [&str; 3] = ["platform-token", "client-secret", "jwt-"];
 

@@ -91,6 +91,7 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stderr::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    super::requests::limit(linker)?;
     wit::contact_sync::plugin::store::add_to_linker::<Sandbox, HasSelf<Sandbox>>(
         linker,
         |sandbox| sandbox,

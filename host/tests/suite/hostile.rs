@@ -40,8 +40,7 @@ const NEIGHBOUR: &str = "neighbour";
 const LOCALS: &str = "(local $a i32) (local $b i32) (local $c i32)";
 
 /// Parameter 0 is the address of a job, which begins with the tenant's id: an `n` is the neighbour.
-const JOB_IS_NEIGHBOURS: &str =
-    "(i32.eq (i32.load8_u (i32.load (local.get 0))) (i32.const 110))";
+const JOB_IS_NEIGHBOURS: &str = "(i32.eq (i32.load8_u (i32.load (local.get 0))) (i32.const 110))";
 
 /// Parameter 0 is a pass, and `open` has given it the first letter of the tenant's id.
 const PASS_IS_NEIGHBOURS: &str = "(i32.eq (local.get 0) (i32.const 110))";

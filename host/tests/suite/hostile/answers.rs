@@ -1,7 +1,7 @@
 //! What is handed to the host: lists, texts, numbers, and output.
 
-use contact_sync_host::types::Phase;
 use contact_sync_host::Turn;
+use contact_sync_host::types::Phase;
 
 use super::*;
 
@@ -33,7 +33,10 @@ async fn a_list_that_lies_is_stopped() {
         for export in [OPERATIONS, FINDINGS] {
             let street = Street::new(guest(export, &list(address, length)), limits()).await;
             let words = street.stopped(street.villains_pass()).await;
-            assert!(words.starts_with("it was stopped: "), "{address} {length}: {words}");
+            assert!(
+                words.starts_with("it was stopped: "),
+                "{address} {length}: {words}"
+            );
         }
     }
 }
@@ -52,7 +55,11 @@ async fn a_page_has_its_length() {
             pass.operations(0).await.unwrap().len(),
             pass.findings(0).await.unwrap().len(),
         );
-        let expected = if export == OPERATIONS { (1_000, 0) } else { (0, 1_000) };
+        let expected = if export == OPERATIONS {
+            (1_000, 0)
+        } else {
+            (0, 1_000)
+        };
         assert_eq!(lengths, expected);
         pass.close().await;
     }
@@ -66,21 +73,45 @@ async fn values_that_are_none_are_stopped() {
     let byte = |at: u32, value: u32| format!("(i32.store8 (i32.const {at}) (i32.const {value}))");
     let word = |at: u32, value: i32| format!("(i32.store (i32.const {at}) (i32.const {value}))");
     let code = |address: i32, length: i32| {
-        format!("{} {} {one_finding}", word(8196, address), word(8200, length))
+        format!(
+            "{} {} {one_finding}",
+            word(8196, address),
+            word(8200, length)
+        )
     };
     for (what, export, body) in [
         ("a severity", FINDINGS, byte(8192, 9) + &one_finding),
         ("a text", FINDINGS, byte(9000, 0xff) + &code(9000, 1)),
-        ("a text cut short", FINDINGS, byte(9000, 0xc3) + &code(9000, 1)),
+        (
+            "a text cut short",
+            FINDINGS,
+            byte(9000, 0xc3) + &code(9000, 1),
+        ),
         ("a text outside", FINDINGS, code(-8, 16)),
         ("a text too long", FINDINGS, code(9000, -1)),
         ("a step", ADVANCE, format!("{} {WORKING}", byte(1024, 3))),
         ("a phase", ADVANCE, format!("{} {WORKING}", byte(1032, 5))),
         ("an option", ADVANCE, format!("{} {WORKING}", byte(1040, 2))),
-        ("an odd address", ADVANCE, "(return (i32.const 1025))".to_owned()),
-        ("an address outside", ADVANCE, "(return (i32.const -8))".to_owned()),
-        ("a result", OPEN, format!("{} (return (i32.const 16))", byte(16, 2))),
-        ("no handle", OPEN, format!("{} (return (i32.const 16))", word(24, 77))),
+        (
+            "an odd address",
+            ADVANCE,
+            "(return (i32.const 1025))".to_owned(),
+        ),
+        (
+            "an address outside",
+            ADVANCE,
+            "(return (i32.const -8))".to_owned(),
+        ),
+        (
+            "a result",
+            OPEN,
+            format!("{} (return (i32.const 16))", byte(16, 2)),
+        ),
+        (
+            "no handle",
+            OPEN,
+            format!("{} (return (i32.const 16))", word(24, 77)),
+        ),
     ] {
         let street = Street::new(guest(export, &body), limits()).await;
         let words = street.stopped(street.villains_pass()).await;
@@ -168,7 +199,10 @@ async fn numbers_do_not_allocate() {
         random("wasi:random~random@0.2/get-random-bytes", "-1"),
         // Room enough for it is in the sandbox; the host makes it elsewhere first.
         random("wasi:random~random@0.2/get-random-bytes", "1048576"),
-        random("wasi:random~insecure@0.2/get-insecure-random-bytes", "1048576"),
+        random(
+            "wasi:random~insecure@0.2/get-insecure-random-bytes",
+            "1048576",
+        ),
         stderr("write-zeroes"),
         stderr("blocking-write-zeroes-and-flush"),
     ] {

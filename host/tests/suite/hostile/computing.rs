@@ -34,9 +34,15 @@ async fn a_loop_between_calls_is_stopped() {
         .item("(global $evil (mut i32) (i32.const 0))")
         .allocator(looping);
     // The neighbour's status is taken back in the same way.
-    let after = guest(STATUS, "(global.set $evil (i32.const 1)) (return (i32.const 16))")
-        .item("(global $evil (mut i32) (i32.const 0))")
-        .export("sync@0.1|status_post", "(if (global.get $evil) (then (loop br 0)))");
+    let after = guest(
+        STATUS,
+        "(global.set $evil (i32.const 1)) (return (i32.const 16))",
+    )
+    .item("(global $evil (mut i32) (i32.const 0))")
+    .export(
+        "sync@0.1|status_post",
+        "(if (global.get $evil) (then (loop br 0)))",
+    );
     for guest in [allocator, after] {
         let street = Street::new(guest, hasty()).await;
         let words = street.stopped(street.villain.status()).await;
@@ -72,8 +78,14 @@ async fn a_loop_while_coming_to_life_is_stopped() {
     let host = Host::new(settings(patient, clock)).await.unwrap();
     time.store(1_000, Ordering::SeqCst);
     let mailbox = host.tenant(&tenant_settings(VILLAIN)).unwrap().mailboxes()[0].clone();
-    for opened in [mailbox.open(Mode::Sync).await, mailbox.open(Mode::Sync).await] {
-        assert!(matches!(opened, Err(Error::Crashed(_))), "and the lease is free");
+    for opened in [
+        mailbox.open(Mode::Sync).await,
+        mailbox.open(Mode::Sync).await,
+    ] {
+        assert!(
+            matches!(opened, Err(Error::Crashed(_))),
+            "and the lease is free"
+        );
     }
 }
 
@@ -123,21 +135,28 @@ async fn what_is_used_up_is_refused() {
     let taken = "(local.set $a
         (call $wasi:http~types@0.2/[constructor]outgoing-request
           (call $wasi:http~types@0.2/[constructor]fields )))";
-    let bodies = format!("(loop {taken}
+    let bodies = format!(
+        "(loop {taken}
         (call $wasi:http~types@0.2/[method]outgoing-request.body (local.get $a) (i32.const 512))
-        br 0)");
-    let sends = format!("(loop {taken}
+        br 0)"
+    );
+    let sends = format!(
+        "(loop {taken}
         (drop (call $wasi:http~types@0.2/[method]outgoing-request.set-authority
           (local.get $a) (i32.const 1) (i32.const 4096) (i32.const 3)))
         (drop (call $wasi:http~types@0.2/[method]outgoing-request.set-path-with-query
           (local.get $a) (i32.const 1) (i32.const 8192) (i32.const 1)))
         (call $wasi:http~outgoing-handler@0.2/handle
           (local.get $a) (i32.const 0) (i32.const 0) (i32.const 512))
-        br 0)");
+        br 0)"
+    );
     let endless = |call: &str| format!("(loop (drop (call ${call} )) br 0)");
     for (what, body) in [
         ("fields", endless("wasi:http~types@0.2/[constructor]fields")),
-        ("options", endless("wasi:http~types@0.2/[constructor]request-options")),
+        (
+            "options",
+            endless("wasi:http~types@0.2/[constructor]request-options"),
+        ),
         ("streams", endless("wasi:cli~stderr@0.2/get-stderr")),
         ("requests", format!("(loop {taken} br 0)")),
         ("bodies", bodies),
@@ -145,7 +164,8 @@ async fn what_is_used_up_is_refused() {
         (
             "pollables",
             "(loop (drop (call $wasi:clocks~monotonic-clock@0.2/subscribe-duration (i64.const -1)))
-              br 0)".to_owned(),
+              br 0)"
+                .to_owned(),
         ),
         (
             "passes",
@@ -153,7 +173,10 @@ async fn what_is_used_up_is_refused() {
                 .to_owned(),
         ),
         ("the stack", "(call $deep )".to_owned()),
-        ("exit", "(call $wasi:cli~exit@0.2/exit (i32.const 0))".to_owned()),
+        (
+            "exit",
+            "(call $wasi:cli~exit@0.2/exit (i32.const 0))".to_owned(),
+        ),
     ] {
         let imports = ["wasi:cli/stderr@0.2.12", "wasi:cli/exit@0.2.12"];
         let guest = with(Guest::with_imports(&imports), ADVANCE, &body)
@@ -169,8 +192,10 @@ async fn what_is_used_up_is_refused() {
 #[tokio::test]
 async fn tables_are_limited_together() {
     let grow = |table: &str| {
-        format!("(loop (br_if 0 (i32.ne
-            (table.grow {table} (ref.null func) (i32.const 1000)) (i32.const -1))))")
+        format!(
+            "(loop (br_if 0 (i32.ne
+            (table.grow {table} (ref.null func) (i32.const 1000)) (i32.const -1))))"
+        )
     };
     let body = format!(
         "{} {} (i32.store offset=40 (i32.const 0)
@@ -219,7 +244,10 @@ async fn a_pause_has_its_bounds() {
         let street = Street::new(guest(ADVANCE, &waits), limits()).await;
         let mut pass = street.villain.open(Mode::Sync).await.unwrap();
         let turn = pass.advance().await.unwrap();
-        assert!(matches!(turn, Turn::Waiting { wait, .. } if wait == taken), "{turn:?}");
+        assert!(
+            matches!(turn, Turn::Waiting { wait, .. } if wait == taken),
+            "{turn:?}"
+        );
     }
 }
 

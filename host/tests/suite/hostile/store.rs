@@ -96,9 +96,21 @@ async fn calls_beyond_the_limits_are_refused() {
            (i32.const {WRITES}) (i32.const 1025) (i32.const 768))"
     );
     for (what, body, expected) in [
-        ("no key", set(0, (8200, 0), (0, 0)) + &commit(256, 1), REFUSED),
-        ("a long key", set(0, (KEYS, 513), (0, 0)) + &commit(256, 1), REFUSED),
-        ("a key with a line feed", set(0, (8192, 2), (0, 0)) + &commit(256, 1), REFUSED),
+        (
+            "no key",
+            set(0, (8200, 0), (0, 0)) + &commit(256, 1),
+            REFUSED,
+        ),
+        (
+            "a long key",
+            set(0, (KEYS, 513), (0, 0)) + &commit(256, 1),
+            REFUSED,
+        ),
+        (
+            "a key with a line feed",
+            set(0, (8192, 2), (0, 0)) + &commit(256, 1),
+            REFUSED,
+        ),
         (
             "a key with a null",
             set(0, (8194, 2), (0, 0)) + &commit(256, 1),
@@ -110,10 +122,16 @@ async fn calls_beyond_the_limits_are_refused() {
             REFUSED,
         ),
         ("nine long values", nine + &commit(256, 9), REFUSED),
-        ("many writes", many.clone() + &commit(WRITES, 1_025), REFUSED),
+        (
+            "many writes",
+            many.clone() + &commit(WRITES, 1_025),
+            REFUSED,
+        ),
         (
             "a key twice, behind a good one",
-            set(0, (8200, 1), (0, 0)) + &set(1, (8201, 1), (0, 0)) + &set(2, (8201, 1), (0, 0))
+            set(0, (8200, 1), (0, 0))
+                + &set(1, (8201, 1), (0, 0))
+                + &set(2, (8201, 1), (0, 0))
                 + &commit(256, 3),
             REFUSED,
         ),
@@ -122,7 +140,11 @@ async fn calls_beyond_the_limits_are_refused() {
         ("a scan of a control character", scan(8192, 2, 1), REFUSED),
         ("empty keys", get_many, REFUSED),
         // The same in measure.
-        ("a key", set(0, (KEYS, 512), (KEYS, megabyte)) + &commit(256, 1), OK),
+        (
+            "a key",
+            set(0, (KEYS, 512), (KEYS, megabyte)) + &commit(256, 1),
+            OK,
+        ),
     ] {
         let body = format!("{fill} {body} {}", tell());
         let guest = guest(ADVANCE, &body)
@@ -208,7 +230,11 @@ async fn no_call_that_looks_can_write() {
          (call $wasi:cli~exit@0.2/exit (i32.const 0)) unreachable",
         commit(256, 1)
     );
-    let mut guest = with(Guest::with_imports(&["wasi:cli/exit@0.2.12"]), ADVANCE, &body);
+    let mut guest = with(
+        Guest::with_imports(&["wasi:cli/exit@0.2.12"]),
+        ADVANCE,
+        &body,
+    );
     for export in [
         "setup@0.1|check",
         "approval@0.1|request",
@@ -282,7 +308,11 @@ async fn takeover(store: &dyn Store) -> Lease {
         epoch: 1,
     };
     store.release(&first).await.unwrap();
-    match store.acquire(VILLAIN, "another host", 60_000).await.unwrap() {
+    match store
+        .acquire(VILLAIN, "another host", 60_000)
+        .await
+        .unwrap()
+    {
         Acquired::Lease(lease) => lease,
         held @ Acquired::HeldBy { .. } => panic!("{held:?}"),
     }
@@ -291,7 +321,11 @@ async fn takeover(store: &dyn Store) -> Lease {
 impl Street {
     /// Removes all rows of a tenant.
     async fn forget(&self, tenant: &str) {
-        let taken = self.store.acquire(tenant, "the test", 60_000).await.unwrap();
+        let taken = self
+            .store
+            .acquire(tenant, "the test", 60_000)
+            .await
+            .unwrap();
         let Acquired::Lease(lease) = taken else {
             panic!("{taken:?}");
         };
