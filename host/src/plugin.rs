@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use semver::Version;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline};
+use wasmtime::{Config, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi_http::WasiHttpHooks;
 
 use crate::store::{Clock, Crash, Namespace};
@@ -297,7 +297,8 @@ fn reason(error: &wasmtime::Error) -> String {
         Some(Trap::UnreachableCodeReached) => "it panicked (unreachable code reached)".into(),
         Some(Trap::StackOverflow) => "it used up its stack".into(),
         Some(trap) => format!("it was stopped: {trap}"),
-        None => format!("it was stopped: {}", error.root_cause()),
+        None if error.is::<WasmBacktrace>() => format!("it was stopped: {}", error.root_cause()),
+        None => format!("it was stopped: {}", short(error)),
     }
 }
 

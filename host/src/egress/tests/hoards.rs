@@ -86,3 +86,24 @@ async fn denials_are_short() {
     }
     assert_eq!(setup.server.asked().len(), 0);
 }
+
+/// What a guest writes behind its body is dropped: no header reaches a service that way.
+#[tokio::test]
+async fn trailers_stay_here() {
+    let setup = setup(Writing::Allowed, |_| answer(200, "{}")).await;
+    let mut request = setup.request("POST", CONTACTS, "");
+    let mut trailers = HeaderMap::new();
+    trailers.insert("cognitotoken", HeaderValue::from_static("forged"));
+    let names = HeaderValue::from_static("cognitotoken");
+    request.headers_mut().insert("trailer", names);
+    let body = wasi_body("{}").with_trailers(async { Some(Ok(trailers)) });
+    *request.body_mut() = body.boxed_unsync();
+    setup.send(request).await.unwrap();
+    let [asked] = setup.served().try_into().unwrap();
+    assert_eq!(asked.header("content-length"), Some("2"));
+    assert_eq!(
+        (asked.header("trailer"), asked.header("transfer-encoding")),
+        (None, None)
+    );
+    assert_eq!(asked.header("cognitotoken"), Some("jwt-1"));
+}
