@@ -4,6 +4,11 @@
 //! sign-in, egress, store and sandbox around them. Method: an `Office`, people who work in it, and
 //! counts of the requests that reach the services.
 
+mod plugin {
+    mod failing_store;
+    mod rubbish;
+}
+
 use contact_sync_host::types::{Action, Outcome, Side};
 use contact_sync_host::{Explained, Mode, Place, Standing, Target};
 use contact_sync_tests::office::{Office, now};
