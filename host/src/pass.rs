@@ -144,8 +144,12 @@ impl Pass {
         }
     }
 
-    /// The operations with their state so far: at most 1,000, from number `first` on.
+    /// The operations with their state so far: at most 1,000, from number `first` on. None beyond the
+    /// first million, so that a list comes to an end whatever the plugin says.
     pub async fn operations(&mut self, first: u32) -> Result<Vec<Operation>, Error> {
+        if first >= LIST_ITEMS_MAX {
+            return Ok(Vec::new());
+        }
         let handle = self.handle;
         let called = self.session.call(async |face, store| {
             let pass = face.contact_sync_plugin_sync().pass();
@@ -155,8 +159,11 @@ impl Pass {
         called.await.map(page)
     }
 
-    /// The findings so far: at most 1,000, from number `first` on.
+    /// The findings so far: at most 1,000, from number `first` on. None beyond the first million.
     pub async fn findings(&mut self, first: u32) -> Result<Vec<Finding>, Error> {
+        if first >= LIST_ITEMS_MAX {
+            return Ok(Vec::new());
+        }
         let handle = self.handle;
         let called = self.session.call(async |face, store| {
             let pass = face.contact_sync_plugin_sync().pass();
@@ -188,6 +195,9 @@ const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// `operations-max` and `findings-max` (`wit/sync.wit`).
 const PAGE_ITEMS_MAX: u32 = 1_000;
+
+/// Several for each of 100,000 contacts.
+const LIST_ITEMS_MAX: u32 = 1_000_000;
 
 /// As much of a page as was asked for, whatever the plugin returns.
 fn page<T>(mut items: Vec<T>) -> Vec<T> {

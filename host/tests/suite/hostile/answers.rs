@@ -61,6 +61,12 @@ async fn a_page_has_its_length() {
             (0, 1_000)
         };
         assert_eq!(lengths, expected);
+        // Nor is there a list without end: whoever reads page after page comes to one.
+        let beyond = (
+            pass.operations(1_000_000).await,
+            pass.findings(u32::MAX).await,
+        );
+        assert!(beyond.0.unwrap().is_empty() && beyond.1.unwrap().is_empty());
         pass.close().await;
     }
 }
