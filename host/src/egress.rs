@@ -386,8 +386,8 @@ impl Passage {
     }
 
     fn deny(&self, denial: &Denial) -> Error {
-        // Parts of it are the plugin's own words: short, in one line, and no more of them in the log
-        // than are noted.
+        // Parts of it are the plugin's own words: short, in one line, and no more of them in the
+        // log than are noted.
         let text = denial.to_string();
         let text = text.chars().take(DENIAL_CHARACTERS_MAX);
         let line = |character: char| {

@@ -144,8 +144,8 @@ impl Pass {
         }
     }
 
-    /// The operations with their state so far: at most 1,000, from number `first` on. None beyond the
-    /// first million, so that a list comes to an end whatever the plugin says.
+    /// The operations with their state so far: at most 1,000, from number `first` on. None beyond
+    /// the first million, so that a list comes to an end whatever the plugin says.
     pub async fn operations(&mut self, first: u32) -> Result<Vec<Operation>, Error> {
         if first >= LIST_ITEMS_MAX {
             return Ok(Vec::new());

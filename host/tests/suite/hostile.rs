@@ -62,7 +62,7 @@ const NOTHING: &str = "(return (i32.const 16))";
 
 const ENDLESS: &str = "(loop br 0)";
 
-/// What a pass of the neighbour does: it writes its row, is content with nothing but `ok`, and ends.
+/// What a pass of the neighbour does: it writes its row, insists on `ok`, and ends.
 const NEIGHBOUR_ADVANCES: &str = "
     (i32.store offset=260 (i32.const 0) (i32.const 4096))
     (i32.store offset=264 (i32.const 0) (i32.const 3))
@@ -203,7 +203,7 @@ impl Street {
             pass.findings(0).await?;
             Ok(())
         };
-        let ended = ended.await;
+        let ended = Box::pin(ended).await;
         pass.close().await;
         ended
     }
@@ -211,7 +211,7 @@ impl Street {
     /// The last words of an attack that is stopped as a crash; they are kept for the villain, and
     /// its lease is free.
     async fn stopped<T>(&self, attack: impl Future<Output = Result<T, Error>>) -> String {
-        let Err(Error::Crashed(crash)) = self.during(attack).await else {
+        let Err(Error::Crashed(crash)) = Box::pin(self.during(attack)).await else {
             panic!("it was not stopped");
         };
         let kept = self.villain.last_crash().await.unwrap();

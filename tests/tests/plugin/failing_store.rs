@@ -144,7 +144,8 @@ impl<'a> Story<'a> {
         let clock: Clock = Arc::new(move || real() + ahead.load(Ordering::SeqCst));
         let store = Arc::new(Failing::new(Arc::clone(&clock)));
         let tenant = tenant_with_store(premises.folder(), clock, Arc::clone(&store) as _).await;
-        let mailbox = tenant.expect("a tenant").mailboxes()[0].clone();
+        let tenant = tenant.expect("a tenant");
+        let mailbox = tenant.mailbox("anna").expect("her mailbox").clone();
         Self {
             premises,
             store,

@@ -30,27 +30,59 @@ fn rubbish() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
     let deep = "[".repeat(200_000);
     vec![
         ("nothing", Vec::new(), b""),
-        ("another protocol", b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(), b""),
+        (
+            "another protocol",
+            b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(),
+            b"",
+        ),
         ("rubbish without end", Vec::new(), b"\x00\x01\x02rubbish"),
         ("headers without end", HEAD.into(), b"x-more: and more\r\n"),
-        ("a body without end", format!("{HEAD}\r\n").into(), &[b' '; 4096]),
-        ("a body cut short", format!("{HEAD}content-length: 100\r\n\r\n{{").into(), b""),
-        ("bad chunks", format!("{HEAD}transfer-encoding: chunked\r\n\r\nzz\r\n").into(), b""),
+        (
+            "a body without end",
+            format!("{HEAD}\r\n").into(),
+            &[b' '; 4096],
+        ),
+        (
+            "a body cut short",
+            format!("{HEAD}content-length: 100\r\n\r\n{{").into(),
+            b"",
+        ),
+        (
+            "bad chunks",
+            format!("{HEAD}transfer-encoding: chunked\r\n\r\nzz\r\n").into(),
+            b"",
+        ),
         ("truncated gzip", gzip, b""),
         ("an empty body", whole("").into(), b""),
         ("half a text", whole(r#"{"value":[{"id":"#).into(), b""),
-        ("another text", whole(r#"{"value":{"value":7},"entries":"none"}"#).into(), b""),
+        (
+            "another text",
+            whole(r#"{"value":{"value":7},"entries":"none"}"#).into(),
+            b"",
+        ),
         ("a number", whole("1e999").into(), b""),
         ("a deep text", whole(&deep).into(), b""),
-        ("bytes that are no text", {
-            let mut bytes = format!("{HEAD}content-length: 4\r\n\r\n").into_bytes();
-            bytes.extend([0xff, 0xfe, 0xff, 0xfe]);
-            bytes
-        }, b""),
-        ("a page", whole("<html><body>Bitte melden Sie sich an</body></html>").into(), b""),
-        ("a redirect to itself", format!(
-            "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        ).into(), b""),
+        (
+            "bytes that are no text",
+            {
+                let mut bytes = format!("{HEAD}content-length: 4\r\n\r\n").into_bytes();
+                bytes.extend([0xff, 0xfe, 0xff, 0xfe]);
+                bytes
+            },
+            b"",
+        ),
+        (
+            "a page",
+            whole("<html><body>Bitte melden Sie sich an</body></html>").into(),
+            b"",
+        ),
+        (
+            "a redirect to itself",
+            b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\
+            connection: close\r\n\r\n"
+                .to_vec(),
+            b"",
+        ),
     ]
 }
 

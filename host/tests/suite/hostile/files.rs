@@ -1,5 +1,5 @@
-//! Components that are damaged, of another kind, or none: refused with what is wrong and what to do,
-//! before any tenant runs.
+//! Components that are damaged, of another kind, or none: refused with what is wrong and what to
+//! do, before any tenant runs.
 
 use std::fs;
 use std::mem::discriminant;
@@ -29,7 +29,7 @@ fn readable(error: &PluginError) {
     assert!(!error.remedy().is_empty(), "{text}");
 }
 
-/// A file that was cut off, wherever: whole sections in front, a section's head, a byte of a number.
+/// A file that was cut off, wherever: behind a section, in a section's head, within a number.
 #[tokio::test]
 async fn every_beginning_of_a_component_is_refused() {
     let whole = sound();
@@ -115,7 +115,7 @@ async fn each_kind_of_misfit_is_named() {
         (
             "a component of nearly our name",
             text(
-                "(component (instance $i) (export \"contact-sync:plugins/sync@0.1.0\" (instance $i)))",
+                "(component (instance $i) (export \"contact-sync:plug/sync@0.1.0\" (instance $i)))",
             ),
             &PluginError::NoPlugin,
         ),
@@ -149,8 +149,8 @@ async fn each_kind_of_misfit_is_named() {
     }
 }
 
-/// A plugin of our version whose records are others is refused when it is loaded, not when the first
-/// of them is read.
+/// A plugin of our version whose records are others is refused when it is loaded, not when the
+/// first of them is read.
 #[tokio::test]
 async fn a_record_that_differs_is_found_when_loaded() {
     for (file, ours, theirs) in [

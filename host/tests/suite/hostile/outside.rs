@@ -75,7 +75,8 @@ impl Ask {
         let mut items = Vec::new();
         let mut places = Vec::new();
         for text in texts {
-            let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+            let escaped: Vec<_> = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+            let escaped = escaped.concat();
             items.push(format!("(data (i32.const {at}) \"{escaped}\")"));
             places.push(format!("(i32.const {at}) (i32.const {})", text.len()));
             at += text.len();
@@ -293,159 +294,177 @@ async fn what_is_allowed_is_answered() {
     assert!(town.neighbours.asked().is_empty());
 }
 
+/// What a disguise changes in a request that is allowed.
+#[derive(Clone, Copy)]
+enum Part {
+    /// `CRM` and `NEIGHBOUR` stand for the servers' authorities, `PORT` for the CRM's port.
+    Authority,
+    Path,
+    /// A number of wasi:http's `method`; 9 is one in words.
+    Method(u32),
+    Scheme(u32),
+}
+
+use Part::{Authority, Method, Path, Scheme};
+
+/// What it is, what is changed to what, and how it may end.
+const DISGUISES: [(&str, Part, &str, &[u32]); 32] = [
+    ("the neighbour's CRM", Authority, "NEIGHBOUR", &[DENIED]),
+    (
+        "behind user information",
+        Authority,
+        "CRM@NEIGHBOUR",
+        &[DENIED, NO_REQUEST],
+    ),
+    ("with user information", Authority, "user:pw@CRM", &[DENIED]),
+    ("another port", Authority, "127.0.0.1", &[DENIED]),
+    ("another name", Authority, "localhost:PORT", &[DENIED]),
+    ("decimal", Authority, "2130706433:PORT", &[DENIED]),
+    ("octal", Authority, "0177.0.0.1:PORT", &[DENIED]),
+    ("hexadecimal", Authority, "0x7f.0.0.1:PORT", &[DENIED]),
+    ("short", Authority, "127.1:PORT", &[DENIED]),
+    (
+        "IPv4 in IPv6",
+        Authority,
+        "[::ffff:127.0.0.1]:PORT",
+        &[DENIED],
+    ),
+    ("IPv6", Authority, "[::1]:PORT", &[DENIED]),
+    (
+        "percent",
+        Authority,
+        "127.0.0.%31:PORT",
+        &[DENIED, NO_REQUEST],
+    ),
+    ("metadata", Authority, "169.254.169.254", &[DENIED]),
+    (
+        "metadata by name",
+        Authority,
+        "metadata.google.internal",
+        &[DENIED],
+    ),
+    ("nobody", Authority, "", &[NO_REQUEST]),
+    ("a line feed", Authority, "CRM\r\nhost: evil", &[NO_REQUEST]),
+    ("TLS", Scheme(HTTPS), "", &[DENIED]),
+    ("another scheme", Scheme(2), "ftp", &[PROTOCOL]),
+    (
+        "absolute",
+        Path,
+        "http://NEIGHBOUR/user-service/users",
+        &[NO_REQUEST],
+    ),
+    (
+        "an authority in the path",
+        Path,
+        "//NEIGHBOUR/user-service/users",
+        &[DENIED],
+    ),
+    ("an authority alone", Path, "NEIGHBOUR", &[NO_REQUEST]),
+    (
+        "upwards",
+        Path,
+        "/user-service/users/../../email-service/emails",
+        &[DENIED],
+    ),
+    (
+        "upwards in escapes",
+        Path,
+        "/user-service/users/%2e%2e/%2E%2E/email-service",
+        &[DENIED],
+    ),
+    (
+        "upwards, escaped twice",
+        Path,
+        "/user-service/users/%252e%252e/email-service",
+        &[DENIED],
+    ),
+    (
+        "a sign-in",
+        Path,
+        "/admin-token-service/public/adminUser/authenticate",
+        &[DENIED],
+    ),
+    (
+        "a second request",
+        Path,
+        "/user-service/users HTTP/1.1\r\nX: y",
+        &[NO_REQUEST],
+    ),
+    ("CONNECT", Method(5), "", &[DENIED]),
+    ("TRACE", Method(7), "", &[DENIED]),
+    ("a method of its own", Method(9), "PURGE", &[DENIED]),
+    ("a method in small letters", Method(9), "get", &[DENIED]),
+    (
+        "a request in the method",
+        Method(9),
+        "GET / HTTP/1.1\r\nX:",
+        &[NO_REQUEST],
+    ),
+    ("nothing for a method", Method(9), "", &[NO_REQUEST]),
+];
+
+impl Part {
+    /// A request to this CRM that is allowed but for this part.
+    fn changed(self, text: &str, crm: &Server, neighbours: &Server) -> Ask {
+        let port = crm.authority.rsplit(':').next().unwrap();
+        let text = text
+            .replace("NEIGHBOUR", &neighbours.authority)
+            .replace("CRM", &crm.authority)
+            .replace("PORT", port);
+        let mut ask = Ask::get(&crm.authority, USERS);
+        match self {
+            Authority => ask.authority = text,
+            Path => ask.path = text,
+            Method(number) => ask.method = (number, text),
+            Scheme(number) => ask.scheme = (number, text),
+        }
+        ask
+    }
+}
+
 /// Every disguise of another origin, another path or another method: nobody is asked, not even for
 /// a sign-in.
 #[tokio::test]
 async fn nothing_leaves_in_disguise() {
-    let port = |server: &Server| server.authority.rsplit(':').next().unwrap().to_owned();
-    type Disguise = Box<dyn FnOnce(&Server, &Server) -> Ask>;
-    let to = |authority: &'static str| -> Disguise {
-        Box::new(move |crm, _| Ask::get(&authority.replace("PORT", &port(crm)), USERS))
-    };
-    let path = |path: &'static str| -> Disguise {
-        Box::new(move |crm, neighbours| {
-            let path = path.replace("NEIGHBOUR", &neighbours.authority);
-            Ask::get(&crm.authority, &path)
-        })
-    };
-    let with = |change: fn(&mut Ask)| -> Disguise {
-        Box::new(move |crm, _| {
-            let mut ask = Ask::get(&crm.authority, USERS);
-            change(&mut ask);
-            ask
-        })
-    };
-    let rows: Vec<(&str, Disguise, &[u32])> = vec![
-        (
-            "the neighbour's CRM",
-            Box::new(|_, neighbours| Ask::get(&neighbours.authority, USERS)),
-            &[DENIED],
-        ),
-        (
-            "behind user information",
-            Box::new(|crm, neighbours| {
-                Ask::get(
-                    &format!("{}@{}", crm.authority, neighbours.authority),
-                    USERS,
-                )
-            }),
-            &[DENIED, NO_REQUEST],
-        ),
-        (
-            "with user information",
-            to("user:pw@127.0.0.1:PORT"),
-            &[DENIED],
-        ),
-        ("another port", to("127.0.0.1"), &[DENIED]),
-        ("another name", to("localhost:PORT"), &[DENIED]),
-        ("decimal", to("2130706433:PORT"), &[DENIED]),
-        ("octal", to("0177.0.0.1:PORT"), &[DENIED]),
-        ("hexadecimal", to("0x7f.0.0.1:PORT"), &[DENIED]),
-        ("short", to("127.1:PORT"), &[DENIED]),
-        ("IPv4 in IPv6", to("[::ffff:127.0.0.1]:PORT"), &[DENIED]),
-        ("IPv6", to("[::1]:PORT"), &[DENIED]),
-        ("percent", to("127.0.0.%31:PORT"), &[DENIED, NO_REQUEST]),
-        ("metadata", to("169.254.169.254"), &[DENIED]),
-        (
-            "metadata by name",
-            to("metadata.google.internal"),
-            &[DENIED],
-        ),
-        ("nobody", to(""), &[NO_REQUEST]),
-        (
-            "TLS",
-            with(|ask| ask.scheme = (HTTPS, String::new())),
-            &[DENIED],
-        ),
-        (
-            "another scheme",
-            with(|ask| ask.scheme = (2, "ftp".into())),
-            &[PROTOCOL],
-        ),
-        (
-            "absolute",
-            path("http://NEIGHBOUR/user-service/users"),
-            &[NO_REQUEST],
-        ),
-        (
-            "an authority in the path",
-            path("//NEIGHBOUR/user-service/users"),
-            &[DENIED],
-        ),
-        ("an authority alone", path("NEIGHBOUR"), &[NO_REQUEST]),
-        (
-            "upwards",
-            path("/user-service/users/../../email-service/emails"),
-            &[DENIED],
-        ),
-        (
-            "upwards in escapes",
-            path("/user-service/users/%2e%2e/%2E%2E/email-service/emails"),
-            &[DENIED],
-        ),
-        (
-            "upwards in escapes of escapes",
-            path("/user-service/users/%252e%252e/email-service"),
-            &[DENIED],
-        ),
-        (
-            "a sign-in",
-            path("/admin-token-service/public/adminUser/authenticate"),
-            &[DENIED],
-        ),
-        (
-            "a second request",
-            path("/user-service/users HTTP/1.1\r\nX: y"),
-            &[NO_REQUEST],
-        ),
-        ("CONNECT", with(|ask| ask.method.0 = 5), &[DENIED]),
-        ("TRACE", with(|ask| ask.method.0 = 7), &[DENIED]),
-        (
-            "a method of its own",
-            with(|ask| ask.method = (9, "PURGE".into())),
-            &[DENIED],
-        ),
-        (
-            "a request in the method",
-            with(|ask| ask.method = (9, "GET / HTTP/1.1\r\nX:".into())),
-            &[NO_REQUEST],
-        ),
-        (
-            "a long method",
-            with(|ask| ask.method = (9, "A".repeat(2_000))),
-            &[NO_REQUEST],
-        ),
-        (
-            "a long authority",
-            with(|ask| ask.authority = "a".repeat(2_000)),
-            &[NO_REQUEST],
-        ),
-        (
-            "a long path",
-            with(|ask| ask.path = format!("/{}", "a".repeat(65_535))),
-            &[NO_REQUEST],
-        ),
-        (
-            "a path as long as can be",
-            with(|ask| ask.path = format!("/{}", "a".repeat(65_500))),
-            &[DENIED],
-        ),
-    ];
-    for (what, disguise, expected) in rows {
-        let town = town(disguise, FINE, b"").await;
-        let (told, denials) = town.told().await;
-        assert!(expected.contains(&told), "{what}: {told} {denials:?}");
-        assert_eq!(
-            denials.len(),
-            usize::from(told == DENIED),
-            "{what}: {denials:?}"
-        );
-        assert!(
-            town.crm.asked().is_empty(),
-            "{what}: {:?}",
-            town.crm.asked()
-        );
-        assert!(town.neighbours.asked().is_empty(), "{what}");
+    for (what, part, text, expected) in DISGUISES {
+        let ask = |crm: &Server, neighbours: &Server| part.changed(text, crm, neighbours);
+        stays_here(what, town(ask, FINE, b"").await, expected).await;
+    }
+}
+
+async fn stays_here(what: &str, town: Town, expected: &[u32]) {
+    let (told, denials) = town.told().await;
+    assert!(expected.contains(&told), "{what}: {told} {denials:?}");
+    assert_eq!(
+        denials.len(),
+        usize::from(told == DENIED),
+        "{what}: {denials:?}"
+    );
+    assert!(
+        town.crm.asked().is_empty(),
+        "{what}: {:?}",
+        town.crm.asked()
+    );
+    assert!(town.neighbours.asked().is_empty(), "{what}");
+}
+
+/// Parts of a request that are longer than any that is meant are not even taken.
+#[tokio::test]
+async fn what_is_long_stays_here() {
+    for (what, part, length, expected) in [
+        ("a method", Method(9), 2_000, NO_REQUEST),
+        ("an authority", Authority, 2_000, NO_REQUEST),
+        ("a path", Path, 65_536, NO_REQUEST),
+        ("a path as long as can be", Path, 65_500, DENIED),
+    ] {
+        let text = format!("/{}", "a".repeat(length));
+        let text = if matches!(part, Path) {
+            &text
+        } else {
+            &text[1..]
+        };
+        let ask = |crm: &Server, neighbours: &Server| part.changed(text, crm, neighbours);
+        stays_here(what, town(ask, FINE, b"").await, &[expected]).await;
     }
 }
 
@@ -559,7 +578,7 @@ async fn a_redirect_is_an_answer() {
 #[tokio::test]
 async fn rubbish_is_a_failed_request() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\n";
-    let zeros = [0; 64 * 1024];
+    const ZEROS: &[u8] = &[0; 64 * 1024];
     let rows: [(&str, String, &[u8], &[u32]); 14] = [
         ("nothing", String::new(), b"", &[TERMINATED]),
         (
@@ -631,7 +650,7 @@ async fn rubbish_is_a_failed_request() {
         (
             "a body without end",
             format!("{HEAD}\r\n"),
-            &zeros,
+            ZEROS,
             &[ANSWER_TOO_LARGE],
         ),
         (

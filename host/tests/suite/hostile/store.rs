@@ -1,7 +1,7 @@
 //! Other tenants' rows, the limits, and writing without a lease.
 //!
-//! Keys are a guest's own; that they end in its tenant's namespace is the store's doing. So rows are
-//! looked at raw, past the sandbox, and in both stores.
+//! Keys are a guest's own; that they end in its tenant's namespace is the store's doing. So rows
+//! are looked at raw, past the sandbox, and in both stores.
 
 use contact_sync_host::store::{Acquired, Lease, SqliteStore, Store};
 use contact_sync_host::{Target, Turn};
