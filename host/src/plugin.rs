@@ -196,7 +196,7 @@ impl Plugin {
                 crash: None,
             }),
             Ok(Err(error)) => Err(last_words.crash(&reason(&error))),
-            Err(_) => Err(last_words.crash(&longer("a step took", start_time_max))),
+            Err(_) => Err(last_words.crash(&too_long(start_time_max))),
         }
     }
 }
@@ -247,7 +247,7 @@ impl Instance {
             Ok(Some(Err(error))) => reason(&error),
             Ok(None) => longer("it computed for", computing_time_max),
             Err(_) if left < step_time_max => longer("it was at work for", life_time_max),
-            Err(_) => longer("a step took", step_time_max),
+            Err(_) => too_long(step_time_max),
         };
         Err(self.ended(&reason))
     }
@@ -300,6 +300,10 @@ fn reason(error: &wasmtime::Error) -> String {
         None if error.is::<WasmBacktrace>() => format!("it was stopped: {}", error.root_cause()),
         None => format!("it was stopped: {}", short(error)),
     }
+}
+
+fn too_long(step_time_max: Duration) -> String {
+    longer("a step took", step_time_max)
 }
 
 fn longer(what: &str, max: Duration) -> String {

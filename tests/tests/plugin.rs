@@ -4,11 +4,6 @@
 //! sign-in, egress, store and sandbox around them. Method: an `Office`, people who work in it, and
 //! counts of the requests that reach the services.
 
-mod plugin {
-    mod failing_store;
-    mod rubbish;
-}
-
 use contact_sync_host::types::{Action, Outcome, Side};
 use contact_sync_host::{Explained, Mode, Place, Standing, Target};
 use contact_sync_tests::office::{Office, now};
@@ -19,6 +14,11 @@ use wasmparser::{Encoding, Parser, Payload};
 
 const ANNA: &str = "anna@makler.example";
 const BERND: &str = "bernd@makler.example";
+
+mod plugin {
+    mod failing_store;
+    mod rubbish;
+}
 
 fn object(value: &Value) -> Map<String, Value> {
     value.as_object().expect("an object").clone()

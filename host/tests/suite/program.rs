@@ -534,7 +534,7 @@ fn a_history_that_holds_nothing_is_told() {
     assert!(unnamed.stderr.contains("--tenant"), "{}", unnamed.stderr);
 }
 
-/// A plugin that was hostile shows nobody another screen: its last words are shown as what they are.
+/// A hostile plugin shows nobody another screen: its last words are shown as what they are.
 #[test]
 fn last_words_move_no_cursor() {
     let guest = Guest::with_imports(&["wasi:cli/stderr@0.2.12"])
