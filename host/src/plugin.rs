@@ -285,7 +285,15 @@ fn check_version(engine: &Engine, component: &Component) -> Result<(), PluginErr
     // As Cargo and the component model read versions: 0.1.1 may stand in for 0.1.0, 0.2.0 not.
     match found {
         Some(found) if (found.major, found.minor) == (VERSION.major, VERSION.minor) => Ok(()),
-        Some(found) => Err(PluginError::Version { found }),
+        // What stands behind the numbers may be of any length.
+        Some(Version {
+            major,
+            minor,
+            patch,
+            ..
+        }) => Err(PluginError::Version {
+            found: Version::new(major, minor, patch),
+        }),
         None => Err(PluginError::NoPlugin),
     }
 }

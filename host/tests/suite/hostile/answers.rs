@@ -240,3 +240,20 @@ async fn room_that_is_none_is_stopped() {
         assert!(words.starts_with("it was stopped: "), "{address}: {words}");
     }
 }
+
+/// While the host writes into a guest, the guest calls nobody: not even through its allocator.
+#[tokio::test]
+async fn an_allocator_calls_nobody() {
+    let asks = "(global.set $evil (i32.const 1))
+        (call $wasi:random~random@0.2/get-random-bytes (i64.const 16) (i32.const 512))";
+    let allocator = "(if (global.get $evil) (then
+           (drop (call $wasi:random~random@0.2/get-random-u64 ))))
+         (global.set $free (i32.add (global.get $free) (i32.const 4096)))
+         (i32.sub (global.get $free) (i32.const 4096))";
+    let guest = guest(STATUS, asks)
+        .item("(global $evil (mut i32) (i32.const 0))")
+        .allocator(allocator);
+    let street = Street::new(guest, limits()).await;
+    let words = street.stopped(street.villain.status()).await;
+    assert!(words.starts_with("it was stopped: "), "{words}");
+}

@@ -181,6 +181,32 @@ async fn a_record_that_differs_is_found_when_loaded() {
     }
 }
 
+/// Versions are read as Cargo and the component model read them, and told by their numbers.
+#[tokio::test]
+async fn versions_are_told_by_their_numbers() {
+    let long = format!("0.2.0-{}", "a".repeat(50_000));
+    for (version, told, remedy) in [
+        ("0.0.9", "version 0.0.9 ", "take a newer plugin"),
+        ("0.2.7", "version 0.2.7 ", "take a newer host"),
+        ("1.0.0", "version 1.0.0 ", "take a newer host"),
+        (&long, "version 0.2.0 ", "take a newer host"),
+    ] {
+        let name = format!("contact-sync:plugin/sync@{version}");
+        let text = format!("(component (instance $i) (export \"{name}\" (instance $i)))");
+        let refused = load(wat::parse_str(&text).unwrap()).await.err();
+        let Some(error @ PluginError::Version { .. }) = refused else {
+            panic!("{told}: {refused:?}");
+        };
+        readable(&error);
+        assert!(error.to_string().contains(told), "{error}");
+        assert!(
+            error.remedy().starts_with(remedy),
+            "{told}: {}",
+            error.remedy()
+        );
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
