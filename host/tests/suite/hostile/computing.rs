@@ -150,6 +150,14 @@ async fn what_is_used_up_is_refused() {
           (local.get $a) (i32.const 0) (i32.const 0) (i32.const 512))
         br 0)"
     );
+    let many = "(local.set $a
+          (call $wasi:clocks~monotonic-clock@0.2/subscribe-duration (i64.const 0)))
+        (loop
+          (i32.store (i32.add (i32.const 8192) (local.get $b)) (local.get $a))
+          (local.set $b (i32.add (local.get $b) (i32.const 4)))
+          (br_if 0 (i32.lt_u (local.get $b) (i32.const 4000))))
+        (call $wasi:io~poll@0.2/poll (i32.const 8192) (i32.const 1000) (i32.const 512))"
+        .to_owned();
     let endless = |call: &str| format!("(loop (drop (call ${call} )) br 0)");
     for (what, body) in [
         ("fields", endless("wasi:http~types@0.2/[constructor]fields")),
@@ -172,6 +180,7 @@ async fn what_is_used_up_is_refused() {
             "(loop (drop (call $_ex_contact-sync:plugin~sync@0.1/pass_new (i32.const 1))) br 0)"
                 .to_owned(),
         ),
+        ("one pollable, a thousand times", many),
         ("the stack", "(call $deep )".to_owned()),
         (
             "exit",
