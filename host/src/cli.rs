@@ -484,8 +484,12 @@ async fn drive(
     let mut first = 0;
     while first < report.operations_total {
         let page = pass.operations(first).await?;
-        let Some(last) = page.last() else { break };
-        first = last.number + 1;
+        // The numbers are the plugin's; only those that lead on are followed.
+        let next = page.last().map(|last| last.number.saturating_add(1));
+        let Some(next) = next.filter(|next| *next > first) else {
+            break;
+        };
+        first = next;
         let wanted = |operation: &Operation| purpose != Purpose::Sync || !human::is_done(operation);
         operations.extend(page.into_iter().filter(wanted));
     }

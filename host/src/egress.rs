@@ -15,6 +15,7 @@
 pub(crate) mod addresses;
 pub(crate) mod client;
 mod cookies;
+mod held;
 mod lines;
 pub(crate) mod origin;
 pub(crate) mod rules;
@@ -46,6 +47,7 @@ use crate::credentials::{
 use crate::types::Side;
 use client::{Client, ExchangeError, Waits};
 use cookies::Cookies;
+use held::{HELD_BYTES_MAX, Held};
 use lines::Lines;
 use origin::Origin;
 use rules::{Allowed, Denial, Rules, Says};
@@ -58,8 +60,13 @@ pub(crate) const IN_FLIGHT_MAX: usize = 4;
 /// Bytes of a request's body.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Denials that are kept for the person who reads the outcome.
+/// Denials that are kept for the person who reads the outcome, and how much of each.
 const DENIALS_MAX: usize = 20;
+const DENIAL_CHARACTERS_MAX: usize = 300;
+
+/// What a body that is being written keeps in the host before anybody reads it, for each request,
+/// sent or not: the usual megabyte is too much for a thousand of them.
+const BODY_CHUNK_BYTES: usize = 64 * 1024;
 
 /// A guest's own wait is taken within these bounds. The longest stays far below the time after
 /// which a lost create is settled (contract, 7.3).
@@ -161,6 +168,7 @@ struct Passage {
     /// Set once another host has taken over: nothing leaves any more.
     lease_lost: Arc<AtomicBool>,
     noted: Mutex<Noted>,
+    held: Held,
 }
 
 /// What the host knows about a pass's requests and the guest does not.
@@ -183,13 +191,14 @@ impl Permits {
 impl Egress {
     /// The way out of a pass with these rules.
     pub(crate) fn new(rules: Rules, connections: Connections, lease_lost: Arc<AtomicBool>) -> Self {
-        let noted = Mutex::default();
+        let (noted, held) = (Mutex::default(), Held::default());
         Self {
             passage: Arc::new(Passage {
                 rules,
                 connections,
                 lease_lost,
                 noted,
+                held,
             }),
         }
     }
@@ -214,6 +223,10 @@ impl WasiHttpHooks for Egress {
         Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name) || is_credential(name.as_str()))
     }
 
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -223,7 +236,16 @@ impl WasiHttpHooks for Egress {
         let passage = Arc::clone(&self.passage);
         Box::new(async move {
             let answer = passage.send(request, waits(options)).await?;
-            let body = Full::new(answer.body().clone()).map_err(|never| match never {});
+            let too_much = || Error::HttpResponseBodySize(Some(HELD_BYTES_MAX as u64));
+            let share = passage.held.take(answer.body().len());
+            let share = share.ok_or_else(too_much)?;
+            // The share goes with the body.
+            let held = move |frame| {
+                let _ = &share;
+                frame
+            };
+            let body = Full::new(answer.body().clone()).map_frame(held);
+            let body = body.map_err(|never| match never {});
             let answer = answer.map(|_| body.boxed_unsync());
             let nothing_left: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(async { Ok(()) });
@@ -256,6 +278,12 @@ impl Passage {
         self.rules
             .check_headers(&allowed, &head.headers)
             .map_err(|denial| self.deny(&denial))?;
+        // Before the body: who waits for a turn must not fill the host's memory meanwhile.
+        let permits = self.connections.permits.of(&allowed.origin);
+        let _permit = permits
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::ConfigurationError)?;
         let body = buffered(body, waits).await?;
         self.rules
             .check_body(&allowed, &head.uri, &body)
@@ -266,11 +294,6 @@ impl Passage {
             headers: without(&head.headers, |name| is_credential(name) || is_hop(name)),
             body,
         };
-        let permits = self.connections.permits.of(&allowed.origin);
-        let _permit = permits
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::ConfigurationError)?;
         let answer = match self.route(&allowed, &mut outgoing, waits).await {
             Ok(answer) => answer,
             Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
@@ -363,10 +386,21 @@ impl Passage {
     }
 
     fn deny(&self, denial: &Denial) -> Error {
-        tracing::warn!(%denial, "a request of the plugin was denied");
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // Parts of it are the plugin's own words: short, in one line, and no more of them in the
+        // log than are noted.
         let text = denial.to_string();
+        let text = text.chars().take(DENIAL_CHARACTERS_MAX);
+        let line = |character: char| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        };
+        let text: String = text.map(line).collect();
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.denials.len() < DENIALS_MAX && !noted.denials.contains(&text) {
+            tracing::warn!(denial = text, "a request of the plugin was denied");
             noted.denials.push(text);
         }
         Error::HttpRequestDenied
@@ -375,17 +409,18 @@ impl Passage {
     /// The guest sees the 401 that the service would have given, and with it the reason: it knows
     /// how to end a pass that is not signed in.
     fn not_signed_in(&self, error: SignInError) -> Result<Response<Bytes>, Error> {
-        tracing::warn!(%error, "the host cannot sign in");
         let code = error.code.clone().unwrap_or_else(|| "SignInRefused".into());
         let body = serde_json::json!({
             "error": { "code": code, "message": error.message },
             "message": error.message,
         });
         let unreachable = error.kind == SignInErrorKind::Unreachable;
-        self.noted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .sign_in = Some(error);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.sign_in.as_ref() != Some(&error) {
+            tracing::warn!(%error, "the host cannot sign in");
+            noted.sign_in = Some(error);
+        }
+        drop(noted);
         if unreachable {
             return Err(Error::DestinationUnavailable);
         }

@@ -342,7 +342,13 @@ impl Core {
             .await;
         match instance {
             Ok(instance) => Ok(Session::new(Arc::clone(self), instance, egress, lease)),
-            Err(crash) => Err(self.crashed(crash).await),
+            Err(crash) => {
+                // Given back before anybody is told: whoever tries again at once finds it free.
+                if let Some(lease) = lease {
+                    lease.release().await;
+                }
+                Err(self.crashed(crash).await)
+            }
         }
     }
 

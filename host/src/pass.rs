@@ -91,7 +91,7 @@ pub enum Turn {
     Working(Progress),
     /// A service asked for a pause: go on after it. Meanwhile the pass needs nothing but its lease.
     Waiting {
-        /// How long.
+        /// How long: a millisecond to ten minutes, whatever the plugin asks for.
         wait: Duration,
         /// Where the pass stands.
         progress: Progress,
@@ -120,7 +120,7 @@ impl Pass {
         Ok(match step {
             Step::Working(progress) => Turn::Working(progress),
             Step::Waiting(pause) => Turn::Waiting {
-                wait: Duration::from_millis(pause.wait_ms.into()),
+                wait: Duration::from_millis(pause.wait_ms.into()).clamp(WAIT_MIN, WAIT_MAX),
                 progress: pause.progress,
             },
             Step::Done(report) => Turn::Done(Box::new(report)),
@@ -144,28 +144,33 @@ impl Pass {
         }
     }
 
-    /// The operations with their state so far: at most 1,000, from number `first` on.
+    /// The operations with their state so far: at most 1,000, from number `first` on. None beyond
+    /// the first million, so that a list comes to an end whatever the plugin says.
     pub async fn operations(&mut self, first: u32) -> Result<Vec<Operation>, Error> {
+        if first >= LIST_ITEMS_MAX {
+            return Ok(Vec::new());
+        }
         let handle = self.handle;
-        self.session
-            .call(async |face, store| {
-                let pass = face.contact_sync_plugin_sync().pass();
-                pass.call_operations(store, handle, first, PAGE_ITEMS_MAX)
-                    .await
-            })
-            .await
+        let called = self.session.call(async |face, store| {
+            let pass = face.contact_sync_plugin_sync().pass();
+            pass.call_operations(store, handle, first, PAGE_ITEMS_MAX)
+                .await
+        });
+        called.await.map(page)
     }
 
-    /// The findings so far: at most 1,000, from number `first` on.
+    /// The findings so far: at most 1,000, from number `first` on. None beyond the first million.
     pub async fn findings(&mut self, first: u32) -> Result<Vec<Finding>, Error> {
+        if first >= LIST_ITEMS_MAX {
+            return Ok(Vec::new());
+        }
         let handle = self.handle;
-        self.session
-            .call(async |face, store| {
-                let pass = face.contact_sync_plugin_sync().pass();
-                pass.call_findings(store, handle, first, PAGE_ITEMS_MAX)
-                    .await
-            })
-            .await
+        let called = self.session.call(async |face, store| {
+            let pass = face.contact_sync_plugin_sync().pass();
+            pass.call_findings(store, handle, first, PAGE_ITEMS_MAX)
+                .await
+        });
+        called.await.map(page)
     }
 
     /// Why the host could not sign in, if it could not.
@@ -184,5 +189,18 @@ impl Pass {
     }
 }
 
+/// `pause.wait-ms` (`wit/sync.wit`); what is outside of it is taken for its nearer end.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+const WAIT_MAX: Duration = Duration::from_mins(10);
+
 /// `operations-max` and `findings-max` (`wit/sync.wit`).
 const PAGE_ITEMS_MAX: u32 = 1_000;
+
+/// Several for each of 100,000 contacts.
+const LIST_ITEMS_MAX: u32 = 1_000_000;
+
+/// As much of a page as was asked for, whatever the plugin returns.
+fn page<T>(mut items: Vec<T>) -> Vec<T> {
+    items.truncate(PAGE_ITEMS_MAX as usize);
+    items
+}

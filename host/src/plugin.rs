@@ -13,21 +13,24 @@
 
 mod cache;
 mod engines;
+mod meter;
 mod prepared;
+mod requests;
 mod sandbox;
 pub(crate) mod wit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use semver::Version;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi_http::WasiHttpHooks;
 
 use crate::store::{Clock, Crash, Namespace};
 use engines::Engines;
+use meter::metered;
 pub(crate) use sandbox::Sandbox;
 use sandbox::{LastWords, Limiter};
 
@@ -36,6 +39,9 @@ const FACE: &str = "contact-sync:plugin/sync@";
 
 /// The version of the package that this host speaks.
 const VERSION: Version = Version::new(0, 1, 0);
+
+/// How long a sandbox may take to come to life. One that is ready for use needs a millisecond.
+const START_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What one sandbox may use. A host that runs few large tenants raises them, one that runs many
 /// small ones lowers them.
@@ -53,10 +59,16 @@ pub struct Limits {
     pub call_bytes_max: usize,
     /// One step of a pass, or one other call: computing and waiting for answers together.
     pub step_time_max: Duration,
+    /// Computing, in all steps together.
+    pub computing_time_max: Duration,
+    /// From its beginning to its last call, pauses included. Until then a pass keeps its tenant's
+    /// lease; the next one goes on where it stopped.
+    pub life_time_max: Duration,
 }
 
 impl Limits {
-    /// For up to 100,000 contacts. A step has at most 100 requests, four of them at once.
+    /// For up to 100,000 contacts. A step has at most 100 requests, four of them at once. A first
+    /// sync of so many computes for a minute at most; and a day is after what a full read is due.
     pub fn usual() -> Self {
         Self {
             memory_bytes_max: 256 * 1024 * 1024,
@@ -65,6 +77,8 @@ impl Limits {
             handles_max: 1_024,
             call_bytes_max: 16 * 1024 * 1024,
             step_time_max: Duration::from_mins(30),
+            computing_time_max: Duration::from_mins(10),
+            life_time_max: Duration::from_hours(24),
         }
     }
 }
@@ -189,7 +203,7 @@ impl Plugin {
         let last_words = LastWords::default();
         let clock = Arc::clone(&self.clock);
         let mut sandbox = Sandbox::new(hooks, namespace, last_words.clone(), &self.limits, clock);
-        let step_time_max = self.limits.step_time_max;
+        let start_time_max = self.limits.step_time_max.min(START_TIME_MAX);
         let instantiate = async {
             if let Some(pooled) = &self.pooled {
                 let mut store = self.store(&pooled.engine, sandbox);
@@ -204,16 +218,18 @@ impl Plugin {
             let face = self.roomy.face.instantiate_async(&mut store).await?;
             Ok((face, store))
         };
-        match tokio::time::timeout(step_time_max, instantiate).await {
+        match tokio::time::timeout(start_time_max, instantiate).await {
             Ok(Ok((face, store))) => Ok(Instance {
                 face,
                 store,
                 last_words,
-                step_time_max,
+                limits: self.limits.clone(),
+                born: Instant::now(),
+                computed: Duration::ZERO,
                 crash: None,
             }),
             Ok(Err(error)) => Err(last_words.crash(&reason(&error))),
-            Err(_) => Err(last_words.crash(&too_long(step_time_max))),
+            Err(_) => Err(last_words.crash(&too_long(start_time_max))),
         }
     }
 
@@ -248,7 +264,9 @@ pub(crate) struct Instance {
     face: wit::Plugin,
     store: Store<Sandbox>,
     last_words: LastWords,
-    step_time_max: Duration,
+    limits: Limits,
+    born: Instant,
+    computed: Duration,
     crash: Option<Crash>,
 }
 
@@ -261,21 +279,42 @@ impl Instance {
         if let Some(crash) = &self.crash {
             return Err(crash.clone());
         }
+        let Limits {
+            step_time_max,
+            computing_time_max,
+            life_time_max,
+            ..
+        } = self.limits;
+        let left = life_time_max.saturating_sub(self.born.elapsed());
+        if left.is_zero() {
+            return Err(self.ended(&longer("it was at work for", life_time_max)));
+        }
+        if self.computed > computing_time_max {
+            return Err(self.ended(&longer("it computed for", computing_time_max)));
+        }
         // Until it has come back: whoever drops the call midway leaves a sandbox that is half-way
         // through something.
         self.crash = Some(self.last_words.crash("a call into it was given up midway"));
         let called = call(&self.face, &mut self.store);
-        let reason = match tokio::time::timeout(self.step_time_max, called).await {
-            Ok(Ok(result)) => {
+        let called = metered(called, &mut self.computed, computing_time_max);
+        let reason = match tokio::time::timeout(step_time_max.min(left), called).await {
+            Ok(Some(Ok(result))) => {
                 self.crash = None;
                 return Ok(result);
             }
-            Ok(Err(error)) => reason(&error),
-            Err(_) => too_long(self.step_time_max),
+            Ok(Some(Err(error))) => reason(&error),
+            Ok(None) => longer("it computed for", computing_time_max),
+            Err(_) if left < step_time_max => longer("it was at work for", life_time_max),
+            Err(_) => too_long(step_time_max),
         };
-        let crash = self.last_words.crash(&reason);
+        Err(self.ended(&reason))
+    }
+
+    /// Ends it for good.
+    fn ended(&mut self, reason: &str) -> Crash {
+        let crash = self.last_words.crash(reason);
         self.crash = Some(crash.clone());
-        Err(crash)
+        crash
     }
 }
 
@@ -286,27 +325,42 @@ fn check_version(engine: &Engine, component: &Component) -> Result<(), PluginErr
     // As Cargo and the component model read versions: 0.1.1 may stand in for 0.1.0, 0.2.0 not.
     match found {
         Some(found) if (found.major, found.minor) == (VERSION.major, VERSION.minor) => Ok(()),
-        Some(found) => Err(PluginError::Version { found }),
+        // What stands behind the numbers may be of any length.
+        Some(Version {
+            major,
+            minor,
+            patch,
+            ..
+        }) => Err(PluginError::Version {
+            found: Version::new(major, minor, patch),
+        }),
         None => Err(PluginError::NoPlugin),
     }
 }
 
-/// A trap in words; the engine's own name for it behind them.
+/// A trap in words; the engine's own name for it behind them. No backtrace: its names are the
+/// plugin's to choose, in any number and of any length.
 fn reason(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => "it panicked (unreachable code reached)".into(),
         Some(Trap::StackOverflow) => "it used up its stack".into(),
         Some(trap) => format!("it was stopped: {trap}"),
-        None => short(error),
+        None if error.is::<WasmBacktrace>() => format!("it was stopped: {}", error.root_cause()),
+        None => format!("it was stopped: {}", short(error)),
     }
 }
 
 fn too_long(step_time_max: Duration) -> String {
-    format!("a step took longer than {} ms", step_time_max.as_millis())
+    longer("a step took", step_time_max)
 }
 
-/// The causes of an error in one line.
+fn longer(what: &str, max: Duration) -> String {
+    format!("{what} longer than {} ms", max.as_millis())
+}
+
+/// The causes of an error in one line: as much of it as a person reads.
 fn short(error: &wasmtime::Error) -> String {
+    const CHARACTERS_MAX: usize = 1_000;
     let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
-    causes.join(": ")
+    causes.join(": ").chars().take(CHARACTERS_MAX).collect()
 }

@@ -8,6 +8,7 @@
 mod suite {
     mod config;
     mod guest;
+    mod hostile;
     mod plugin;
     mod prepared;
     mod program;

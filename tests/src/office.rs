@@ -14,7 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use contact_sync_guest::outside::Timestamp;
 use contact_sync_host::config::Config;
-use contact_sync_host::store::{Clock, NAMESPACE_BYTES_MAX_DEFAULT, SqliteStore, system_clock};
+use contact_sync_host::store::{
+    Clock, NAMESPACE_BYTES_MAX_DEFAULT, SqliteStore, Store, system_clock,
+};
 use contact_sync_host::types::{Finding, Operation, Report};
 use contact_sync_host::{Host, HostSettings, Mailbox, Mode, Tenant};
 use tempfile::TempDir;
@@ -225,11 +227,20 @@ pub fn now() -> Timestamp {
 pub async fn tenant(folder: &Path, clock: Clock) -> Result<Tenant, Trouble> {
     let store = folder.join(STORE);
     let store = SqliteStore::open_with(&store, Arc::clone(&clock), NAMESPACE_BYTES_MAX_DEFAULT)?;
+    tenant_with_store(folder, clock, Arc::new(store)).await
+}
+
+/// The same with another store.
+pub async fn tenant_with_store(
+    folder: &Path,
+    clock: Clock,
+    store: Arc<dyn Store>,
+) -> Result<Tenant, Trouble> {
     let plugin = contact_sync_artifact::COMPONENT.to_vec();
     let host = Host::new(HostSettings {
         cache: cache(),
         clock,
-        ..HostSettings::usual(plugin, Arc::new(store))
+        ..HostSettings::usual(plugin, store)
     });
     let host = host.await?;
     let config = Config::load(&folder.join("contact-sync.toml")).map_err(|errors| {

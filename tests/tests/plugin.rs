@@ -16,6 +16,11 @@ use wasmparser::{Encoding, Parser, Payload};
 const ANNA: &str = "anna@makler.example";
 const BERND: &str = "bernd@makler.example";
 
+mod plugin {
+    mod failing_store;
+    mod rubbish;
+}
+
 fn object(value: &Value) -> Map<String, Value> {
     value.as_object().expect("an object").clone()
 }

@@ -215,7 +215,7 @@ pub(super) fn history(
 pub(super) fn crash(out: &mut dyn Write, crash: &Crash) -> io::Result<()> {
     writeln!(out, "  last crash: {}", local_time(crash.at))?;
     for line in crash.last_words.lines() {
-        writeln!(out, "    {line}")?;
+        writeln!(out, "    {}", one_line(line))?;
     }
     Ok(())
 }

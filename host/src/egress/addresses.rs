@@ -106,16 +106,41 @@ impl Reach {
     }
 }
 
-/// Addresses that no configuration makes right: where clouds keep their metadata and credentials
-/// (`169.254.169.254`, `fd00:ec2::254`), and what is no address of one machine.
+/// Where clouds answer with metadata and credentials beside the link-local `169.254.169.254` that
+/// most of them use: Azure, whose address looks like any other
+/// (<https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>), Alibaba
+/// Cloud (<https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata>), and Oracle
+/// Cloud's older one.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+
+/// The same over IPv6: Amazon
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>)
+/// and Google (<https://cloud.google.com/compute/docs/metadata/querying-metadata>).
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+/// Addresses that no configuration makes right: where clouds keep their metadata and credentials,
+/// and what is no address of one machine.
 pub(crate) fn is_never_an_endpoint(address: IpAddr) -> bool {
-    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match embedded(address) {
         IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0
+            v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets()[0] == 0
+                || METADATA_V4.contains(&v4)
         }
         IpAddr::V6(v6) => {
-            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified() || v6 == METADATA
+            v6.is_unicast_link_local()
+                || v6.is_multicast()
+                || v6.is_unspecified()
+                || METADATA_V6.contains(&v6)
         }
     }
 }
@@ -151,15 +176,20 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped (RFC 4291), translated by NAT64
-/// (RFC 6052), or 6to4 (RFC 3056).
+/// The IPv4 address that an IPv6 address stands for: mapped, or compatible as it was once called
+/// (RFC 4291), translated by NAT64 at its own prefix (RFC 6052) or at a network's (RFC 8215), or
+/// 6to4 (RFC 3056).
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
     let v4 = match v6.octets() {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..]
-        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..] => v4,
+        // Of the compatible ones, `::` and `::1` are IPv6's own.
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, _] => return address,
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..]
+        | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..]
+        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..]
+        | [0, 0x64, 0xff, 0x9b, 0, 1, _, _, _, _, _, _, v4 @ ..] => v4,
         [0x20, 0x02, first, second, third, fourth, ..] => [first, second, third, fourth],
         _ => return address,
     };
@@ -206,6 +236,8 @@ mod tests {
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
             "2001:0:1::1",
+            "::127.0.0.1",
+            "64:ff9b:1::7f00:1",
         ] {
             check(text, false, true);
         }
@@ -220,6 +252,15 @@ mod tests {
             "fd00:ec2::254",
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:fffe:7::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "::169.254.169.254",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fd20:ce::254",
         ] {
             check(text, false, false);
         }

@@ -55,6 +55,17 @@ struct Rule {
     writing: &'static [&'static str],
     /// What the request says beside its address.
     says: Says,
+    /// Whose contacts are meant, where the path is a mailbox's and only they are.
+    owner: Option<Owner>,
+}
+
+/// How Microsoft Graph names a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// `/me`.
+    SignedIn,
+    /// `/users/{key}`, or `/users('{key}')`.
+    Keyed,
 }
 
 /// What a request says in its body, and how far it is looked into.
@@ -174,6 +185,7 @@ impl Rules {
             .list
             .iter()
             .filter(|rule| rule.origin == origin && rule.covers(path))
+            .filter(|rule| rule.means_contacts(method, path))
         {
             if rule.reading.contains(&method.as_str())
                 || (rule.writing.contains(&method.as_str()) && self.writing == Writing::Allowed)
@@ -302,6 +314,39 @@ impl Rule {
         };
         start.eq_ignore_ascii_case(&self.path) && (rest.is_empty() || below)
     }
+
+    /// Of a mailbox a pass reads who it is and its contact folders, and writes contacts. An
+    /// application may be allowed to do more there, for other purposes: mail is sent from the same
+    /// address.
+    fn means_contacts(&self, method: &Method, path: &str) -> bool {
+        let Some(owner) = self.owner else {
+            return true;
+        };
+        let is_reading = self.reading.contains(&method.as_str());
+        let rest = path.get(self.path.len()..).unwrap_or_default();
+        let mut segments = rest.split('/');
+        let is_in_brackets = segments.next().is_some_and(|key| !key.is_empty());
+        let is_somebody = match owner {
+            Owner::SignedIn => !is_in_brackets,
+            Owner::Keyed => is_in_brackets || segments.next().is_some_and(|key| !key.is_empty()),
+        };
+        if !is_somebody {
+            return false;
+        }
+        while let Some(segment) = segments.next() {
+            let (name, key) = segment.split_once('(').unwrap_or((segment, ""));
+            match &*name.to_ascii_lowercase() {
+                "contacts" => return segments.count() <= usize::from(key.is_empty()),
+                "contactfolders" | "childfolders" => {
+                    if key.is_empty() && segments.next().is_none() {
+                        return is_reading;
+                    }
+                }
+                _ => return false,
+            }
+        }
+        is_reading
+    }
 }
 
 /// FLOWFACT, by service. Not among them: `admin-token-service`, which signs in; `DELETE` on
@@ -314,6 +359,7 @@ fn flowfact_rules(origin: &Origin, base: &str, schema: &str) -> Vec<Rule> {
         reading,
         writing,
         says: Says::OneThing,
+        owner: None,
     };
     vec![
         rule(
@@ -336,15 +382,16 @@ fn flowfact_rules(origin: &Origin, base: &str, schema: &str) -> Vec<Rule> {
     ]
 }
 
-/// Microsoft Graph: one user's or the signed-in user's resources, alone or in a batch.
+/// Microsoft Graph: a user's or the signed-in user's contacts, alone or in a batch.
 fn graph_rules(origin: &Origin, base: &str) -> Vec<Rule> {
-    let resource = |path: &str| Rule {
+    let resource = |path: &str, owner| Rule {
         side: Side::Mailbox,
         origin: origin.clone(),
         path: format!("{base}{path}"),
         reading: &["GET"],
         writing: &["POST", "PATCH", "DELETE"],
         says: Says::OneThing,
+        owner: Some(owner),
     };
     let batch = Rule {
         side: Side::Mailbox,
@@ -353,8 +400,13 @@ fn graph_rules(origin: &Origin, base: &str) -> Vec<Rule> {
         reading: &["POST"],
         writing: &[],
         says: Says::Batch,
+        owner: None,
     };
-    vec![resource("/users"), resource("/me"), batch]
+    vec![
+        resource("/users", Owner::Keyed),
+        resource("/me", Owner::SignedIn),
+        batch,
+    ]
 }
 
 /// Where Autodiscover answers
@@ -376,6 +428,7 @@ fn ews_rules(
         reading: &["POST"],
         writing: &[],
         says,
+        owner: None,
     };
     if let Some(url) = &ews.url {
         let (origin, path) = Origin::of_endpoint(url, network)?;

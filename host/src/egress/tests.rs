@@ -25,6 +25,7 @@ use crate::types::{
 
 mod bodies;
 mod exchange;
+mod hoards;
 
 const SECRETS: [&str; 3] = ["platform-token", "client-secret", "jwt-"];
 
@@ -232,6 +233,16 @@ fn what_a_pass_asks_for_is_let_out() {
         ),
         ("GET", "/v1.0/USERS/x/contacts"),
         ("PATCH", "/v1.0/me/contacts/AAMk="),
+        ("DELETE", "/v1.0/me/contactFolders('F')/contacts('1')"),
+        ("GET", "/v1.0/me?$select=id"),
+        ("GET", "/v1.0/users/x?$select=id,mail,userPrincipalName"),
+        ("GET", "/v1.0/users/x/contactFolders?$select=id&$top=100"),
+        ("GET", "/v1.0/users/x/contactFolders/contacts?$select=id"),
+        (
+            "GET",
+            "/v1.0/users/x/contactFolders/F/childFolders?$select=id",
+        ),
+        ("POST", "/v1.0/users/x/contactFolders/F/contacts"),
         ("POST", "/v1.0/$batch"),
     ] {
         let url = format!("https://graph.example{path}");
@@ -348,6 +359,36 @@ const DENIED: [(&str, &str, &str); 32] = [
     ),
     ("GET", "FF/%61dmin-token-service/public", "is not among"),
 ];
+
+/// What an application may be allowed to do in a mailbox beside its contacts is not for a pass.
+const NOT_CONTACTS: [(&str, &str); 17] = [
+    ("GET", "/users"),
+    ("POST", "/users"),
+    ("GET", "/users/"),
+    ("PATCH", "/users/x"),
+    ("DELETE", "/users('x')"),
+    ("GET", "/users/x/messages"),
+    ("POST", "/users/x/sendMail"),
+    ("POST", "/me/sendMail"),
+    ("GET", "/me/calendar/events"),
+    ("GET", "/me('x')/contacts"),
+    ("GET", "/users/x/%6dessages"),
+    ("POST", "/users/x/contactFolders"),
+    ("DELETE", "/users/x/contactFolders/contacts"),
+    ("DELETE", "/users/x/contactFolders('F')"),
+    ("POST", "/users/x/contactFolders/F/childFolders"),
+    ("DELETE", "/users/x/contactFolders/F/childFolders/contacts"),
+    ("PATCH", "/users/x/contacts/1/photo"),
+];
+
+/// A mailbox holds more than contacts, and the same credentials may open all of it.
+#[test]
+fn nothing_but_contacts_is_let_out() {
+    for (method, path) in NOT_CONTACTS {
+        let found = checked(method, &format!("https://graph.example/v1.0{path}"));
+        assert!(found.contains("is not among"), "{method} {path}: {found}");
+    }
+}
 
 /// What it has no business with may not, in whatever disguise.
 #[test]

@@ -12,7 +12,7 @@ use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::sandbox::Limiter;
-use super::{FACE, Limits, VERSION, reason, too_long};
+use super::{FACE, Limits, START_TIME_MAX, VERSION, reason, too_long};
 
 /// The interface of the one import that is answered.
 const SEED: &str = "wasi:random/insecure-seed@";
@@ -28,15 +28,15 @@ pub(super) async fn prepared(
     limits: &Limits,
 ) -> Result<Vec<u8>, String> {
     let (engine, bytes, limits) = (engine.clone(), bytes.to_owned(), limits.clone());
-    let step_time_max = limits.step_time_max;
+    let start_time_max = limits.step_time_max.min(START_TIME_MAX);
     let run = tokio::spawn(async move { run(&engine, &bytes, &limits).await });
     let stop = run.abort_handle();
-    match tokio::time::timeout(step_time_max, run).await {
+    match tokio::time::timeout(start_time_max, run).await {
         Ok(Ok(result)) => result.map_err(|error| reason(&error)),
         Ok(Err(_)) => Err("it is made in a way that cannot be prepared".to_owned()),
         Err(_) => {
             stop.abort();
-            Err(too_long(step_time_max))
+            Err(too_long(start_time_max))
         }
     }
 }

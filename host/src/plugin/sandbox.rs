@@ -24,6 +24,14 @@ use crate::store::{self, Access, Clock, Crash, MemoryStore, Namespace, system_cl
 /// How much of its standard error is kept.
 const LAST_WORDS_BYTES_MAX: usize = 4 * 1024;
 
+/// Random bytes of one call: the host makes them outside of the sandbox's own memory.
+const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of the headers of one request that a guest makes: more than any server of this field takes
+/// (IIS: 16 KiB, <https://learn.microsoft.com/troubleshoot/developer/webapps/iis/iisadmin-service-inetinfo/httpsys-registry-windows>).
+/// Each handle may hold so many in the host.
+const FIELD_BYTES_MAX: usize = 16 * 1024;
+
 /// What one instance works with.
 pub(crate) struct Sandbox {
     pub(super) limiter: Limiter,
@@ -46,14 +54,17 @@ impl Sandbox {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELD_BYTES_MAX);
         Self {
             limiter: Limiter::new(limits),
             table,
             wasi: WasiCtx::builder()
                 .stderr(last_words)
                 .wall_clock(WallClock(clock))
+                .max_random_size(RANDOM_BYTES_MAX)
                 .build(),
-            http: WasiHttpCtx::new(),
+            http,
             hooks,
             namespace,
         }
@@ -87,6 +98,7 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     cli::terminal_stderr::add_to_linker::<Sandbox, WasiCli>(linker, Sandbox::cli)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    super::requests::limit(linker)?;
     wit::contact_sync::plugin::store::add_to_linker::<Sandbox, HasSelf<Sandbox>>(
         linker,
         |sandbox| sandbox,

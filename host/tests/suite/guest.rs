@@ -20,6 +20,7 @@ pub(super) struct Guest {
     world: WorldId,
     module: String,
     texts: String,
+    items: String,
 }
 
 impl Guest {
@@ -57,8 +58,9 @@ impl Guest {
         let guest = Self {
             resolve,
             world,
-            module,
+            module: with_open_bodies(&module),
             texts: String::new(),
+            items: String::new(),
         };
         guest.with_allocator()
     }
@@ -77,9 +79,31 @@ impl Guest {
         self
     }
 
+    /// Gives what the host calls to bring it to life a body.
+    pub(super) fn initialize(mut self, body: &str) -> Self {
+        let number = between(&self.module, "(export \"cm32p2_initialize\" (func ", ")").to_owned();
+        self.set_body(&number, body);
+        self
+    }
+
+    /// Gives what the host calls for room in its memory another body.
+    pub(super) fn allocator(mut self, body: &str) -> Self {
+        let number = between(&self.module, "(export \"cm32p2_realloc\" (func ", ")").to_owned();
+        self.set_body(&number, body);
+        self
+    }
+
+    /// Adds a function, a global, a table or data to the module.
+    pub(super) fn item(mut self, item: &str) -> Self {
+        self.items.push_str(&self.with_imports_resolved(item));
+        self.items.push('\n');
+        self
+    }
+
     /// The component.
     pub(super) fn build(self) -> Vec<u8> {
-        let data = format!("(data (i32.const {TEXTS}) \"{}\")\n)", self.texts);
+        let items = &self.items;
+        let data = format!("(data (i32.const {TEXTS}) \"{}\")\n{items})", self.texts);
         let end = self.module.rfind(')').unwrap();
         let text = format!("{}{data}", &self.module[..end]);
         let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -134,6 +158,23 @@ impl Guest {
             .map(|word| resolve(word).unwrap_or_else(|| word.to_owned()));
         words.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Functions without a body are printed on one line; `set_body` looks for one below it.
+fn with_open_bodies(module: &str) -> String {
+    let mut open = String::with_capacity(module.len());
+    for line in module.lines() {
+        let is_whole = line.matches('(').count() == line.matches(')').count();
+        match line.strip_suffix(')') {
+            Some(head) if is_whole && line.starts_with("  (func (;") => {
+                open.push_str(head);
+                open.push_str("\n  )");
+            }
+            _ => open.push_str(line),
+        }
+        open.push('\n');
+    }
+    open
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {

@@ -57,7 +57,7 @@ async fn refused(plugin: Vec<u8>) -> String {
         .to_string()
 }
 
-fn tenant_settings(id: &str) -> TenantSettings {
+pub(super) fn tenant_settings(id: &str) -> TenantSettings {
     let office365 = Office365Settings {
         base_url: "http://127.0.0.1:9/v1.0".into(),
         user: "erika@muster.example".into(),

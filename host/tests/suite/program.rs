@@ -533,3 +533,48 @@ fn a_history_that_holds_nothing_is_told() {
     let unnamed = folder.run(&["restore", "mustermann"]);
     assert!(unnamed.stderr.contains("--tenant"), "{}", unnamed.stderr);
 }
+
+/// A hostile plugin shows nobody another screen: its last words are shown as what they are.
+#[test]
+fn last_words_move_no_cursor() {
+    let guest = Guest::with_imports(&["wasi:cli/stderr@0.2.12"])
+        .text("\\1b[2J\\1b]0;title\\07gone\\0d\\e2\\80\\aeback")
+        .export(
+            "sync@0.1|[static]pass.open",
+            "(call $wasi:io~streams@0.2/[method]output-stream.blocking-write-and-flush
+               (call $wasi:cli~stderr@0.2/get-stderr ) (i32.const 4096) (i32.const 26)
+               (i32.const 64)) unreachable",
+        )
+        .export("sync@0.1|status", "i32.const 16");
+    let folder = Folder::new(guest);
+    let ran = folder.run(&["sync", "--mailbox", "m3"]);
+    assert!(ran.stderr.contains("the plugin crashed"), "{}", ran.stderr);
+    let shown = folder.run(&["status", "--mailbox", "m3", "--verbose"]);
+    assert!(shown.stderr.contains("gone"), "{}", shown.stderr);
+    let moves =
+        |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+    assert!(!shown.stderr.contains(moves), "{:?}", shown.stderr);
+}
+
+/// Lists that never end, and numbers that lead nowhere, end in what there is.
+#[test]
+fn lists_without_end_are_ended() {
+    for number in ["0", "-1"] {
+        let guest = passes(0)
+            .export(
+                "sync@0.1|[method]pass.advance",
+                "(i32.store8 offset=1024 (i32.const 0) (i32.const 2))
+                 (i32.store offset=1188 (i32.const 0) (i32.const -1)) i32.const 1024",
+            )
+            .export(
+                "sync@0.1|[method]pass.operations",
+                &format!(
+                    "(i32.store (i32.const 8192) (i32.const {number}))
+                     (i32.store offset=512 (i32.const 0) (i32.const 8192))
+                     (i32.store offset=516 (i32.const 0) (i32.const 1)) i32.const 512"
+                ),
+            );
+        let ran = Folder::new(guest).run(&["preview", "--mailbox", "m3"]);
+        assert_eq!(ran.code, Some(0), "{number}: {}", ran.stderr);
+    }
+}
