@@ -47,7 +47,7 @@ use crate::mutation::{self, Mutant};
 use crate::outside::{Outside, Timestamp, Write};
 use crate::plan::approval::{Entry, Judged};
 use crate::plan::matching::Candidate;
-use crate::plan::{PackedPair, Rules};
+use crate::plan::{Half, PackedPair, Pair, Rules};
 use crate::report::{
     Action, ApprovalRequest, ContactName, Counts, Failure, Finding, Operation, OperationState,
     Outcome, Phase, Problem, Progress, Report, Side,
@@ -577,7 +577,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn put_task_off(&mut self, task: &Task, reason: &'static str, problem: Option<&Problem>) {
         let name = task.pair.unpack().map(|pair| pair.name());
-        for source in sources(&task.pair) {
+        for source in task.pair.unpack().iter().flat_map(sources) {
             let put_off = PutOff {
                 reason,
                 problem: problem.cloned(),
@@ -652,11 +652,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 }
 
 /// The contacts that a task is about, as pending rows name them: a pair by its CRM contact.
-fn sources(pair: &PackedPair) -> Vec<Source> {
-    use crate::plan::Half;
-    let Some(pair) = pair.unpack() else {
-        return Vec::new();
-    };
+fn sources(pair: &Pair) -> Vec<Source> {
     match (&pair.link, &pair.crm, &pair.mailbox) {
         // Under its new id a mailbox contact is news only once.
         (Some(link), _, Half::Present(mailbox)) if mailbox.id != link.mailbox_id => vec![
@@ -677,7 +673,7 @@ fn sources(pair: &PackedPair) -> Vec<Source> {
 }
 
 /// What is known by a settled intent about the mailbox half of a pair.
-fn mailbox_answer(begun: &Begun, pair: &crate::plan::Pair) -> Vec<Source> {
+fn mailbox_answer(begun: &Begun, pair: &Pair) -> Vec<Source> {
     let id = pair.mailbox_id();
     let id = id.filter(|id| begun.answers.contains_key(id));
     id.map(Source::Mailbox).into_iter().collect()

@@ -1,7 +1,7 @@
 //! What is to be done: the plan, and what of it the guard holds back.
 
 use super::{Mode, Pass, PutOff, Stage, Stop, rules};
-use crate::contact::{CrmId, FieldSet};
+use crate::contact::{CrmId, FieldSet, MailboxId};
 use crate::crm::Crm;
 use crate::execute::{self, Task};
 use crate::links::{Caution, Link, Source};
@@ -42,7 +42,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             match &decision.deed {
                 Deed::Rest => {}
                 _ if is_withheld => {
-                    for source in super::sources(&packed) {
+                    for source in super::sources(&pair) {
                         withhold(&mut self.put_off, source);
                     }
                 }
@@ -52,19 +52,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         problem: problem.clone(),
                         name: Some(pair.name()),
                     };
-                    drafts.push(Draft::Held(packed, put_off));
+                    drafts.push(Draft::Held(super::sources(&pair), put_off));
                 }
                 _ => {
+                    let destroyed =
+                        approval::destructions(&pair, &decision, &rules, &judged.rejected);
                     drafts.push(Draft::Task(TaskDraft {
                         rank: rank(&decision),
-                        destroyed: approval::destructions(
-                            &pair,
-                            &decision,
-                            &rules,
-                            &judged.rejected,
-                        ),
                         operations,
-                        decision,
+                        sources: super::sources(&pair),
+                        adopted: match &pair.mailbox {
+                            Half::Present(contact) => Some(contact.id.clone()),
+                            _ => None,
+                        },
+                        decision: (!destroyed.is_empty()).then_some(decision),
+                        destroyed,
                         judged,
                         pair: packed,
                     }));
@@ -165,10 +167,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     fn hold(&mut self, drafts: &mut Vec<Draft>) {
         let held = drafts.extract_if(.., |draft| matches!(draft, Draft::Held(..)));
         for draft in held {
-            let Draft::Held(pair, put_off) = draft else {
+            let Draft::Held(sources, put_off) = draft else {
                 continue;
             };
-            for source in super::sources(&pair) {
+            for source in sources {
                 self.put_off.insert(source, put_off.clone());
             }
         }
@@ -275,11 +277,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.operations.push(operation);
             }
         }
-        if let Some(pair) = draft.pair.unpack() {
-            let entries = approval::entries(&pair, &draft.decision, held);
+        if let (Some(pair), Some(decision)) = (draft.pair.unpack(), &draft.decision) {
+            let entries = approval::entries(&pair, decision, held);
             self.entries.extend(entries);
         }
-        for source in super::sources(&draft.pair) {
+        for source in draft.sources.clone() {
             let put_off = PutOff {
                 reason: AWAITING_APPROVAL,
                 problem: None,
@@ -311,13 +313,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn add_task(&mut self, draft: TaskDraft, planned: Vec<Destruction>, withheld: FieldSet) {
         let Some(begun) = &self.begun else { return };
-        let adopted = match &draft.pair.mailbox {
-            Half::Present(contact) => contact.unpack(),
-            _ => None,
-        };
-        let mut concerned = super::sources(&draft.pair);
-        concerned.extend(adopted.map(|contact| Source::Mailbox(contact.id)));
-        let concerned: BTreeSet<Source> = concerned.into_iter().collect();
+        let adopted = draft.adopted.map(Source::Mailbox);
+        let concerned = draft.sources.into_iter().chain(adopted);
+        let concerned: BTreeSet<Source> = concerned.collect();
         let settles = concerned
             .into_iter()
             .filter(|source| {
@@ -385,8 +383,8 @@ pub(super) const AWAITING_APPROVAL: &str = "awaiting-approval";
 enum Draft {
     /// Something is to be done about it.
     Task(TaskDraft),
-    /// Nothing may be done about it.
-    Held(PackedPair, PutOff),
+    /// Nothing may be done about these contacts.
+    Held(Vec<Source>, PutOff),
 }
 
 /// A task on its way into the plan.
@@ -394,7 +392,12 @@ struct TaskDraft {
     /// When it is carried out.
     rank: u8,
     pair: PackedPair,
-    decision: Decision,
+    sources: Vec<Source>,
+    /// The mailbox contact that is there.
+    adopted: Option<MailboxId>,
+    /// Kept where something would be destroyed, for a person to see: it holds both contacts wholly,
+    /// and is decided anew when it is carried out.
+    decision: Option<Decision>,
     destroyed: Vec<Destruction>,
     operations: Vec<Operation>,
     judged: Judged,

@@ -349,7 +349,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                     problem,
                     name: Some(pair.name()),
                 };
-                for source in super::sources(&packed) {
+                for source in super::sources(&pair) {
                     self.put_off.insert(source, put_off.clone());
                 }
             }
