@@ -125,6 +125,7 @@ fn help_and_usage() {
         "export-csv",
         "history",
         "restore",
+        "proxy",
         "Exit codes",
         "130",
     ] {
