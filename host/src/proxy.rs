@@ -62,6 +62,7 @@ const FINISH_WAIT: Duration = Duration::from_secs(5);
 /// A server on loopback that signs in for mailboxes.
 pub struct Proxy {
     listener: TcpListener,
+    address: SocketAddr,
     entrances: Vec<Entrance>,
 }
 
@@ -175,8 +176,14 @@ impl Proxy {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             listener,
+            address,
             entrances,
         })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The ways in, in the order of the mailboxes.
@@ -190,6 +197,7 @@ impl Proxy {
         let Self {
             listener,
             entrances,
+            ..
         } = self;
         let entrances: Arc<[Entrance]> = entrances.into();
         let (closing, closed) = watch::channel(false);
