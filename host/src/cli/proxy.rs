@@ -84,18 +84,18 @@ pub(super) async fn run(
         1 => "1 mailbox".to_owned(),
         count => format!("{count} mailboxes"),
     };
-    tell(
-        "note",
-        &format!("signing in for {mailboxes}; Ctrl-C stops it"),
-        None,
-    );
     let stop = async {
         // Where Ctrl-C cannot be waited for, it ends the process all the same.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    proxy.serve(stop).await;
+    // Said once it is so: the first of two that are joined is polled first.
+    let said = async {
+        let what = format!("signing in for {mailboxes}; Ctrl-C stops it");
+        tell("note", &what, None);
+    };
+    tokio::join!(proxy.serve(stop), said);
     Ok(end)
 }
 
