@@ -48,7 +48,7 @@ pub use secret::ProxySecret;
 const CONNECTIONS_MAX: usize = 64;
 
 /// How long a connection may be idle, or take for the head of a request.
-const HEAD_WAIT: Duration = Duration::from_secs(60);
+const HEAD_WAIT: Duration = Duration::from_mins(1);
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

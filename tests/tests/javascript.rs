@@ -84,6 +84,25 @@ impl JavaScript {
     }
 }
 
+impl JavaScript {
+    /// The script of the README, word for word, where the README says that it is.
+    fn run_readme(&self) -> Output {
+        let readme = include_str!("../../README.md");
+        let script = readme.split("```js\n").nth(1).expect("a script");
+        let script = script.split("```").next().expect("its end");
+        let work = self.work.path();
+        fs::write(work.join("pass.mjs"), script).expect("the script");
+        fs::copy(self.scripts.join("store.mjs"), work.join("store.mjs")).expect("the store");
+        let packages = self.scripts.join("node_modules");
+        std::os::unix::fs::symlink(packages, work.join("node_modules")).expect("the packages");
+        let node = Command::new("node")
+            .arg("pass.mjs")
+            .current_dir(work)
+            .output();
+        node.expect("Node.js runs")
+    }
+}
+
 /// A job, as jco spells the records and variants of `wit/types.wit`.
 fn in_jco_spelling(job: &Job) -> Value {
     let Crm::Flowfact(flowfact) = &job.crm;
@@ -206,8 +225,9 @@ fn object(value: &Value) -> Map<String, Value> {
 }
 
 fn requests(report: &Value) -> u64 {
-    let usage = report["counts"]["usage"].as_array().expect("usage");
+    let usage = report.pointer("/counts/usage").and_then(Value::as_array);
     usage
+        .expect("usage")
         .iter()
         .filter_map(|service| service["requests"].as_u64())
         .sum()
@@ -269,4 +289,8 @@ async fn node_keeps_two_mailboxes_and_the_crm_in_step() {
     assert_eq!(his["outcome"]["tag"], "complete", "{his}");
     assert_eq!(his["counts"]["crm"]["created"], 1, "{his}");
     assert_eq!(in_crm(&premises, "Serverhof", "firstName"), ["Ute"]);
+
+    let readme = javascript.run_readme();
+    let told = String::from_utf8_lossy(&readme.stdout);
+    assert!(told.starts_with("{ tag: 'complete' }"), "{readme:?}");
 }

@@ -157,7 +157,7 @@ fn a_broken_configuration_is_exit_code_2() {
     );
 }
 
-/// The proxy prints where it listens, each mailbox on a line of its own, and Ctrl-C is its usual end.
+/// The proxy prints where it listens, a line for each mailbox, and Ctrl-C is its usual end.
 #[cfg(unix)]
 #[test]
 fn the_proxy_prints_addresses_and_ends_with_ctrl_c() {
