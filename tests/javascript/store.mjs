@@ -5,7 +5,17 @@
 // to the platform what only a platform has: leases, so that no two passes of a tenant run at once,
 // and making the file shorter from time to time.
 
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 
 const KEY_BYTES_MAX = 512;
 const VALUE_BYTES_MAX = 1024 * 1024;
@@ -18,10 +28,16 @@ export class FileStore {
   /** Every key, in order of its bytes; made anew when one comes or goes. */
   #keys = undefined;
   #file;
+  /** Bytes of the file that count. */
+  #length = 0;
 
   constructor(path) {
-    if (existsSync(path)) this.#load(path);
+    const isNew = !existsSync(path);
+    if (!isNew) this.#load(readFileSync(path));
     this.#file = openSync(path, 'a', 0o600);
+    // What a crash left behind the last whole commit was never said to be there.
+    if (fstatSync(this.#file).size > this.#length) ftruncateSync(this.#file, this.#length);
+    if (isNew) syncFolder(dirname(path));
   }
 
   /** The imports of `contact-sync:plugin/store`. An error is thrown as its variant. */
@@ -51,9 +67,9 @@ export class FileStore {
     this.#keys ??= [...this.#entries.keys()].sort(compareBytes);
     const entries = [];
     let bytes = 0;
-    for (const key of this.#keys) {
-      if (!key.startsWith(prefix)) continue;
-      if (after !== undefined && compareBytes(key, after) <= 0) continue;
+    for (let at = this.#firstFrom(prefix, after); at < this.#keys.length; at += 1) {
+      const key = this.#keys[at];
+      if (!key.startsWith(prefix)) break;
       const value = this.#entries.get(key);
       bytes += Buffer.byteLength(key) + value.length;
       if (entries.length === wanted || (bytes > CALL_BYTES_MAX && entries.length > 0)) {
@@ -62,6 +78,20 @@ export class FileStore {
       entries.push({ key, value });
     }
     return { entries, more: false, next: undefined };
+  }
+
+  /** Where keys begin that are no smaller than `prefix` and greater than `after`. */
+  #firstFrom(prefix, after) {
+    let [low, high] = [0, this.#keys.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const key = this.#keys[middle];
+      const isBefore =
+        compareBytes(key, prefix) < 0 || (after !== undefined && compareBytes(key, after) <= 0);
+      if (isBefore) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #commit(writes) {
@@ -77,17 +107,26 @@ export class FileStore {
       bytes += Buffer.byteLength(key) + (tag === 'set' ? val.value.length : 0);
     }
     atMost(CALL_BYTES_MAX, bytes, 'bytes');
-    // One line is one commit: it is in the file as a whole, or the end of the file is cut off when
-    // it is loaded.
+    // One line is one commit: only as a whole it counts.
     const line = writes.map(({ tag, val }) =>
       tag === 'set' ? [val.key, Buffer.from(val.value).toString('base64')] : [val],
     );
+    this.#append(Buffer.from(`${JSON.stringify(line)}\n`));
+    this.#apply(line);
+  }
+
+  #append(bytes) {
     try {
-      append(this.#file, `${JSON.stringify(line)}\n`);
+      // What an earlier attempt left.
+      if (fstatSync(this.#file).size > this.#length) ftruncateSync(this.#file, this.#length);
+      for (let written = 0; written < bytes.length; ) {
+        written += writeSync(this.#file, bytes, written);
+      }
+      fsyncSync(this.#file);
     } catch {
       throw { tag: 'unavailable', val: 1000 };
     }
-    this.#apply(line);
+    this.#length += bytes.length;
   }
 
   #apply(line) {
@@ -98,19 +137,18 @@ export class FileStore {
     }
   }
 
-  #load(path) {
-    const text = readFileSync(path);
-    const end = text.lastIndexOf('\n') + 1;
-    if (end < text.length) truncateSync(path, end);
-    const lines = text.subarray(0, end).toString().split('\n');
+  #load(bytes) {
+    this.#length = bytes.lastIndexOf('\n') + 1;
+    const lines = bytes.subarray(0, this.#length).toString().split('\n');
     for (const line of lines) if (line !== '') this.#apply(JSON.parse(line));
   }
 }
 
-function append(file, text) {
-  const bytes = Buffer.from(text);
-  for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
-  fsyncSync(file);
+/** A file that is new is there after a crash only if its folder says so. */
+function syncFolder(path) {
+  const folder = openSync(path, 'r');
+  fsyncSync(folder);
+  closeSync(folder);
 }
 
 /** By the bytes of UTF-8, in which JavaScript does not compare by itself. */

@@ -8,13 +8,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::mpsc;
 
 use contact_sync_host::Tenant;
 use contact_sync_host::proxy::{Proxy, ProxyError, ProxySecret};
 use contact_sync_host::store::system_clock;
 use contact_sync_tests::office::{Premises, now, tenant};
 use contact_sync_tests::people::Sizes;
-use contact_sync_tests::simulator::{Dialect, Fault, Matcher, Record};
+use contact_sync_tests::simulator::{Dialect, Fault, Interruption, Matcher, Moment, Record};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -493,6 +494,43 @@ async fn a_restart_keeps_the_entrances() {
     assert_eq!(third.get(&contacts).await.status, 403);
     assert_ne!(third.anna.mailbox, anna.mailbox);
     assert_ne!(third.anna.crm, third.bernd.crm, "each mailbox has its own");
+}
+
+/// Whoever waits for an answer still gets it, and nobody else is let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_is_ended_first() {
+    let proxied = proxied().await;
+    let (reached, arrival) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel();
+    let pause = Interruption::new(1, Moment::Before, move || {
+        reached.send(()).expect("somebody waits");
+        gate.recv().expect("somebody lets it go on");
+    });
+    proxied.premises.services().interruption = Some(pause);
+    let contacts = format!(
+        "GET {}/users/{ANNA}/contacts HTTP/1.1\r\n",
+        proxied.anna.mailbox
+    );
+    let mut client = TcpStream::connect(proxied.address)
+        .await
+        .expect("it listens");
+    let head = format!("{contacts}host: here\r\n\r\n");
+    client
+        .write_all(head.as_bytes())
+        .await
+        .expect("it takes it");
+    tokio::task::block_in_place(|| arrival.recv()).expect("it arrives");
+
+    proxied.stop.send(()).expect("it runs");
+    while TcpStream::connect(proxied.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!proxied.server.is_finished());
+    go_on.send(()).expect("it waits");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("all of it");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    proxied.server.await.expect("it ends by itself");
 }
 
 /// Idle connections do not hold it up.
