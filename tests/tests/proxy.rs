@@ -9,6 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use contact_sync_host::Tenant;
 use contact_sync_host::proxy::{Proxy, ProxyError, ProxySecret};
@@ -24,6 +25,9 @@ use tokio::task::JoinHandle;
 
 const ANNA: &str = "anna@makler.example";
 const BERND: &str = "bernd@makler.example";
+
+/// Only a request that never arrives is waited for so long.
+const ARRIVAL_WAIT: Duration = Duration::from_secs(30);
 
 /// A proxy at work.
 struct Proxied {
@@ -519,7 +523,8 @@ async fn what_is_under_way_is_ended_first() {
         .write_all(head.as_bytes())
         .await
         .expect("it takes it");
-    tokio::task::block_in_place(|| arrival.recv()).expect("it arrives");
+    let arrived = tokio::task::block_in_place(|| arrival.recv_timeout(ARRIVAL_WAIT));
+    arrived.expect("it arrives");
 
     proxied.stop.send(()).expect("it runs");
     while TcpStream::connect(proxied.address).await.is_ok() {
