@@ -238,7 +238,7 @@ pub(crate) fn main() -> ExitCode {
     {
         return told(stop).into();
     }
-    log(cli.options.verbose);
+    log(&cli);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return told(Stop::Message(End::Internal, error.to_string(), None)).into(),
@@ -718,13 +718,14 @@ fn cache_folder() -> Option<PathBuf> {
     Some(caches.join("contact-sync"))
 }
 
-/// Warnings of the host itself, more with `--verbose`; `RUST_LOG` says otherwise. Ids only.
-fn log(verbose: bool) {
+/// Errors of the host itself, more with `--verbose`; `RUST_LOG` says otherwise. Ids only. What a
+/// proxy does not let out, or cannot sign in to, stands in no result that its user sees.
+fn log(cli: &Cli) {
     use tracing_subscriber::EnvFilter;
-    let usual = if verbose {
-        "contact_sync_host=debug"
-    } else {
-        "contact_sync_host=error"
+    let usual = match cli.command {
+        _ if cli.options.verbose => "contact_sync_host=debug",
+        Command::Proxy(_) => "contact_sync_host=warn",
+        _ => "contact_sync_host=error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()

@@ -395,7 +395,7 @@ impl Passage {
     /// The guest sees the 401 that the service would have given, and with it the reason: it knows
     /// how to end a pass that is not signed in.
     fn not_signed_in(&self, error: SignInError) -> Result<Response<Bytes>, Unanswered> {
-        tracing::warn!(%error, "the host cannot sign in");
+        tracing::warn!(%error, hint = %error.remedy, "the host cannot sign in");
         let code = error.code.clone().unwrap_or_else(|| "SignInRefused".into());
         let body = serde_json::json!({
             "error": { "code": code, "message": error.message },

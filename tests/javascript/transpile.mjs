@@ -2,6 +2,9 @@
 // that jco does it with: the command would bring a hundred packages more, for making components.
 //
 //   node transpile.mjs COMPONENT FOLDER
+//
+// `overrides` in package.json: the shim names version 0.3.2 of jco-node-fs, which is not published
+// for every platform that it lists, and `npm ci` wants them all. The component has no files.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

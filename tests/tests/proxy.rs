@@ -381,6 +381,13 @@ async fn what_a_pass_has_no_business_with_is_denied() {
         "id": "1", "method": "POST", "url": format!("/users/{ANNA}/contacts/1/permanentDelete"),
     }] });
     is_denied(&format!("POST {mailbox}/$batch"), &purge.to_string()).await;
+    // The reason is logged, and a log holds nobody's name.
+    let misfit = json!({ "requests": ["Erika Geheim"] }).to_string();
+    let told = proxied
+        .ask(&format!("POST {mailbox}/$batch"), &[], &misfit)
+        .await;
+    assert_eq!(told.code(), "RequestDenied");
+    assert!(!told.body.contains("Geheim"), "{}", told.body);
 }
 
 /// What a client says of itself does not count, and what concerns its connection stays there.
