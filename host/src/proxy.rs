@@ -43,11 +43,11 @@ use crate::{Error, Mailbox};
 
 pub use secret::ProxySecret;
 
-/// Connections at once. A sync has four requests in flight and a client may keep as many idle;
-/// whoever comes later waits until one ends.
+/// Connections at once, each for one request. A sync has four in flight; whoever comes later waits
+/// until one ends.
 const CONNECTIONS_MAX: usize = 64;
 
-/// How long a connection may be idle, or take for the head of a request.
+/// How long a connection may take for the head of its request.
 const HEAD_WAIT: Duration = Duration::from_mins(1);
 
 /// Bytes of a request's head.
@@ -331,7 +331,9 @@ impl Leg {
     }
 }
 
-/// One connection, from its first request to its end.
+/// One connection, for one request. A client that never gives its connections back would otherwise
+/// have all of them soon, and wait for itself: so does the HTTP of preview2-shim 0.26.1, which
+/// opened one for each request and kept it. On loopback another one costs next to nothing.
 async fn converse(
     stream: TcpStream,
     entrances: Arc<[Entrance]>,
@@ -342,6 +344,7 @@ async fn converse(
         async move { Ok::<_, Infallible>(answer(&entrances, request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
+        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
         .max_buf_size(HEAD_BYTES_MAX)

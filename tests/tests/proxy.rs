@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const ANNA: &str = "anna@makler.example";
 const BERND: &str = "bernd@makler.example";
@@ -545,23 +546,27 @@ async fn what_is_under_way_is_ended_first() {
     proxied.server.await.expect("it ends by itself");
 }
 
-/// Idle connections do not hold it up.
+/// A client that never closes a connection, and would like to use each again, holds nobody up:
+/// neither the next request, however many there were, nor the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_ends_when_it_is_told_to() {
+async fn connections_that_a_client_keeps_hold_nobody_up() {
     let proxied = proxied().await;
-    let mut idle = TcpStream::connect(proxied.address)
-        .await
-        .expect("it listens");
     let request = format!("GET {} HTTP/1.1\r\nhost: here\r\n\r\n", proxied.anna.crm);
-    idle.write_all(request.as_bytes())
-        .await
-        .expect("it takes it");
-    let mut some = [0; 16];
-    idle.read_exact(&mut some).await.expect("an answer");
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(proxied.address)
+            .await
+            .expect("it listens");
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("it takes it");
+        let mut answer = String::new();
+        let answered = timeout(ARRIVAL_WAIT, stream.read_to_string(&mut answer)).await;
+        answered.expect("in time").expect("to its end");
+        assert!(answer.contains("connection: close"), "{answer}");
+        kept.push(stream);
+    }
     proxied.stop.send(()).expect("it runs");
     proxied.server.await.expect("it ends by itself");
-    let mut rest = Vec::new();
-    idle.read_to_end(&mut rest).await.expect("the end");
 }
 
 /// Each reason not to start names what to do.
