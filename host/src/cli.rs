@@ -9,6 +9,7 @@ mod history;
 mod human;
 mod json;
 mod progress;
+mod proxy;
 mod switch;
 
 use std::fs::File;
@@ -42,6 +43,7 @@ Examples:
   contact-sync export-csv > contacts.csv            all contacts of the CRM
   contact-sync history --since 2d                   what was deleted or replaced since
   contact-sync restore mustermann --dry-run         what would it take to get it back?
+  contact-sync proxy                                signs in for another host of the plugin
 
 Exit codes:
   0    everything is done
@@ -144,6 +146,9 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Signs in for hosts of the plugin that cannot, until Ctrl-C.
+    #[command(after_help = proxy::HELP)]
+    Proxy(proxy::Settings),
     /// Writes all contacts of the CRM as CSV.
     ExportCsv {
         /// Where to, instead of standard output.
@@ -233,7 +238,7 @@ pub(crate) fn main() -> ExitCode {
     {
         return told(stop).into();
     }
-    log(cli.options.verbose);
+    log(&cli);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return told(Stop::Message(End::Internal, error.to_string(), None)).into(),
@@ -241,7 +246,8 @@ pub(crate) fn main() -> ExitCode {
     let end = runtime.block_on(async {
         tokio::select! {
             ended = run(&cli) => ended.unwrap_or_else(told),
-            _ = tokio::signal::ctrl_c() => {
+            // A proxy ends what is under way by itself.
+            _ = tokio::signal::ctrl_c(), if !matches!(cli.command, Command::Proxy(_)) => {
                 // The pass was dropped above; its lease is given back meanwhile.
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 let message = "stopped; nothing is lost, the next pass goes on".into();
@@ -277,6 +283,9 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
             | Command::Reject(_)
     );
     let host = host(options, &config, remembers || config.store.exists()).await?;
+    if let Command::Proxy(settings) = &cli.command {
+        return Ok(end.max(proxy::run(cli, settings, &host, &tenants).await?));
+    }
     for settings in &tenants {
         let tenant = match host.tenant(settings) {
             Ok(tenant) => tenant,
@@ -713,13 +722,14 @@ fn cache_folder() -> Option<PathBuf> {
     Some(caches.join("contact-sync"))
 }
 
-/// Warnings of the host itself, more with `--verbose`; `RUST_LOG` says otherwise. Ids only.
-fn log(verbose: bool) {
+/// Errors of the host itself, more with `--verbose`; `RUST_LOG` says otherwise. Ids only. What a
+/// proxy does not let out, or cannot sign in to, stands in no result that its user sees.
+fn log(cli: &Cli) {
     use tracing_subscriber::EnvFilter;
-    let usual = if verbose {
-        "contact_sync_host=debug"
-    } else {
-        "contact_sync_host=error"
+    let usual = match cli.command {
+        _ if cli.options.verbose => "contact_sync_host=debug",
+        Command::Proxy(_) => "contact_sync_host=warn",
+        _ => "contact_sync_host=error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()

@@ -25,6 +25,7 @@ mod tests;
 pub(crate) mod trust;
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
@@ -218,6 +220,17 @@ type Answered = (
     Box<dyn Future<Output = Result<(), Error>> + Send>,
 );
 
+impl Egress {
+    /// Sends a request that comes from no sandbox, by the same rules.
+    pub(crate) async fn send<B>(&self, request: Request<B>) -> Result<Response<Bytes>, Unanswered>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.passage.send(request, waits(None)).await
+    }
+}
+
 impl WasiHttpHooks for Egress {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name) || is_credential(name.as_str()))
@@ -235,7 +248,10 @@ impl WasiHttpHooks for Egress {
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
         let passage = Arc::clone(&self.passage);
         Box::new(async move {
-            let answer = passage.send(request, waits(options)).await?;
+            let answer = passage
+                .send(request, waits(options))
+                .await
+                .map_err(guest_error)?;
             let too_much = || Error::HttpResponseBodySize(Some(HELD_BYTES_MAX as u64));
             let share = passage.held.take(answer.body().len());
             let share = share.ok_or_else(too_much)?;
@@ -262,32 +278,36 @@ pub(crate) fn is_credential(name: &str) -> bool {
 }
 
 impl Passage {
-    async fn send(
+    async fn send<B>(
         &self,
-        request: Request<WasiBody>,
+        request: Request<B>,
         waits: Waits,
-    ) -> Result<Response<Bytes>, Error> {
+    ) -> Result<Response<Bytes>, Unanswered>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
         let (head, body) = request.into_parts();
         if self.lease_lost.load(Ordering::Relaxed) {
-            return Err(self.deny(&Denial::LeaseLost));
+            return Err(self.deny(Denial::LeaseLost));
         }
         let allowed = self
             .rules
             .check(&head.method, &head.uri)
-            .map_err(|denial| self.deny(&denial))?;
+            .map_err(|denial| self.deny(denial))?;
         self.rules
             .check_headers(&allowed, &head.headers)
-            .map_err(|denial| self.deny(&denial))?;
+            .map_err(|denial| self.deny(denial))?;
         // Before the body: who waits for a turn must not fill the host's memory meanwhile.
         let permits = self.connections.permits.of(&allowed.origin);
         let _permit = permits
             .acquire_owned()
             .await
-            .map_err(|_| Error::ConfigurationError)?;
+            .map_err(|closed| Unanswered::Broken(closed.into()))?;
         let body = buffered(body, waits).await?;
         self.rules
             .check_body(&allowed, &head.uri, &body)
-            .map_err(|denial| self.deny(&denial))?;
+            .map_err(|denial| self.deny(denial))?;
         let mut outgoing = Outgoing {
             method: head.method,
             uri: head.uri,
@@ -299,7 +319,7 @@ impl Passage {
             Err(Trouble::SignIn(error)) => return self.not_signed_in(error),
             Err(Trouble::Exchange(error)) => {
                 self.note_unsecured(&allowed, &error);
-                return Err(guest_error(&error));
+                return Err(Unanswered::Exchange(error));
             }
         };
         let (mut head, body) = answer.into_parts();
@@ -385,7 +405,7 @@ impl Passage {
         noted.sign_in = Some(told);
     }
 
-    fn deny(&self, denial: &Denial) -> Error {
+    fn deny(&self, denial: Denial) -> Unanswered {
         // Parts of it are the plugin's own words: short, in one line, and no more of them in the
         // log than are noted.
         let text = denial.to_string();
@@ -403,12 +423,12 @@ impl Passage {
             tracing::warn!(denial = text, "a request of the plugin was denied");
             noted.denials.push(text);
         }
-        Error::HttpRequestDenied
+        Unanswered::Denied(denial)
     }
 
     /// The guest sees the 401 that the service would have given, and with it the reason: it knows
     /// how to end a pass that is not signed in.
-    fn not_signed_in(&self, error: SignInError) -> Result<Response<Bytes>, Error> {
+    fn not_signed_in(&self, error: SignInError) -> Result<Response<Bytes>, Unanswered> {
         let code = error.code.clone().unwrap_or_else(|| "SignInRefused".into());
         let body = serde_json::json!({
             "error": { "code": code, "message": error.message },
@@ -417,12 +437,12 @@ impl Passage {
         let unreachable = error.kind == SignInErrorKind::Unreachable;
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.sign_in.as_ref() != Some(&error) {
-            tracing::warn!(%error, "the host cannot sign in");
+            tracing::warn!(%error, hint = %error.remedy, "the host cannot sign in");
             noted.sign_in = Some(error);
         }
         drop(noted);
         if unreachable {
-            return Err(Error::DestinationUnavailable);
+            return Err(Unanswered::SignIn);
         }
         let mut answer = Response::new(Bytes::from(body.to_string()));
         *answer.status_mut() = StatusCode::UNAUTHORIZED;
@@ -512,6 +532,29 @@ impl Outgoing {
     }
 }
 
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// It may not leave.
+    #[error(transparent)]
+    Denied(Denial),
+    /// Its body is too large.
+    #[error("the request has more than {REQUEST_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Its body did not arrive in time.
+    #[error("the request did not arrive in time")]
+    Late,
+    /// Its body broke off.
+    #[error("the request broke off: {0}")]
+    Broken(Box<dyn StdError + Send + Sync>),
+    /// The service that signs in cannot be reached.
+    #[error("the service that signs in cannot be reached")]
+    SignIn,
+    /// The service gave none.
+    #[error(transparent)]
+    Exchange(ExchangeError),
+}
+
 enum Trouble {
     SignIn(SignInError),
     Exchange(ExchangeError),
@@ -529,18 +572,17 @@ impl From<ExchangeError> for Trouble {
     }
 }
 
-async fn buffered(body: WasiBody, waits: Waits) -> Result<Bytes, Error> {
+async fn buffered<B>(body: B, waits: Waits) -> Result<Bytes, Unanswered>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let whole = Limited::new(body, REQUEST_BYTES_MAX).collect();
     match tokio::time::timeout(waits.first_byte, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Error::HttpRequestBodySize(Some(REQUEST_BYTES_MAX as u64)))
-        }
-        Ok(Err(error)) => Err(error.downcast::<Error>().map_or_else(
-            |error| Error::InternalError(Some(error.to_string())),
-            |error| *error,
-        )),
-        Err(_) => Err(Error::ConnectionWriteTimeout),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unanswered::TooLarge),
+        Ok(Err(error)) => Err(Unanswered::Broken(error)),
+        Err(_) => Err(Unanswered::Late),
     }
 }
 
@@ -571,8 +613,23 @@ fn waits(options: Option<RequestOptions>) -> Waits {
     }
 }
 
-fn guest_error(error: &ExchangeError) -> Error {
-    tracing::debug!(%error, "a request of the plugin failed");
+/// What `wasi:http` says of it.
+fn guest_error(unanswered: Unanswered) -> Error {
+    tracing::debug!(%unanswered, "a request of the plugin failed");
+    match unanswered {
+        Unanswered::Denied(_) => Error::HttpRequestDenied,
+        Unanswered::TooLarge => Error::HttpRequestBodySize(Some(REQUEST_BYTES_MAX as u64)),
+        Unanswered::Late => Error::ConnectionWriteTimeout,
+        Unanswered::Broken(error) => error.downcast::<Error>().map_or_else(
+            |error| Error::InternalError(Some(error.to_string())),
+            |error| *error,
+        ),
+        Unanswered::SignIn => Error::DestinationUnavailable,
+        Unanswered::Exchange(error) => exchange_error(&error),
+    }
+}
+
+fn exchange_error(error: &ExchangeError) -> Error {
     match error {
         ExchangeError::Name(_) => Error::DnsError {
             rcode: None,

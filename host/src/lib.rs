@@ -11,6 +11,7 @@
 //! | [`config`] | tenants, mailboxes and policy, from a file or from a platform's own database |
 //! | `plugin` | loads the component; one fresh, limited sandbox per pass |
 //! | `egress` | every outgoing request |
+//! | [`proxy`] | the same for the requests of other hosts, which cannot sign in |
 //! | [`credentials`] | secrets, and what they turn into |
 //! | [`store`] | atomic commits, namespaces, fenced leases |
 //! | `main`, `cli` | the `contact-sync` program; compiled with the feature `program` |
@@ -54,6 +55,7 @@ mod loopback;
 mod mailbox;
 mod pass;
 mod plugin;
+pub mod proxy;
 pub mod store;
 
 use std::path::PathBuf;

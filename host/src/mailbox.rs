@@ -65,6 +65,18 @@ impl Mailbox {
         &self.core.job
     }
 
+    /// The way out for requests that come from no sandbox of this host.
+    pub(crate) fn egress(&self) -> Result<Egress, Error> {
+        let rules = self.core.rules(Writing::Allowed)?;
+        let connections = self.core.connections.clone();
+        Ok(Egress::new(rules, connections, Arc::default()))
+    }
+
+    /// What the configuration says about the networks of the two endpoints.
+    pub(crate) fn networks(&self) -> Networks {
+        self.core.networks
+    }
+
     /// Begins a pass. [`Mode::Sync`] takes the tenant's lease; a preview only looks, may run beside
     /// a sync, and can write neither outside nor into the store, whatever the plugin tries.
     pub async fn open(&self, mode: Mode) -> Result<Pass, Error> {

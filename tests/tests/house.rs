@@ -25,7 +25,9 @@ fn root() -> PathBuf {
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the repository") {
         let path = entry.expect("an entry").path();
-        let is_foreign = ["target", ".git"].iter().any(|name| path.ends_with(name));
+        let is_foreign = ["target", ".git", "node_modules"]
+            .iter()
+            .any(|name| path.ends_with(name));
         if path.is_dir() && !is_foreign {
             walk(&path, found);
         } else if path.is_file() {

@@ -284,7 +284,8 @@ fn failure_code(failure: &Failure) -> &'static str {
     }
 }
 
-fn endpoint(endpoint: &Endpoint) -> Value {
+/// Where a mailbox is.
+pub(super) fn endpoint(endpoint: &Endpoint) -> Value {
     match endpoint {
         Endpoint::Graph(graph) => json!({ "service": "graph", "url": graph.base_url }),
         Endpoint::Ews(ews) => json!({ "service": "ews", "url": ews.url }),

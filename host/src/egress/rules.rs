@@ -258,8 +258,11 @@ impl Rules {
     /// Whether each request in a `$batch` sent to `uri` may be sent by itself. Without this check a
     /// batch would be a way around the list.
     pub(super) fn check_batch(&self, uri: &Uri, body: &[u8]) -> Result<(), Denial> {
-        let batch: Batch =
-            serde_json::from_slice(body).map_err(|error| Denial::Batch(error.to_string()))?;
+        // The parser's own words would quote what stands there: a contact's data, in a log.
+        let batch: Batch = serde_json::from_slice(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Denial::Batch(format!("no batch's JSON at line {line}, column {column}"))
+        })?;
         if batch.requests.len() > BATCH_REQUESTS_MAX {
             return Err(Denial::Batch(format!("{} requests", batch.requests.len())));
         }

@@ -3,11 +3,12 @@
 //! Method: the real program as its own process, with guests of a few lines as its plugin.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use contact_sync_host::store::{Acquired, SqliteStore, Store};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::guest::Guest;
 
@@ -125,6 +126,7 @@ fn help_and_usage() {
         "export-csv",
         "history",
         "restore",
+        "proxy",
         "Exit codes",
         "130",
     ] {
@@ -153,6 +155,56 @@ fn a_broken_configuration_is_exit_code_2() {
          error: contact-sync.toml:1:9: `store` has a value that it cannot have\n\n\
          hint: write a text in quotes\n"
     );
+}
+
+/// The proxy prints where it listens, a line for each mailbox, and Ctrl-C is its usual end.
+#[cfg(unix)]
+#[test]
+fn the_proxy_prints_addresses_and_ends_with_ctrl_c() {
+    let folder = Folder::new(passes(0));
+    let mut proxy = program(folder.folder.path())
+        .args([
+            "proxy",
+            "--plugin",
+            "plugin.wasm",
+            "--json",
+            "--tenant",
+            "a",
+        ])
+        .args(["--secret-file", "proxy-secret"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let printed = BufReader::new(proxy.stdout.take().unwrap()).lines();
+    let printed: Vec<Value> = printed
+        .take(2)
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    // Printed before it can be stopped: it says so on standard error once it can.
+    let mut told = String::new();
+    BufReader::new(proxy.stderr.take().unwrap())
+        .read_line(&mut told)
+        .unwrap();
+    assert_eq!(told, "note: signing in for 2 mailboxes; Ctrl-C stops it\n");
+    let signal = Command::new("kill")
+        .args(["-INT", &proxy.id().to_string()])
+        .status();
+    assert!(signal.unwrap().success());
+    assert_eq!(proxy.wait().unwrap().code(), Some(0));
+    for (line, mailbox) in printed.iter().zip(["m1", "m2"]) {
+        assert_eq!(
+            (&line["tenant"], &line["mailbox"]),
+            (&json!("a"), &json!(mailbox))
+        );
+        let crm = line["crm"]["url"].as_str().unwrap();
+        let base = crm.strip_suffix("/crm").unwrap();
+        assert!(base.starts_with("http://127.0.0.1:"), "{base}");
+        let endpoint = json!({ "service": "graph", "url": format!("{base}/mailbox") });
+        assert_eq!(line["endpoint"], endpoint);
+    }
+    assert_ne!(printed[0]["crm"], printed[1]["crm"]);
+    assert!(folder.folder.path().join("proxy-secret").exists());
 }
 
 /// The printed example is the documented file.
