@@ -358,7 +358,9 @@ impl From<Job> for Document {
                 base_url: flowfact.base_url,
                 schema: flowfact.schema,
                 company: flowfact.company,
-                fields: fields.map(|(field, name)| (field, FieldName(name))).collect(),
+                fields: fields
+                    .map(|(field, name)| (field, FieldName(name)))
+                    .collect(),
             },
             mailbox: Mailbox {
                 access: job.mailbox,
@@ -404,7 +406,9 @@ mod tests {
         let mut jobs = vec![job.clone()];
         let CrmAccess::Flowfact(flowfact) = &mut job.crm;
         flowfact.fields.insert(Field::Department, None);
-        flowfact.fields.insert(Field::FirstName, Some("vorname".into()));
+        flowfact
+            .fields
+            .insert(Field::FirstName, Some("vorname".into()));
         flowfact.company = Some("c".into());
         flowfact.marker = Marker::SyncEntry("account".into());
         job.policy.guard.contacts_percent_max = 3;
@@ -437,7 +441,10 @@ mod tests {
         let unknown = wrong(r#""address""#, r#""adress""#);
         assert_eq!(unknown.line, 5);
         assert!(unknown.message.contains("`adress`") && unknown.message.contains("`address`"));
-        let both = wrong(r#""office365": {}"#, r#""office365": {}, "exchange-server": {}"#);
+        let both = wrong(
+            r#""office365": {}"#,
+            r#""office365": {}, "exchange-server": {}"#,
+        );
         assert!(both.message.contains("not both") && both.line > 1, "{both}");
         let none = wrong(",\n    \"office365\": {}", "");
         assert!(none.message.contains("`exchange-server`"), "{none}");
@@ -449,6 +456,11 @@ mod tests {
         let policy = Job::from_json(&policy).unwrap_err();
         assert!(policy.message.contains("`newest`"), "{policy}");
         let field = SHORTEST.replacen('{', r#"{"flowfact": {"fields": {"emails": true}},"#, 1);
-        assert!(Job::from_json(&field).unwrap_err().message.contains("false"));
+        assert!(
+            Job::from_json(&field)
+                .unwrap_err()
+                .message
+                .contains("false")
+        );
     }
 }

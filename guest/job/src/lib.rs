@@ -178,7 +178,11 @@ pub struct EwsAccess {
 
 /// A tenant's choices. What a file leaves out is as in [`usual_policy`]; else all is written out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default = "usual_policy")]
+#[serde(
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    default = "usual_policy"
+)]
 pub struct Policy {
     /// Whose value stays where both sides changed the same one.
     pub conflict: ConflictWinner,

@@ -13,7 +13,9 @@ use crate::mailbox::{Mailbox, MailboxEntry, MailboxNext, MailboxPosition};
 use crate::mutation::{self, Mutant};
 use crate::plan::matching::Candidate;
 use crate::plan::{Half, Pair};
-use crate::report::{ContactName, Failure, Finding, Problem, RemoteProblem, Service, Severity, Side};
+use crate::report::{
+    ContactName, Failure, Finding, Problem, RemoteProblem, Service, Severity, Side,
+};
 
 /// How often reading the mailbox begins anew in one pass.
 const RESTARTS_MAX: u32 = 2;

@@ -266,7 +266,11 @@ mod tests {
         for line in lines.filter(|line| !line.starts_with("   ")) {
             let usage = line.trim().split("  ").next().unwrap();
             let usage = usage.split(" | ").next().unwrap().replace(['[', ']'], "");
-            assert!(matches!(asked(&usage), Ok(Asked::Work(_))), "{usage}: {:?}", asked(&usage));
+            assert!(
+                matches!(asked(&usage), Ok(Asked::Work(_))),
+                "{usage}: {:?}",
+                asked(&usage)
+            );
             count += 1;
         }
         assert_eq!(count, 13);
@@ -277,18 +281,24 @@ mod tests {
         let Ok(Asked::Work(arguments)) = asked("--json sync --take-over /state/job.json") else {
             panic!("not understood");
         };
-        assert_eq!(arguments, Arguments {
-            job: "/state/job.json".into(),
-            command: Command::Sync,
-            json: true,
-            patience: Patience::TakeOver,
-        });
+        assert_eq!(
+            arguments,
+            Arguments {
+                job: "/state/job.json".into(),
+                command: Command::Sync,
+                json: true,
+                patience: Patience::TakeOver,
+            }
+        );
         assert_eq!(command("approve j"), Command::Approve(None));
         assert_eq!(command("approve j t"), Command::Approve(Some("t".into())));
-        assert_eq!(command("restore --pass=p j --dry-run"), Command::Restore {
-            what: What::Pass("p".into()),
-            is_dry: true,
-        });
+        assert_eq!(
+            command("restore --pass=p j --dry-run"),
+            Command::Restore {
+                what: What::Pass("p".into()),
+                is_dry: true,
+            }
+        );
         assert_eq!(command("pair j --as-new m"), Command::PairAsNew("m".into()));
         assert_eq!(asked("sync --help"), Ok(Asked::Help));
     }

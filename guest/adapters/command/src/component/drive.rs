@@ -55,7 +55,11 @@ pub(super) fn run(work: &Work, command: &Command) -> Result<End, Stop> {
     match command {
         Command::Check => {
             let checkup = setup::check(job)?;
-            show(work, || machine::checkup(&checkup), |out| human::checkup(out, work, &checkup))?;
+            show(
+                work,
+                || machine::checkup(&checkup),
+                |out| human::checkup(out, work, &checkup),
+            )?;
             Ok(if checkup.ready {
                 End::Complete
             } else {
@@ -83,18 +87,22 @@ pub(super) fn run(work: &Work, command: &Command) -> Result<End, Stop> {
         Command::History => history(work),
         Command::Pair { crm_id, mailbox_id } => {
             let (crm_id, mailbox_id) = (crm_id.clone(), mailbox_id.clone());
-            pair(work, &contacts::Pairing::Same(contacts::TwoIds { crm_id, mailbox_id }))
+            pair(
+                work,
+                &contacts::Pairing::Same(contacts::TwoIds { crm_id, mailbox_id }),
+            )
         }
-        Command::PairAsNew(mailbox_id) => {
-            pair(work, &contacts::Pairing::AsNew(mailbox_id.clone()))
-        }
+        Command::PairAsNew(mailbox_id) => pair(work, &contacts::Pairing::AsNew(mailbox_id.clone())),
         Command::Rebind => {
             setup::rebind(job)?;
             done(work, "the next sync finds the contacts under their new ids")
         }
         Command::Suspend => {
             setup::suspend(job)?;
-            done(work, "suspended; all is remembered, and the next sync switches it on again")
+            done(
+                work,
+                "suspended; all is remembered, and the next sync switches it on again",
+            )
         }
         Command::ExportCsv => export_csv(work),
     }
@@ -130,7 +138,11 @@ fn drive(work: &Work, pass: &sync::Pass, purpose: Purpose) -> Result<End, Stop> 
         }
     };
     let shown = shown(pass, purpose, report);
-    show(work, || machine::pass(&shown), |out| human::pass(out, work, &shown))?;
+    show(
+        work,
+        || machine::pass(&shown),
+        |out| human::pass(out, work, &shown),
+    )?;
     Ok(match shown.report.outcome {
         Outcome::Complete => End::Complete,
         Outcome::NeedsApproval(_) => End::NeedsApproval,
@@ -191,7 +203,12 @@ fn tell(work: &Work, phase: &mut Option<Phase>, progress: Progress) {
     }
     *phase = Some(progress.phase);
     // Progress that nobody can see is no reason to stop.
-    _ = writeln!(io::stderr(), "{}: {}", work.place(), names::phase(progress.phase));
+    _ = writeln!(
+        io::stderr(),
+        "{}: {}",
+        work.place(),
+        names::phase(progress.phase)
+    );
 }
 
 fn question(work: &Work) -> Result<End, Stop> {
@@ -245,7 +262,11 @@ fn history(work: &Work) -> Result<End, Stop> {
             break;
         }
     }
-    show(work, || machine::history(&entries), |out| human::history(out, work, &entries))?;
+    show(
+        work,
+        || machine::history(&entries),
+        |out| human::history(out, work, &entries),
+    )?;
     Ok(End::Complete)
 }
 
@@ -257,7 +278,9 @@ fn pair(work: &Work, pairing: &contacts::Pairing) -> Result<End, Stop> {
 }
 
 fn done(work: &Work, told: &str) -> Result<End, Stop> {
-    show(work, machine::done, |out| writeln!(out, "{}: {told}", work.place()))?;
+    show(work, machine::done, |out| {
+        writeln!(out, "{}: {told}", work.place())
+    })?;
     Ok(End::Complete)
 }
 

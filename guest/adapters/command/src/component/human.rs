@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use jiff::Timestamp;
+
 use super::bindings::contact_sync::plugin::approval::{Entry, Verdict};
 use super::bindings::contact_sync::plugin::archive::JournalEntry;
 use super::bindings::contact_sync::plugin::setup::Checkup;
@@ -29,7 +31,10 @@ pub(super) fn pass(out: &mut dyn Write, work: &Work, shown: &Shown) -> io::Resul
         Outcome::NeedsApproval(request) => {
             asked(out, &place, request, shown.purpose.is_dry())?;
             if shown.purpose == Purpose::Sync {
-                hint(out, Some("see the list and answer it with `approve` or `reject`"))?;
+                hint(
+                    out,
+                    Some("see the list and answer it with `approve` or `reject`"),
+                )?;
             }
         }
         Outcome::Stopped(failure) => {
@@ -48,11 +53,17 @@ pub(super) fn pass(out: &mut dyn Write, work: &Work, shown: &Shown) -> io::Resul
             Purpose::Preview | Purpose::Restore | Purpose::DryRestore => "Operations",
         };
         writeln!(out, "\n{title}")?;
-        shown.operations.iter().try_for_each(|one| operation(out, one))?;
+        shown
+            .operations
+            .iter()
+            .try_for_each(|one| operation(out, one))?;
     }
     if !report.findings.is_empty() {
         writeln!(out, "\nFindings")?;
-        report.findings.iter().try_for_each(|one| finding(out, one))?;
+        report
+            .findings
+            .iter()
+            .try_for_each(|one| finding(out, one))?;
     }
     Ok(())
 }
@@ -61,7 +72,10 @@ pub(super) fn pass(out: &mut dyn Write, work: &Work, shown: &Shown) -> io::Resul
 pub(super) fn checkup(out: &mut dyn Write, work: &Work, checkup: &Checkup) -> io::Result<()> {
     let ready = if checkup.ready { "ready" } else { "not ready" };
     writeln!(out, "{}: {ready}", work.place())?;
-    checkup.findings.iter().try_for_each(|one| finding(out, one))?;
+    checkup
+        .findings
+        .iter()
+        .try_for_each(|one| finding(out, one))?;
     let proposal = &checkup.proposal;
     if let Some(address) = &proposal.address {
         writeln!(out, "  the mailbox's own address: {}", one_line(address))?;
@@ -69,7 +83,11 @@ pub(super) fn checkup(out: &mut dyn Write, work: &Work, checkup: &Checkup) -> io
     if let Some(Endpoint::Ews(ews)) = &proposal.endpoint
         && let Some(url) = &ews.url
     {
-        writeln!(out, "  the mailbox's server: \"url\": \"{}\"", one_line(url))?;
+        writeln!(
+            out,
+            "  the mailbox's server: \"url\": \"{}\"",
+            one_line(url)
+        )?;
     }
     if !proposal.markers.is_empty() {
         writeln!(out, "  markers that would work, best first:")?;
@@ -126,7 +144,10 @@ pub(super) fn question(out: &mut dyn Write, work: &Work, question: &Question) ->
     asked(out, &work.place(), &question.request, false)?;
     let token = one_line(&question.request.token);
     writeln!(out, "\nThe list {token}")?;
-    question.entries.iter().try_for_each(|one| entry(out, one))?;
+    question
+        .entries
+        .iter()
+        .try_for_each(|one| entry(out, one))?;
     match question.verdict {
         None => writeln!(
             out,
@@ -149,7 +170,11 @@ pub(super) fn answered(
         Verdict::Approve => ("approved", "carries out"),
         Verdict::Reject => ("rejected", "brings back"),
     };
-    writeln!(out, "{}: {answer}; the next sync {next}: {what}", work.place())
+    writeln!(
+        out,
+        "{}: {answer}; the next sync {next}: {what}",
+        work.place()
+    )
 }
 
 /// Entries of the journal.
@@ -175,7 +200,11 @@ pub(super) fn history(
 
 /// A pairing that the next pass acts on.
 pub(super) fn paired(out: &mut dyn Write, work: &Work, paired: &Operation) -> io::Result<()> {
-    writeln!(out, "{}: remembered; the next sync acts on it", work.place())?;
+    writeln!(
+        out,
+        "{}: remembered; the next sync acts on it",
+        work.place()
+    )?;
     operation(out, paired)
 }
 
@@ -248,7 +277,11 @@ fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
         )?;
     }
     if counts.conflicts > 0 || counts.held > 0 {
-        writeln!(out, "  {} conflicts, {} held", counts.conflicts, counts.held)?;
+        writeln!(
+            out,
+            "  {} conflicts, {} held",
+            counts.conflicts, counts.held
+        )?;
     }
     for usage in counts.usage.iter().filter(|usage| usage.requests > 0) {
         let (service, requests) = (names::service(usage.service), usage.requests);
@@ -278,7 +311,10 @@ fn operation(out: &mut dyn Write, operation: &Operation) -> io::Result<()> {
             hint(out, problem.remedy.as_deref())?;
         }
     }
-    operation.changes.iter().try_for_each(|one| change(out, one))
+    operation
+        .changes
+        .iter()
+        .try_for_each(|one| change(out, one))
 }
 
 fn change(out: &mut dyn Write, change: &Change) -> io::Result<()> {
@@ -357,25 +393,10 @@ fn side_words(side: Side) -> &'static str {
 
 /// In UTC: a component knows no other zone.
 fn time(at_ms: u64) -> String {
-    let (days, seconds) = (at_ms / 86_400_000, at_ms / 1000 % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-/// The civil date so many days after 1970-01-01
-/// (<https://howardhinnant.github.io/date_algorithms.html#civil_from_days>).
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (year + era * 400 + u64::from(month <= 2), month, day)
+    let at = i64::try_from(at_ms).ok();
+    let at = at.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+    at.map_or_else(
+        || "at an unknown time".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
 }

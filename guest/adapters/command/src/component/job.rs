@@ -7,10 +7,13 @@ use super::bindings::contact_sync::plugin::types as wit;
 
 pub(super) fn to_wit(job: Job) -> wit::Job {
     let file::CrmAccess::Flowfact(flowfact) = job.crm;
-    let fields = flowfact.fields.into_iter().map(|(field, name)| wit::FieldName {
-        field: self::field(field),
-        name,
-    });
+    let fields = flowfact
+        .fields
+        .into_iter()
+        .map(|(field, name)| wit::FieldName {
+            field: self::field(field),
+            name,
+        });
     wit::Job {
         tenant: wit::Tenant {
             id: job.tenant.id,
