@@ -4,6 +4,10 @@
 //! bytes. `CONTACT_SYNC_PLUGIN=FILE` carries that file for the component and compiles the adapters
 //! alone.
 
+mod composition;
+
+pub use composition::{CompositionError, as_program, with_store};
+
 /// The component.
 pub const COMPONENT: &[u8] = include_bytes!(env!("CONTACT_SYNC_COMPONENT"));
 
