@@ -7,6 +7,10 @@
 //!
 //! `.ci/run` installs it. Elsewhere these tests say that they are skipped where it is missing.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees tests in functions of their own only, and these help them"
+)]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::fs;

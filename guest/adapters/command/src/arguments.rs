@@ -82,6 +82,30 @@ pub enum Command {
     ExportCsv,
 }
 
+impl Command {
+    /// Whether it leaves what is remembered as it is.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::Check
+            | Self::Preview
+            | Self::Status
+            | Self::History
+            | Self::ExportCsv
+            | Self::Approve(None)
+            | Self::Reject(None)
+            | Self::Restore { is_dry: true, .. } => true,
+            Self::Sync
+            | Self::Approve(Some(_))
+            | Self::Reject(Some(_))
+            | Self::Restore { is_dry: false, .. }
+            | Self::Pair { .. }
+            | Self::PairAsNew(_)
+            | Self::Rebind
+            | Self::Suspend => false,
+        }
+    }
+}
+
 /// What to bring back: an id of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the help says what each is")]
@@ -121,8 +145,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
             Short('V') | Long("version") => return Ok(Asked::Version),
             Long("json") => given.json = true,
             Long("dry-run") => given.is_dry = true,
-            Long("no-wait") => given.no_wait = true,
-            Long("take-over") => given.take_over = true,
+            Long("no-wait") => given.wait(Patience::None)?,
+            Long("take-over") => given.wait(Patience::TakeOver)?,
             Long("contact") => given.name(What::Contact(text(&mut parser)?))?,
             Long("entry") => given.name(What::Entry(text(&mut parser)?))?,
             Long("pass") => given.name(What::Pass(text(&mut parser)?))?,
@@ -149,8 +173,7 @@ struct Given {
     words: Vec<String>,
     json: bool,
     is_dry: bool,
-    no_wait: bool,
-    take_over: bool,
+    patience: Option<Patience>,
     what: Option<What>,
     as_new: Option<String>,
 }
@@ -163,13 +186,15 @@ impl Given {
         }
     }
 
+    fn wait(&mut self, patience: Patience) -> Result<(), String> {
+        match self.patience.replace(patience) {
+            None => Ok(()),
+            Some(_) => Err("either `--no-wait` or `--take-over`, once".to_owned()),
+        }
+    }
+
     fn arguments(mut self) -> Result<Arguments, String> {
-        let patience = match (self.no_wait, self.take_over) {
-            (false, false) => Patience::Wait,
-            (true, false) => Patience::None,
-            (false, true) => Patience::TakeOver,
-            (true, true) => return Err("either `--no-wait` or `--take-over`".to_owned()),
-        };
+        let patience = self.patience.unwrap_or(Patience::Wait);
         let mut words = std::mem::take(&mut self.words).into_iter();
         let name = words.next().ok_or("no command is given")?;
         let mut rest = Rest(words.collect());

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use contact_sync_job::Job;
 
-use crate::arguments::{self, Arguments, Asked, Command, HELP, Patience};
+use crate::arguments::{self, Arguments, Asked, HELP, Patience};
 use bindings::contact_sync::adapters::folder::{self, Access, Problem};
 use bindings::contact_sync::plugin::types::{self as wit, Failure};
 use bindings::wasi::cli::exit::exit_with_code;
@@ -155,13 +155,10 @@ fn read_job(path: &Path) -> Result<Job, Stop> {
 
 /// Opens the folder for what the command does to it.
 fn open(tenant: &str, arguments: &Arguments) -> Result<(), Stop> {
-    let access = match (&arguments.command, arguments.patience) {
-        (Command::Check | Command::Preview | Command::Status, _)
-        | (Command::History | Command::ExportCsv, _)
-        | (Command::Approve(None) | Command::Reject(None), _)
-        | (Command::Restore { is_dry: true, .. }, _) => Access::Look,
-        (_, Patience::TakeOver) => Access::TakeOver,
-        (_, Patience::Wait | Patience::None) => Access::Write,
+    let access = match arguments.patience {
+        _ if arguments.command.only_looks() => Access::Look,
+        Patience::TakeOver => Access::TakeOver,
+        Patience::Wait | Patience::None => Access::Write,
     };
     let mut waits = 0;
     loop {

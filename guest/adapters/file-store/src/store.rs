@@ -68,8 +68,10 @@ impl Reader {
         if bytes > CALL_BYTES_MAX {
             return Err(too_many_bytes(bytes));
         }
-        let value = |place: &Option<&_>| place.map(|place| self.value(*place)).transpose();
-        let values: io::Result<Vec<_>> = places.iter().map(value).collect();
+        let places = places.into_iter();
+        let values: io::Result<Vec<_>> = places
+            .map(|place| place.map(|place| self.value(*place)).transpose())
+            .collect();
         values.map_err(|_| StoreError::unavailable())
     }
 

@@ -4,6 +4,11 @@
 //! had returned, or is told that it cannot. Method: logs are cut and overwritten at every byte, as
 //! a crash or a bad disk would; runs overlap in every order that matters.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees tests in functions of their own only, and these help them"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
