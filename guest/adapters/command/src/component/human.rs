@@ -43,7 +43,7 @@ pub(super) fn pass(out: &mut dyn Write, work: &Work, shown: &Shown) -> io::Resul
             hint(out, problem.remedy.as_deref())?;
         }
     }
-    counts(out, &report.counts)?;
+    counts(out, &report.counts, shown.purpose.is_dry())?;
     if report.more && !matches!(report.outcome, Outcome::Stopped(_)) {
         writeln!(out, "  there is more to do: run it again")?;
     }
@@ -260,7 +260,8 @@ fn entry(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
     entry.changes.iter().try_for_each(|one| change(out, one))
 }
 
-fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
+/// `is_dry`: nothing was written, and the operations say what would be.
+fn counts(out: &mut dyn Write, counts: &Counts, is_dry: bool) -> io::Result<()> {
     for (side, counted) in [(Side::Crm, &counts.crm), (Side::Mailbox, &counts.mailbox)] {
         let SideCounts {
             read,
@@ -269,12 +270,14 @@ fn counts(out: &mut dyn Write, counts: &Counts) -> io::Result<()> {
             deleted,
             unchanged,
         } = counted;
-        writeln!(
-            out,
-            "  {:8} {read} read, {created} created, {updated} updated, {deleted} deleted, \
-             {unchanged} unchanged",
-            side_words(side)
-        )?;
+        write!(out, "  {:8} {read} read, ", side_words(side))?;
+        if !is_dry {
+            write!(
+                out,
+                "{created} created, {updated} updated, {deleted} deleted, "
+            )?;
+        }
+        writeln!(out, "{unchanged} unchanged")?;
     }
     if counts.conflicts > 0 || counts.held > 0 {
         writeln!(
