@@ -1,4 +1,4 @@
-//! A job as a file: JSON, in the words of the host's configuration (`host/src/config/example.toml`).
+//! A job as a file: JSON in the words of the configuration (`host/src/config/example.toml`).
 //!
 //! Keys, values and what may be left out are the same, so that nobody learns two languages. Only
 //! secrets and networks are missing: a job holds none of them. What is not known is an error.
@@ -429,6 +429,31 @@ mod tests {
             let text = job.to_json().unwrap();
             assert_eq!(Job::from_json(&text).unwrap(), job, "{text}");
         }
+    }
+
+    /// Rows of every version hold a marker and an endpoint in this form.
+    #[test]
+    fn stored_rows_keep_their_form() {
+        let graph = Endpoint::Graph(GraphAccess {
+            base_url: "b".into(),
+            user: GraphUser::User("u".into()),
+            trust_if_match: false,
+        });
+        let ews = Endpoint::Ews(EwsAccess {
+            url: None,
+            autodiscover: Vec::new(),
+            impersonate: true,
+            ask_search_key: true,
+        });
+        let (field, value) = ("f".to_owned(), "v".to_owned());
+        let marker = Marker::FieldValue { field, value };
+        let row = serde_json::to_string(&(graph, ews, marker, Marker::SyncEntry("s".into())));
+        assert_eq!(
+            row.unwrap(),
+            r#"[{"graph":{"base_url":"b","user":{"user":"u"},"trust_if_match":false}},"#.to_owned()
+                + r#"{"ews":{"url":null,"autodiscover":[],"impersonate":true,"ask_search_key":true}},"#
+                + r#"{"field-value":{"field":"f","value":"v"}},{"sync-entry":"s"}]"#
+        );
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub struct FlowfactAccess {
 
 /// How the CRM says that a contact syncs with this mailbox (the *Synchronisations-Merkmal*).
 ///
-/// This serde form, and that of an [`Endpoint`], are those of stored rows: they stay as they are. In
-/// a file both are in the words of the configuration.
+/// This serde form, and that of an [`Endpoint`], are those of stored rows: they stay as they are.
+/// In a file both are in the words of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Marker {

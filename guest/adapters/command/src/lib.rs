@@ -1,7 +1,7 @@
 //! A plugin as a program for any WASI host.
 //!
-//! An adapter: composed with a plugin and a store in a folder, it exports `wasi:cli/run`. It reads a
-//! job, drives the pass step by step, tells progress on standard error and findings on standard
+//! An adapter: composed with a plugin and a store in a folder, it exports `wasi:cli/run`. It reads
+//! a job, drives the pass step by step, tells progress on standard error and findings on standard
 //! output, and ends with the exit codes of the `contact-sync` program.
 //!
 //! | file | does |

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::log::{self, Base, Begin, Change, FORMAT, Held, Span, Tail, Unreadable};
@@ -118,7 +119,7 @@ pub enum Acquired {
 #[derive(Debug, Default)]
 pub struct Reader {
     pub(crate) entries: BTreeMap<String, Place>,
-    files: BTreeMap<u64, File>,
+    files: BTreeMap<u64, Arc<File>>,
     /// Keys and values.
     live_bytes: u64,
     /// All that is read to know them.
@@ -154,7 +155,8 @@ struct Newest {
 pub struct Writer {
     folder: Folder,
     pub(crate) reader: Reader,
-    file: File,
+    /// Among the reader's, too.
+    file: Arc<File>,
     tail: Tail,
     begin: Begin,
     until_ms: u64,
@@ -172,20 +174,7 @@ impl Folder {
 
     /// Looks: reads what is there, and leaves nothing behind.
     pub fn read(&self) -> Result<Reader, FolderError> {
-        let mut reads = 1;
-        loop {
-            match self.read_below(u64::MAX) {
-                // A log was made into another between listing and reading.
-                Err(FolderError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound
-                        && reads < READS_MAX
-                        && self.path.is_dir() =>
-                {
-                    reads += 1;
-                }
-                read => return read,
-            }
-        }
+        self.read_below(u64::MAX)
     }
 
     /// Takes the right to write, unless another writer lives.
@@ -238,6 +227,24 @@ impl Folder {
 
     /// What the logs below a number hold.
     fn read_below(&self, limit: u64) -> Result<Reader, FolderError> {
+        let mut reads = 1;
+        loop {
+            match self.read_once(limit) {
+                // Logs were made into one between listing and reading; or one is really gone.
+                Err(FolderError::Io { path, source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && path != self.path =>
+                {
+                    if reads == READS_MAX {
+                        return Err(FolderError::Damaged { path, byte: 0 });
+                    }
+                    reads += 1;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    fn read_once(&self, limit: u64) -> Result<Reader, FolderError> {
         let epochs = self.epochs()?;
         let mut reader = Reader::default();
         reader.newest.claimed = epochs.last().copied().unwrap_or_default();
@@ -286,7 +293,7 @@ impl Folder {
         }
         for (epoch, file, held) in chain.into_iter().rev() {
             reader.log_bytes += held.end;
-            reader.files.insert(epoch, file);
+            reader.files.insert(epoch, Arc::new(file));
             for Change { key, value } in held.changes {
                 reader.set(key, epoch, value);
             }
@@ -296,8 +303,8 @@ impl Folder {
 
     fn read_log(&self, epoch: u64, first_bytes: Option<u64>) -> Result<(File, Held), FolderError> {
         let path = self.log(epoch);
-        let mut file = File::open(&path).map_err(FolderError::at(&path, "opened"))?;
-        match log::read(&mut file, epoch, first_bytes) {
+        let file = File::open(&path).map_err(FolderError::at(&path, "opened"))?;
+        match log::read(&file, epoch, first_bytes) {
             Ok(held) => Ok((file, held)),
             Err(Unreadable::Io(error)) => Err(FolderError::at(&path, "read")(error)),
             Err(Unreadable::Damaged(byte)) => Err(FolderError::Damaged { path, byte }),
@@ -388,7 +395,7 @@ impl Reader {
 
     pub(crate) fn value(&self, place: Place) -> io::Result<Vec<u8>> {
         let file = self.files.get(&place.epoch);
-        let mut file = file.ok_or(io::ErrorKind::NotFound)?;
+        let mut file = file.ok_or(io::ErrorKind::NotFound)?.as_ref();
         let mut value = vec![0; usize::try_from(place.bytes).map_err(io::Error::other)?];
         file.seek(SeekFrom::Start(place.offset))?;
         file.read_exact(&mut value)?;
@@ -439,7 +446,7 @@ impl Writer {
     fn begun(
         folder: Folder,
         mut reader: Reader,
-        mut file: File,
+        file: File,
         epoch: u64,
         begin: Begin,
         is_compact: bool,
@@ -452,17 +459,19 @@ impl Writer {
             bytes: reader.newest.end,
         });
         if is_compact {
-            reader = snapshot(&reader, &mut file, &mut tail).map_err(unwritable())?;
+            reader = snapshot(&reader, &file, &mut tail).map_err(unwritable())?;
         }
         let until_ms = begin.until_ms;
         let begin = Begin { base, ..begin };
-        tail.begin(&mut file, &begin).map_err(unwritable())?;
+        tail.begin(&file, &begin).map_err(unwritable())?;
         folder.sync();
-        if is_compact {
+        // Whoever has claimed the next number by now may go on from what was there before. Whoever
+        // does later finds this file begun, and needs nothing else.
+        if is_compact && fs::metadata(folder.log(epoch + 1)).is_err() {
             folder.remove_below(epoch);
         }
-        let again = File::open(&path).map_err(FolderError::at(&path, "opened"))?;
-        reader.files.insert(epoch, again);
+        let file = Arc::new(file);
+        reader.files.insert(epoch, Arc::clone(&file));
         reader.log_bytes += tail.end;
         Ok(Self {
             folder,
@@ -494,7 +503,7 @@ impl Writer {
     /// Counts as alive until then.
     pub fn renew(&mut self, until_ms: u64) -> Result<(), StoreError> {
         self.check()?;
-        let renewed = self.tail.renew(&mut self.file, until_ms);
+        let renewed = self.tail.renew(&self.file, until_ms);
         renewed.map_err(|_| StoreError::unavailable())?;
         self.until_ms = until_ms;
         self.check()
@@ -505,7 +514,7 @@ impl Writer {
         if self.check() == Err(StoreError::LeaseLost) {
             return Ok(());
         }
-        let released = self.tail.release(&mut self.file);
+        let released = self.tail.release(&self.file);
         self.is_released = true;
         released.map_err(|_| StoreError::unavailable())
     }
@@ -531,7 +540,7 @@ impl Writer {
             return Err(StoreError::full(self.folder.bytes_max));
         }
         let before = self.tail.end;
-        let spans = self.tail.commit(&mut self.file, &writes);
+        let spans = self.tail.commit(&self.file, &writes);
         let spans = spans.map_err(|_| StoreError::unavailable())?;
         // A run that took over before this was on the disk may have read without it.
         self.check()?;
@@ -580,7 +589,7 @@ impl Writer {
 }
 
 /// Writes all that is remembered.
-fn snapshot(reader: &Reader, file: &mut File, tail: &mut Tail) -> io::Result<Reader> {
+fn snapshot(reader: &Reader, file: &File, tail: &mut Tail) -> io::Result<Reader> {
     let mut copy = Reader {
         newest: reader.newest.clone(),
         ..Reader::default()
@@ -601,11 +610,47 @@ fn snapshot(reader: &Reader, file: &mut File, tail: &mut Tail) -> io::Result<Rea
 }
 
 impl Reader {
-    fn append(&mut self, writes: Vec<Write>, file: &mut File, tail: &mut Tail) -> io::Result<()> {
+    fn append(&mut self, writes: Vec<Write>, file: &File, tail: &mut Tail) -> io::Result<()> {
         let spans = tail.commit(file, &writes)?;
         for (write, span) in writes.into_iter().zip(spans) {
             self.set(write.into_key(), tail.epoch, span);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody claimed the next number while a compaction wrote, and goes on from the logs before
+    /// it: they stay, and the compaction's writer is told.
+    #[test]
+    fn an_overtaken_compaction_removes_nothing() {
+        let place = tempfile::TempDir::new().unwrap();
+        let folder = Folder::new(place.path(), u64::MAX);
+        let wanted = Wanted {
+            tenant: None,
+            holder: "test",
+            now_ms: 1,
+            ttl_ms: 1,
+            take_over: true,
+        };
+        let Acquired::Writer(mut first) = folder.acquire(wanted).unwrap() else {
+            panic!("nobody else is here");
+        };
+        first.commit(vec![Write::Set("k".into(), vec![1])]).unwrap();
+        let create = |epoch| {
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create_new(true);
+            options.open(folder.log(epoch)).unwrap()
+        };
+        let slow = create(2);
+        let seen = folder.read().unwrap();
+        drop(create(3));
+        let begin = first.begin.clone();
+        let overtaken = Writer::begun(folder.clone(), seen, slow, 2, begin, true);
+        assert_eq!(overtaken.unwrap().check(), Err(StoreError::LeaseLost));
+        assert!(folder.log(1).exists());
     }
 }

@@ -102,12 +102,12 @@ impl From<io::Error> for Unreadable {
 
 /// Reads a log: its first bytes that a later one goes on from, or all that is whole of the last.
 pub(crate) fn read(
-    file: &mut File,
+    mut file: &File,
     epoch: u64,
     first_bytes: Option<u64>,
 ) -> Result<Held, Unreadable> {
     file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::with_capacity(256 * 1024, &mut *file);
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
     if let [b'C', b'S', 0xD6, version, ..] = reader.fill_buf()?
         && *version > FORMAT_BYTE
     {
@@ -243,7 +243,7 @@ fn take_changes(held: &mut Held, payload: &[u8], offset: u64) -> Option<()> {
 
 /// Whether a whole record stands anywhere behind one that is not: then that one was whole once. A
 /// torn one is the last.
-fn has_record_behind(file: &mut File, epoch: u64, end: u64) -> io::Result<bool> {
+fn has_record_behind(mut file: &File, epoch: u64, end: u64) -> io::Result<bool> {
     file.seek(SeekFrom::Start(end))?;
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
@@ -279,7 +279,7 @@ impl Tail {
         }
     }
 
-    pub(crate) fn begin(&mut self, file: &mut File, begin: &Begin) -> io::Result<()> {
+    pub(crate) fn begin(&mut self, file: &File, begin: &Begin) -> io::Result<()> {
         let payload = serde_json::to_vec(begin)?;
         self.append(file, BEGIN, &payload).map(drop)
     }
@@ -287,7 +287,7 @@ impl Tail {
     /// Returns where the values stand, in the order of the writes.
     pub(crate) fn commit(
         &mut self,
-        file: &mut File,
+        file: &File,
         writes: &[Write],
     ) -> io::Result<Vec<Option<Span>>> {
         let mut payload = Vec::new();
@@ -302,16 +302,16 @@ impl Tail {
         Ok(spans)
     }
 
-    pub(crate) fn renew(&mut self, file: &mut File, until_ms: u64) -> io::Result<()> {
+    pub(crate) fn renew(&mut self, file: &File, until_ms: u64) -> io::Result<()> {
         self.append(file, RENEW, &until_ms.to_le_bytes()).map(drop)
     }
 
-    pub(crate) fn release(&mut self, file: &mut File) -> io::Result<()> {
+    pub(crate) fn release(&mut self, file: &File) -> io::Result<()> {
         self.append(file, RELEASE, &[]).map(drop)
     }
 
     /// One record, on the disk when it returns. Returns where its payload stands.
-    fn append(&mut self, file: &mut File, kind: u8, payload: &[u8]) -> io::Result<u64> {
+    fn append(&mut self, mut file: &File, kind: u8, payload: &[u8]) -> io::Result<u64> {
         if self.is_broken {
             return Err(io::Error::other("an earlier record is not whole"));
         }

@@ -268,6 +268,52 @@ fn only_one_of_two_claims_counts() {
     writers[0].commit(vec![set("k", b"v")]).unwrap();
 }
 
+/// Runs that take over from each other as fast as they can: whatever one of them was told to be
+/// durable is there in the end.
+#[test]
+fn nothing_that_returned_is_lost_in_any_takeover() {
+    let place = TempDir::new().unwrap();
+    let durable: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..2)
+            .map(|run| {
+                let place = place.path();
+                scope.spawn(move || taken_over_again_and_again(place, run))
+            })
+            .collect();
+        let joined = runs.into_iter().flat_map(|run| run.join().unwrap());
+        joined.collect()
+    });
+    assert!(!durable.is_empty());
+    let keys: std::collections::BTreeSet<_> = found(place.path())
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    let lost: Vec<_> = durable.iter().filter(|key| !keys.contains(*key)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?} of {}", durable.len());
+}
+
+fn taken_over_again_and_again(place: &Path, run: usize) -> Vec<String> {
+    let mut durable = Vec::new();
+    let mut round = 0;
+    while round < 150 {
+        let acquired = folder(place).acquire(wanted(None, true)).unwrap();
+        let Acquired::Writer(mut writer) = acquired else {
+            std::thread::yield_now();
+            continue;
+        };
+        round += 1;
+        for commit in 0..4 {
+            let key = format!("{run}/{round}/{commit}");
+            match writer.commit(vec![set(&key, b"v")]) {
+                Ok(()) => durable.push(key),
+                Err(StoreError::LeaseLost) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    durable
+}
+
 fn now_ms() -> u64 {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
     u64::try_from(since.as_millis()).unwrap()
