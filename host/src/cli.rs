@@ -41,10 +41,10 @@ Examples:
   contact-sync sync --json                          one JSON object per mailbox and line
   contact-sync approve                              what waits for my approval?
   contact-sync explain \"Erika Mustermann\"           why she is, or is not, in the mailbox
+  contact-sync component --out components           the plugin for other hosts
   contact-sync export-csv > contacts.csv            all contacts of the CRM
   contact-sync history --since 2d                   what was deleted or replaced since
   contact-sync restore mustermann --dry-run         what would it take to get it back?
-  contact-sync component --out components           the plugin for other hosts
 
 Exit codes:
   0    everything is done

@@ -155,8 +155,12 @@ fn shown(pass: &sync::Pass, purpose: Purpose, mut report: Report) -> Shown {
     let mut first = 0;
     while first < report.operations_total {
         let page = pass.operations(first, PAGE);
-        let Some(last) = page.last() else { break };
-        first = last.number + 1;
+        // The numbers are the plugin's; only those that lead on are followed.
+        let next = page.last().map(|last| last.number.saturating_add(1));
+        let Some(next) = next.filter(|next| *next > first) else {
+            break;
+        };
+        first = next;
         let is_done = |operation: &Operation| matches!(operation.state, OperationState::Done);
         let wanted = |operation: &Operation| purpose != Purpose::Sync || !is_done(operation);
         operations.extend(page.into_iter().filter(wanted));
