@@ -435,6 +435,8 @@ async fn a_folder_is_one_tenants_and_one_runs_at_a_time() {
         busy.err.contains("another run") && busy.err.contains("--take-over"),
         "{busy:?}"
     );
+    let busy = stage.run_json(&["sync", "--no-wait"]);
+    assert_eq!(busy["error"]["code"], "busy", "{busy}");
     assert_eq!(stage.run(&["preview"]).code, Some(0), "looking is free");
     let taken = stage.run(&["sync", "--take-over"]);
     assert_eq!(taken.code, Some(0), "{taken:?}");

@@ -74,10 +74,19 @@ impl End {
 
 /// What ends a run before its result is shown.
 enum Stop {
-    /// One message and its hint.
-    Message(End, String, Option<String>),
+    /// One message.
+    Told(Trouble),
     /// Standard output is gone: whoever read it has enough.
     Output(io::Error),
+}
+
+/// What went wrong.
+struct Trouble {
+    end: End,
+    /// For machines: that of a failure, or `usage`, `job`, `busy`, `folder`, `taken-over`.
+    code: &'static str,
+    message: String,
+    remedy: Option<String>,
 }
 
 impl From<io::Error> for Stop {
@@ -86,14 +95,31 @@ impl From<io::Error> for Stop {
     }
 }
 
+impl Stop {
+    fn new(end: End, code: &'static str, message: String, remedy: &str) -> Self {
+        let remedy = Some(remedy.to_owned());
+        Self::Told(Trouble {
+            end,
+            code,
+            message,
+            remedy,
+        })
+    }
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         let problem = names::problem(&failure);
-        let end = match failure {
+        let end = match &failure {
             Failure::InvalidJob(_) => End::Configuration,
             _ => End::Failed,
         };
-        Self::Message(end, problem.message.clone(), problem.remedy.clone())
+        Self::Told(Trouble {
+            end,
+            code: names::failure(&failure),
+            message: problem.message.clone(),
+            remedy: problem.remedy.clone(),
+        })
     }
 }
 
@@ -122,35 +148,35 @@ fn run() -> Result<End, Stop> {
             return Ok(End::Complete);
         }
         Err(message) => {
-            let hint = "`--help` shows the commands".to_owned();
-            return Err(Stop::Message(End::Internal, message, Some(hint)));
+            let remedy = "`--help` shows the commands";
+            return Err(Stop::new(End::Internal, "usage", message, remedy));
         }
     };
     let work = Work {
         job: job::to_wit(read_job(&arguments.job)?),
         json: arguments.json,
     };
-    open(&work.job.tenant.id, &arguments)?;
-    let ended = drive::run(&work, &arguments.command);
-    folder::close();
-    if let (Err(Stop::Message(_, message, remedy)), true) = (&ended, work.json) {
-        machine::line(&work, machine::error(message, remedy.as_deref()))?;
+    let ended = open(&work.job.tenant.id, &arguments).and_then(|()| {
+        let ended = drive::run(&work, &arguments.command);
+        folder::close();
+        ended
+    });
+    if let (Err(Stop::Told(trouble)), true) = (&ended, work.json) {
+        machine::line(&work, machine::error(trouble))?;
     }
     ended
 }
 
 fn read_job(path: &Path) -> Result<Job, Stop> {
     let place = path.display();
+    let mistake =
+        |message: String, remedy: &str| Stop::new(End::Configuration, "job", message, remedy);
     let text = fs::read_to_string(path).map_err(|error| {
-        let hint = "the job is a file of a folder that the run may read: `wasmtime run --dir \
-                    FOLDER::/state … /state/job.json`";
-        let message = format!("`{place}` cannot be read: {error}");
-        Stop::Message(End::Configuration, message, Some(hint.to_owned()))
+        let remedy = "the job is a file of a folder that the run may read: `wasmtime run --dir \
+                      FOLDER::/state … /state/job.json`";
+        mistake(format!("`{place}` cannot be read: {error}"), remedy)
     })?;
-    Job::from_json(&text).map_err(|error| {
-        let message = format!("{place}: {error}");
-        Stop::Message(End::Configuration, message, Some(error.remedy().to_owned()))
-    })
+    Job::from_json(&text).map_err(|error| mistake(format!("{place}: {error}"), error.remedy()))
 }
 
 /// Opens the folder for what the command does to it.
@@ -192,17 +218,18 @@ fn unopened(problem: Problem) -> Stop {
                 "another run is at work in this folder, or died less than a minute ago: free in \
                  {seconds} s at the latest, unless it lives"
             );
-            let hint = "run it again then, or say `--take-over`: whoever still lives stops, and \
-                        nothing is lost";
-            Stop::Message(End::Failed, message, Some(hint.to_owned()))
+            let remedy = "run it again then, or say `--take-over`: whoever still lives stops, and \
+                          nothing is lost";
+            Stop::new(End::Failed, "busy", message, remedy)
         }
-        Problem::Foreign(owner) => Stop::Message(
-            End::Configuration,
-            format!("the folder belongs to the tenant `{owner}`, and the job to another one"),
-            Some("give each tenant a folder of its own".to_owned()),
-        ),
+        Problem::Foreign(owner) => {
+            let message =
+                format!("the folder belongs to the tenant `{owner}`, and the job to another one");
+            let remedy = "give each tenant a folder of its own";
+            Stop::new(End::Configuration, "folder", message, remedy)
+        }
         Problem::Unusable(trouble) => {
-            Stop::Message(End::Failed, trouble.message, Some(trouble.remedy))
+            Stop::new(End::Failed, "folder", trouble.message, &trouble.remedy)
         }
     }
 }
@@ -219,9 +246,9 @@ fn tell(kind: &str, message: &str, hint: Option<&str>) {
 
 fn told(stop: Stop) -> End {
     match stop {
-        Stop::Message(end, message, hint) => {
-            tell("error", &message, hint.as_deref());
-            end
+        Stop::Told(trouble) => {
+            tell("error", &trouble.message, trouble.remedy.as_deref());
+            trouble.end
         }
         Stop::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => End::Complete,
         Stop::Output(error) => {

@@ -184,9 +184,9 @@ fn keep() -> Result<(), Stop> {
     if folder::keep() {
         return Ok(());
     }
-    let hint = "the other run goes on; run this again after it".to_owned();
     let message = "another run has taken over; nothing is lost".to_owned();
-    Err(Stop::Message(End::Failed, message, Some(hint)))
+    let remedy = "the other run goes on; run this again after it";
+    Err(Stop::new(End::Failed, "taken-over", message, remedy))
 }
 
 fn wait(wait_ms: u32) -> Result<(), Stop> {

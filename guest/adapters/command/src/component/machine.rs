@@ -14,7 +14,7 @@ use super::bindings::contact_sync::plugin::types::{
     OperationState, Outcome, Problem, SideCounts,
 };
 use super::drive::{Purpose, Question, Shown};
-use super::{Work, names};
+use super::{Trouble, Work, names};
 
 /// One object on one line.
 pub(super) fn line(work: &Work, result: Value) -> io::Result<()> {
@@ -28,8 +28,14 @@ pub(super) fn line(work: &Work, result: Value) -> io::Result<()> {
 }
 
 /// Why nothing was done.
-pub(super) fn error(message: &str, remedy: Option<&str>) -> Value {
-    json!({ "error": { "message": message, "remedy": remedy } })
+pub(super) fn error(trouble: &Trouble) -> Value {
+    let Trouble {
+        code,
+        message,
+        remedy,
+        ..
+    } = trouble;
+    json!({ "error": { "code": code, "message": message, "remedy": remedy } })
 }
 
 /// There is nothing to tell.
