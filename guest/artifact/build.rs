@@ -1,4 +1,4 @@
-//! Compiles the guest into the component with a nested cargo.
+//! Compiles the guest into the component with a nested cargo, and its adapters too.
 //!
 //! Its target folder is its own: the outer cargo holds the lock of the other one while it waits for
 //! this script. Nothing of the outer build may leak in either: flags made for the host machine, a
@@ -11,32 +11,86 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const GUEST: &str = "contact-sync-guest";
+/// Package, library, and by which name this crate's code knows the component.
+const GUEST: Made = Made {
+    package: "contact-sync-guest",
+    library: "contact_sync_guest",
+    variable: "CONTACT_SYNC_COMPONENT",
+};
+const ADAPTERS: [Made; 2] = [
+    Made {
+        package: "contact-sync-file-store",
+        library: "contact_sync_file_store",
+        variable: "CONTACT_SYNC_FILE_STORE",
+    },
+    Made {
+        package: "contact-sync-command",
+        library: "contact_sync_command",
+        variable: "CONTACT_SYNC_COMMAND",
+    },
+];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "component";
 
-/// What the component is made from, relative to the workspace.
+/// What every component is made from, relative to the workspace.
 const SOURCES: [&str; 6] = [
     "Cargo.lock",
     "Cargo.toml",
-    "guest/Cargo.toml",
-    "guest/src",
+    "guest/job/Cargo.toml",
+    "guest/job/src",
     "rust-toolchain.toml",
     "wit",
 ];
+/// What the plugin alone is made from.
+const GUEST_SOURCES: [&str; 2] = ["guest/Cargo.toml", "guest/src"];
+/// What the adapters alone are made from.
+const ADAPTER_SOURCES: [&str; 1] = ["guest/adapters"];
+
+/// One component.
+#[derive(Clone, Copy)]
+struct Made {
+    package: &'static str,
+    library: &'static str,
+    variable: &'static str,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=CONTACT_SYNC_PLUGIN");
-    let component = match env::var_os("CONTACT_SYNC_PLUGIN") {
-        Some(given) => given_component(Path::new(&given))?,
-        None => built_component()?,
+    let workspace = workspace()?;
+    watch(&workspace, &SOURCES);
+    watch(&workspace, &ADAPTER_SOURCES);
+    ensure_target()?;
+    let plugin = if let Some(given) = env::var_os("CONTACT_SYNC_PLUGIN") {
+        given_component(Path::new(&given))?
+    } else {
+        watch(&workspace, &GUEST_SOURCES);
+        built_component(&workspace, GUEST)?
     };
-    println!("cargo::rerun-if-changed={}", component.display());
-    println!(
-        "cargo::rustc-env=CONTACT_SYNC_COMPONENT={}",
-        component.display()
-    );
+    tell(GUEST, &plugin);
+    for adapter in ADAPTERS {
+        tell(adapter, &built_component(&workspace, adapter)?);
+    }
     Ok(())
+}
+
+fn tell(made: Made, component: &Path) {
+    let component = component.display();
+    println!("cargo::rerun-if-changed={component}");
+    println!("cargo::rustc-env={}={component}", made.variable);
+}
+
+fn workspace() -> Result<PathBuf, Box<dyn Error>> {
+    let artifact = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let workspace = artifact.ancestors().nth(2);
+    let workspace = workspace.ok_or("guest/artifact is not where it belongs in the workspace")?;
+    Ok(workspace.to_owned())
+}
+
+fn watch(workspace: &Path, sources: &[&str]) {
+    for source in sources {
+        let source = workspace.join(source);
+        println!("cargo::rerun-if-changed={}", source.display());
+    }
 }
 
 fn given_component(given: &Path) -> Result<PathBuf, Box<dyn Error>> {
@@ -45,32 +99,19 @@ fn given_component(given: &Path) -> Result<PathBuf, Box<dyn Error>> {
     Ok(found)
 }
 
-fn built_component() -> Result<PathBuf, Box<dyn Error>> {
-    let artifact = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
-    let workspace = artifact
-        .ancestors()
-        .nth(2)
-        .ok_or("guest/artifact is not where it belongs in the workspace")?;
-    for source in SOURCES {
-        println!(
-            "cargo::rerun-if-changed={}",
-            workspace.join(source).display()
-        );
-    }
-    ensure_target()?;
+fn built_component(workspace: &Path, made: Made) -> Result<PathBuf, Box<dyn Error>> {
     let target_folder = PathBuf::from(env::var("OUT_DIR")?).join("target");
-    let built = guest_build(workspace, &target_folder)?.output()?;
+    let built = build(workspace, &target_folder, made.package)?.output()?;
     if !built.status.success() {
         let said = String::from_utf8_lossy(&built.stderr);
-        return Err(format!("the component does not compile:\n{said}").into());
+        let package = made.package;
+        return Err(format!("the component of {package} does not compile:\n{said}").into());
     }
-    Ok(target_folder
-        .join(TARGET)
-        .join(PROFILE)
-        .join("contact_sync_guest.wasm"))
+    let file = format!("{}.wasm", made.library);
+    Ok(target_folder.join(TARGET).join(PROFILE).join(file))
 }
 
-fn guest_build(workspace: &Path, target_folder: &Path) -> Result<Command, Box<dyn Error>> {
+fn build(workspace: &Path, target_folder: &Path, package: &str) -> Result<Command, Box<dyn Error>> {
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("cargo did not say where it is")?);
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(is_of_outer_build) {
@@ -83,7 +124,7 @@ fn guest_build(workspace: &Path, target_folder: &Path) -> Result<Command, Box<dy
             "rustc",
             "--locked",
             "--package",
-            GUEST,
+            package,
             "--lib",
             "--crate-type",
             "cdylib",

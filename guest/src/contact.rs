@@ -20,6 +20,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use contact_sync_job::Field;
+
 use crate::outside::Timestamp;
 
 /// Does the work that is the same for all contacts, so that the first one need not wait for it:
@@ -27,52 +29,6 @@ use crate::outside::Timestamp;
 pub fn prepare() {
     phone::prepare();
     country::prepare();
-}
-
-/// What takes part in the sync (contract, section 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the names are the meaning")]
-pub enum Field {
-    FirstName,
-    LastName,
-    AcademicTitle,
-    Company,
-    Department,
-    Position,
-    Phones,
-    Emails,
-    Website,
-    Addresses,
-    Birthday,
-}
-
-impl Field {
-    /// All of them, in the order in which people read a contact.
-    pub const ALL: [Self; 11] = [
-        Self::FirstName,
-        Self::LastName,
-        Self::AcademicTitle,
-        Self::Company,
-        Self::Department,
-        Self::Position,
-        Self::Phones,
-        Self::Emails,
-        Self::Website,
-        Self::Addresses,
-        Self::Birthday,
-    ];
-
-    /// The fields that hold one text.
-    pub const TEXTS: [Self; 7] = [
-        Self::FirstName,
-        Self::LastName,
-        Self::AcademicTitle,
-        Self::Company,
-        Self::Department,
-        Self::Position,
-        Self::Website,
-    ];
 }
 
 /// Fields that take part in something.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contact::{CrmId, Field, MailboxId};
+use crate::job::Endpoint;
 
 /// One of the two address books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +26,15 @@ pub enum Service {
     Graph,
     Ews,
     Autodiscover,
+}
+
+impl From<&Endpoint> for Service {
+    fn from(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Graph(_) => Self::Graph,
+            Endpoint::Ews(_) => Self::Ews,
+        }
+    }
 }
 
 /// One contact, as a person would name it.

@@ -4,9 +4,11 @@
 //! code tells the gravest end of all.
 
 mod approval;
+mod component;
 mod explain;
 mod history;
 mod human;
+mod job;
 mod json;
 mod progress;
 mod proxy;
@@ -40,6 +42,7 @@ Examples:
   contact-sync sync --json                          one JSON object per mailbox and line
   contact-sync approve                              what waits for my approval?
   contact-sync explain \"Erika Mustermann\"           why she is, or is not, in the mailbox
+  contact-sync component --out components           the plugin for other hosts
   contact-sync export-csv > contacts.csv            all contacts of the CRM
   contact-sync history --since 2d                   what was deleted or replaced since
   contact-sync restore mustermann --dry-run         what would it take to get it back?
@@ -157,6 +160,16 @@ enum Command {
     },
     /// Prints a configuration with every key explained.
     ExampleConfig,
+    /// Prints the job of a mailbox, for other hosts: what a pass is told, without any secret.
+    #[command(after_help = job::HELP)]
+    Job,
+    /// Writes the plugin for other hosts: by itself, with a store, and as a program.
+    #[command(after_help = component::HELP)]
+    Component {
+        /// The folder to write to.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
 }
 
 /// How a run ended. Graver ends are greater.
@@ -264,6 +277,9 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
         io::stdout().lock().write_all(config::EXAMPLE.as_bytes())?;
         return Ok(End::Complete);
     }
+    if let Command::Component { out } = &cli.command {
+        return component::write(&plugin(options)?, out).await;
+    }
     let config = Config::load(&options.config).map_err(Stop::Configuration)?;
     for error in &config.set_aside {
         tell("error", &error.to_string(), Some(&error.remedy));
@@ -274,6 +290,9 @@ async fn run(cli: &Cli) -> Result<End, Stop> {
         End::Configuration
     };
     let tenants = chosen(&config, options)?;
+    if let Command::Job = &cli.command {
+        return job::print(&tenants);
+    }
     let remembers = matches!(
         cli.command,
         Command::Sync
@@ -691,14 +710,7 @@ fn chosen(config: &Config, options: &Options) -> Result<Vec<TenantSettings>, Sto
 
 /// A first `check` or `preview` leaves nothing behind, not even an empty store.
 async fn host(options: &Options, config: &Config, remembers: bool) -> Result<Host, Stop> {
-    let plugin = match &options.plugin {
-        Some(path) => std::fs::read(path).map_err(|error| {
-            let message = format!("cannot read the plugin `{}`: {error}", path.display());
-            let hint = "leave `--plugin` out to run the built-in one".to_owned();
-            Stop::Message(End::Internal, message, Some(hint))
-        })?,
-        None => contact_sync_artifact::COMPONENT.to_vec(),
-    };
+    let plugin = plugin(options)?;
     let store: Arc<dyn Store> = if remembers {
         Arc::new(SqliteStore::open(&config.store)?)
     } else {
@@ -709,6 +721,17 @@ async fn host(options: &Options, config: &Config, remembers: bool) -> Result<Hos
         ..HostSettings::usual(plugin, store)
     };
     Ok(Host::new(settings).await?)
+}
+
+fn plugin(options: &Options) -> Result<Vec<u8>, Stop> {
+    let Some(path) = &options.plugin else {
+        return Ok(contact_sync_artifact::COMPONENT.to_vec());
+    };
+    std::fs::read(path).map_err(|error| {
+        let message = format!("cannot read the plugin `{}`: {error}", path.display());
+        let hint = "leave `--plugin` out to run the built-in one".to_owned();
+        Stop::Message(End::Internal, message, Some(hint))
+    })
 }
 
 /// Where the XDG base directory specification keeps what can be made again.

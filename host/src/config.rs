@@ -13,9 +13,12 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+pub use contact_sync_job::{FLOWFACT_BASE_URL, GRAPH_BASE_URL};
 pub use reader::ConfigError;
 
 pub use crate::egress::trust::{Certificates, CertificatesError};
+
+pub(crate) use contact_sync_job::usual_autodiscover;
 
 use crate::credentials::{PasswordScheme, SecretSource, SignIn};
 use crate::egress::Network;
@@ -28,12 +31,6 @@ use crate::types::{
 
 /// The configuration with every key explained, as `contact-sync example-config` prints it.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
-
-/// What FLOWFACT's own client asks (`@flowfact/api-services`).
-pub const FLOWFACT_BASE_URL: &str = "https://api.production.cloudios.flowfact-prod.cloud";
-
-/// The worldwide cloud's Microsoft Graph.
-pub const GRAPH_BASE_URL: &str = "https://graph.microsoft.com/v1.0";
 
 /// The worldwide cloud's sign-in.
 pub const MICROSOFT_AUTHORITY: &str = "https://login.microsoftonline.com";
@@ -338,23 +335,6 @@ pub fn usual_policy() -> Policy {
         native_sync: NativeSync::Ask,
         crm_not_found: CrmNotFound::Hold,
     }
-}
-
-/// Where Autodiscover begins: at two names made from the address
-/// (<https://learn.microsoft.com/exchange/client-developer/exchange-web-services/autodiscover-for-exchange>).
-/// The one that Exchange's own administrators set up comes first. None for a domain that is no name
-/// as DNS has it: then the configuration must name the server.
-pub(crate) fn usual_autodiscover(address: &str) -> Vec<String> {
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let domain = domain.to_ascii_lowercase();
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
-    if domain.is_empty() || !domain.chars().all(is_plain) {
-        return Vec::new();
-    }
-    vec![
-        format!("https://autodiscover.{domain}"),
-        format!("https://{domain}"),
-    ]
 }
 
 /// A token is for one cloud's Graph

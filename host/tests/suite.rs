@@ -7,6 +7,7 @@
 
 mod suite {
     mod config;
+    mod folder_store;
     mod guest;
     mod hostile;
     mod plugin;

@@ -121,6 +121,11 @@ impl Premises {
         Arc::clone(&self.simulator)
     }
 
+    /// Where the services listen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where Exchange Web Services answer.
     pub fn exchange_url(&self) -> String {
         format!("http://{}{}", self.address, ews::PATH)

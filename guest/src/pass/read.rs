@@ -13,7 +13,9 @@ use crate::mailbox::{Mailbox, MailboxEntry, MailboxNext, MailboxPosition};
 use crate::mutation::{self, Mutant};
 use crate::plan::matching::Candidate;
 use crate::plan::{Half, Pair};
-use crate::report::{ContactName, Failure, Finding, Problem, RemoteProblem, Severity, Side};
+use crate::report::{
+    ContactName, Failure, Finding, Problem, RemoteProblem, Service, Severity, Side,
+};
 
 /// How often reading the mailbox begins anew in one pass.
 const RESTARTS_MAX: u32 = 2;
@@ -250,7 +252,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// The service has forgotten the position. One that forgets each new one as well would be
     /// asked for ever.
     fn begin_mailbox_anew(&mut self) -> Result<Stage, Stop> {
-        let service = self.job.mailbox.endpoint.service();
+        let service = Service::from(&self.job.mailbox.endpoint);
         let begun = self.begun.as_mut().ok_or_else(super::not_begun)?;
         if begun.restarts == RESTARTS_MAX {
             return Err(Stop::Failed(Failure::Protocol(RemoteProblem {

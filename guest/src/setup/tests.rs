@@ -11,34 +11,21 @@ const URL: &str = "https://mail.muster.example/EWS/Exchange.asmx";
 /// A mailbox on Exchange Server.
 fn job(url: Option<&str>, autodiscover: &[&str]) -> Job {
     let job: Value = json!({
-        "tenant": { "id": "muster", "region": "DE" },
-        "crm": { "flowfact": {
-            "base_url": "https://flowfact.example",
-            "schema": "contacts",
-            "company": null,
-            "fields": {},
-            "marker": { "field-value": { "field": "tags", "value": "m" } },
-        }},
-        "mailbox": { "id": "m", "address": "erika@muster.example", "endpoint": { "ews": {
-            "url": url,
-            "autodiscover": autodiscover,
-            "impersonate": true,
-            "ask_search_key": false,
-        }}},
-        "policy": {
-            "conflict": "crm",
-            "delete_edit": "keep-edit",
-            "on_crm_delete": "delete-in-mailbox",
-            "on_mailbox_delete": "delete-in-crm",
-            "on_unmark": "keep",
-            "matching": "email-or-phone",
-            "guard": { "contacts_max": 10, "contacts_percent_max": 10 },
-            "journal_days": 30,
-            "native_sync": "off",
-            "crm_not_found": "hold",
+        "tenant": { "id": "muster" },
+        "flowfact": { "base-url": "https://flowfact.example" },
+        "mailbox": {
+            "id": "m",
+            "address": "erika@muster.example",
+            "marker": { "field": "tags", "value": "m" },
+            "exchange-server": {
+                "url": url,
+                "autodiscover": autodiscover,
+                "ask-search-key": false,
+            },
         },
+        "policy": { "native-sync": "off" },
     });
-    serde_json::from_value(job).expect("a job")
+    Job::from_json(&job.to_string()).expect("a job")
 }
 
 /// The CRM's connection fails as often as it is tried; then come these answers.

@@ -511,6 +511,59 @@ fn csv_is_data_and_nothing_else() {
     assert_eq!(written, "Name\r\nErika\r\n");
 }
 
+/// What a pass is told, as a file: in the words of the configuration, and without its secrets.
+#[test]
+fn a_job_is_printed_for_one_mailbox() {
+    let folder = Folder::new(Guest::new());
+    let printed = folder.run(&["job", "--tenant", "a", "--mailbox", "m1"]);
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    assert!(!printed.stdout.contains("secret") && !printed.stdout.contains("UNSET"));
+    let job: Value = serde_json::from_str(&printed.stdout).unwrap();
+    assert_eq!(job["tenant"]["id"], "a");
+    assert_eq!(job["mailbox"]["office365"]["user"], "m1@muster.example");
+    let read = contact_sync_job::Job::from_json(&printed.stdout).unwrap();
+    assert_eq!(read.to_json().unwrap(), printed.stdout.trim_end());
+
+    let several = folder.run(&["job", "--tenant", "a"]);
+    assert_eq!(several.code, Some(1));
+    assert!(several.stderr.contains("--mailbox"), "{}", several.stderr);
+}
+
+/// The plugin for other hosts, needing no configuration; what is no plugin is not composed.
+#[test]
+fn components_are_written_for_other_hosts() {
+    let place = tempfile::tempdir().unwrap();
+    let written = ran(program(place.path())
+        .args(["component", "--out", "new/components"])
+        .output()
+        .unwrap());
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    assert_eq!(written.stdout.lines().count(), 3, "{}", written.stdout);
+    for name in [
+        "contact-sync",
+        "contact-sync-with-store",
+        "contact-sync-cli",
+    ] {
+        let path = format!("new/components/{name}.wasm");
+        assert!(written.stdout.contains(&path), "{}", written.stdout);
+        let bytes = fs::read(place.path().join(path)).unwrap();
+        assert!(bytes.starts_with(b"\0asm"));
+    }
+
+    fs::write(place.path().join("wrong.wasm"), b"no component").unwrap();
+    let refused = ran(program(place.path())
+        .args(["component", "--out", "other", "--plugin", "wrong.wasm"])
+        .output()
+        .unwrap());
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("cannot be composed"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!place.path().join("other").exists());
+}
+
 /// All mailboxes of a tenant are asked about a contact, and a question leaves nothing behind.
 #[test]
 fn a_contact_is_explained_for_every_mailbox() {

@@ -11,6 +11,8 @@ use contact_sync_host::store::{
     NAMESPACE_BYTES_MAX_DEFAULT, Namespace, SqliteStore, Store, StoreError, VALUE_BYTES_MAX, Write,
 };
 
+use super::folder_store::FolderStore;
+
 const TTL_MS: u64 = 60_000;
 
 /// Two hosts on one store.
@@ -40,6 +42,22 @@ impl Hosts {
         let open = || -> Arc<dyn Store> {
             let clock = Arc::clone(&clock);
             Arc::new(SqliteStore::open_with(&path, clock, namespace_bytes_max).unwrap())
+        };
+        Self {
+            first: open(),
+            second: open(),
+            now_ms,
+            _folder: Some(folder),
+        }
+    }
+
+    fn folder(namespace_bytes_max: u64) -> Self {
+        let (clock, now_ms) = hand_clock();
+        let folder = tempfile::tempdir().unwrap();
+        let open = || -> Arc<dyn Store> {
+            let clock = Arc::clone(&clock);
+            let path = folder.path();
+            Arc::new(FolderStore::new(path, clock, namespace_bytes_max))
         };
         Self {
             first: open(),
@@ -413,6 +431,11 @@ macro_rules! every_store {
                 super::$check(super::Hosts::memory($namespace_bytes_max)).await;
             })*
         }
+        mod folder {
+            $(#[tokio::test] async fn $check() {
+                super::$check(super::Hosts::folder($namespace_bytes_max)).await;
+            })*
+        }
         mod sqlite {
             $(#[tokio::test] async fn $check() {
                 super::$check(super::Hosts::sqlite($namespace_bytes_max)).await;
@@ -431,6 +454,17 @@ every_store! {
     a_released_lease_is_free(super::NAMESPACE_BYTES_MAX_DEFAULT);
     a_full_namespace_takes_nothing(1_000);
     last_words_are_kept(super::NAMESPACE_BYTES_MAX_DEFAULT);
+}
+
+/// The adapter of other hosts keeps the limits itself: there, nobody is in front of it.
+#[test]
+fn the_folder_has_the_limits_of_every_store() {
+    use contact_sync_file_store::store;
+    assert_eq!(store::KEY_BYTES_MAX, KEY_BYTES_MAX);
+    assert_eq!(store::VALUE_BYTES_MAX, VALUE_BYTES_MAX);
+    assert_eq!(store::ITEMS_MAX, ITEMS_MAX);
+    assert_eq!(store::CALL_BYTES_MAX, CALL_BYTES_MAX);
+    assert_eq!(store::FOLDER_BYTES_MAX, NAMESPACE_BYTES_MAX_DEFAULT);
 }
 
 /// A file of a newer format is left alone, and the message names it.

@@ -51,6 +51,10 @@ struct Arguments {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Authentication::Basic)]
     ews_auth: Authentication,
 
+    /// Takes any caller as signed in: for hosts that add no credentials.
+    #[arg(long)]
+    open: bool,
+
     /// Milliseconds that every answer takes at least.
     #[arg(long, value_name = "MS")]
     delay_ms: Option<u32>,
@@ -109,6 +113,7 @@ fn furnished(arguments: &Arguments) -> Simulator {
         GraphQuirks::as_documented(),
     );
     simulator.http_delay_ms = arguments.delay_ms;
+    simulator.set_authentication(!arguments.open);
     simulator.ews.sign_in = match arguments.ews_auth {
         Authentication::Basic => EwsSignIn::Basic,
         Authentication::Ntlm => EwsSignIn::Ntlm,
