@@ -17,6 +17,8 @@ const QUIET_REQUESTS_MAX: u64 = 3;
 const QUIET_COMMITS_MAX: u64 = 1;
 /// The state, and nothing per contact.
 const QUIET_ROWS_MAX: u64 = 4;
+/// As small for many contacts as for few, once the CRM's index shows what passes have written.
+const QUIET_BYTES_WRITTEN_MAX: u64 = 8 * 1_024;
 
 /// Requests of a pass with changes, beside the writes and the reads right before them.
 const EXTRA_REQUESTS_MAX: u64 = 5;
@@ -96,6 +98,7 @@ fn quiet_pass(world: &Rc<World>) {
     let store = world.store_counters();
     assert!(store.commits <= QUIET_COMMITS_MAX, "{store:?}");
     assert!(store.rows_read <= QUIET_ROWS_MAX, "{store:?}");
+    assert!(store.bytes_written <= QUIET_BYTES_WRITTEN_MAX, "{store:?}");
 }
 
 fn one_percent_in_the_mailbox(world: &Rc<World>) {
