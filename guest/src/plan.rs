@@ -708,6 +708,14 @@ impl Pair {
         }
     }
 
+    /// The id of the mailbox contact that was read in this pass.
+    pub(crate) fn present_in_mailbox(&self) -> Option<MailboxId> {
+        match &self.mailbox {
+            Half::Present(contact) => Some(contact.id.clone()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn mailbox_version(&self) -> Option<(MailboxId, ChangeKey)> {
         match (&self.mailbox, &self.link) {
             (Half::Present(contact), _) => Some((contact.id.clone(), contact.change_key.clone())),

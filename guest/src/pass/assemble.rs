@@ -61,10 +61,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         rank: rank(&decision),
                         operations,
                         sources: super::sources(&pair),
-                        adopted: match &pair.mailbox {
-                            Half::Present(contact) => Some(contact.id.clone()),
-                            _ => None,
-                        },
+                        adopted: pair.present_in_mailbox(),
                         decision: (!destroyed.is_empty()).then_some(decision),
                         destroyed,
                         judged,

@@ -24,8 +24,8 @@ impl Compiled {
     /// The component, for an engine with the settings that it was compiled for.
     #[expect(unsafe_code, reason = "machine code that this program has made")]
     pub(super) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the bytes are what `Engine::precompile_component` returned, in this process, or in
-        // one that kept them in a folder that nobody else can write to, with their digest. The
+        // SAFETY: the bytes are what `Engine::precompile_component` returned, in this process, or
+        // in one that kept them in a folder that nobody else can write to, with their digest. The
         // engine checks its own version and settings once more.
         unsafe { Component::deserialize(engine, &self.0) }
     }

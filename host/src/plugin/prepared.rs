@@ -1,8 +1,8 @@
 //! `lifecycle.prepare` done once and written into the component, by Wizer.
 //!
-//! The component is run with every import a trap, before any tenant is known: nothing of a clock, of
-//! chance or of a secret can get into what comes out. The one exception is the seed of Rust's hash
-//! maps, which a map asks for as soon as it is made: it is a constant, as WASI allows
+//! The component is run with every import a trap, before any tenant is known: nothing of a clock,
+//! of chance or of a secret can get into what comes out. The one exception is the seed of Rust's
+//! hash maps, which a map asks for as soon as it is made: it is a constant, as WASI allows
 //! (<https://github.com/WebAssembly/wasi-random>, `insecure-seed`). So maps of all sandboxes have
 //! the same order, and whoever could choose a million keys could make them collide: at the cost of
 //! one step of their own tenant.

@@ -1,5 +1,6 @@
 //! Guests of a few lines. The world's types and names come from `wit/`, so that they are right by
-//! construction; every export traps until a test gives it a body in WebAssembly's text format.
+//! construction; every export but `prepare`, which does nothing, traps until a test gives it a body
+//! in WebAssembly's text format.
 //!
 //! Memory: `RESULT` bytes of zeros at address 16 for what an export returns, texts from 4096 on.
 
@@ -37,7 +38,7 @@ impl Guest {
             "package test:guest;
              world guest {{ include contact-sync:plugin/plugin@0.1.0; {imports} }}"
         );
-        Self::of(Path::new("../wit"), Some(&world))
+        Self::of(Path::new("../wit"), Some(&world)).export("lifecycle@0.1|prepare", "")
     }
 
     /// A guest of the world `plugin` as this folder has it.

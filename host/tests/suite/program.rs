@@ -557,7 +557,7 @@ fn components_are_written_for_other_hosts() {
         .unwrap());
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.stderr.contains("cannot be composed"),
+        refused.stderr.contains("this is no WebAssembly component"),
         "{}",
         refused.stderr
     );

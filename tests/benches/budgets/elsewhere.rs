@@ -44,7 +44,7 @@ impl Door {
         };
         self.0.send(Box::new(errand)).expect("the world goes on");
         let answer = answers.recv().expect("the world answers");
-        AWAY.set(AWAY.get() + (thread_time() - start));
+        AWAY.set(AWAY.get() + thread_time().saturating_sub(start));
         answer
     }
 }
@@ -56,7 +56,7 @@ thread_local! {
 
 /// The processor time of this thread, less what the ways to worlds have cost it.
 pub(crate) fn time_at_home() -> Duration {
-    thread_time() - AWAY.get()
+    thread_time().saturating_sub(AWAY.get())
 }
 
 fn thread_time() -> Duration {

@@ -10,7 +10,11 @@
 //! answer at once. Requests, writes, rows and commits are exact. Times depend on the machine and
 //! are asserted nowhere; what is counted is asserted by `cargo test --test contract budgets`.
 
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its output is what it is for"
+)]
 
 mod elsewhere;
 mod life;

@@ -1,7 +1,7 @@
 //! The component as a host runs it, with the world behind its imports.
 //!
-//! The settings are those of `host/src/plugin`; what a host does around it (egress, sign-in, leases)
-//! is left out, so that what is measured is the component.
+//! The settings are those of `host/src/plugin`; what a host does around it (egress, sign-in,
+//! leases) is left out, so that what is measured is the component.
 
 use std::time::Duration;
 

@@ -109,8 +109,9 @@ impl Task {
         let (requests, writes) = match self {
             Self::FirstSync => (contacts + pages, contacts),
             Self::Quiet => (3, 0),
-            // One read right before each write, for FLOWFACT has no versions and does not batch; and
-            // reads, four at once, of the edited contacts: a delta need not name all properties.
+            // One read right before each write, for FLOWFACT has no versions and does not batch;
+            // and reads, four at once, of the edited contacts: a delta need not name every
+            // property.
             Self::MailboxEdits => (2 * edited + edited.div_ceil(4) + 5, edited),
             Self::CrmEdits => (edited + 5, edited),
             Self::FirstMatch => (2 * pages, 0),
@@ -233,7 +234,7 @@ impl<'a> Company<'a> {
         let start = time_at_home();
         let mut instance = plugin.instance(&self.door)?;
         let report = instance.pass(&job, sandbox::Mode::Sync)?;
-        let time = time_at_home() - start;
+        let time = time_at_home().saturating_sub(start);
         if report.outcome != types::Outcome::Complete {
             wasmtime::bail!("a pass did not end well: {:?}", report.outcome);
         }
@@ -272,7 +273,7 @@ fn native_pass(job: Job, door: &Door) -> wasmtime::Result<Duration> {
             Step::Done(report) => break report,
         }
     };
-    let time = time_at_home() - start;
+    let time = time_at_home().saturating_sub(start);
     if report.outcome != Outcome::Complete {
         wasmtime::bail!("a pass did not end well: {:?}", report.outcome);
     }

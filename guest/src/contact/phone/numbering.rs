@@ -1,9 +1,9 @@
 //! What a number is in its country, asked of the crate `phonenumber`.
 //!
-//! The crate looks each of its patterns up by the whole text of it, and asks some ten of them before
-//! it comes to the landlines and mobiles that an address book is full of. So those are asked first,
-//! and an answer is kept for the next time: a pass comes across the same number when it matches, when
-//! it merges, and on each side.
+//! The crate looks each of its patterns up by the whole text of it, and asks some ten of them
+//! before it comes to the landlines and mobiles that an address book is full of. So those are asked
+//! first, and an answer is kept for the next time: a pass comes across the same number when it
+//! matches, when it merges, and on each side.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
