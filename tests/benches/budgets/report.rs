@@ -5,12 +5,21 @@ use std::time::Duration;
 /// A table in the making.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    is_over: bool,
 }
 
 impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
         let head = head.iter().map(|cell| (*cell).to_owned()).collect();
-        Self { rows: vec![head] }
+        Self {
+            rows: vec![head],
+            is_over: false,
+        }
+    }
+
+    /// Whether a row is over its budget.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     pub(crate) fn row(&mut self, cells: &[String]) {
@@ -63,6 +72,7 @@ impl Table {
     }
 
     fn verdict(&mut self, what: &str, max: String, is: String, is_inside: bool) {
+        self.is_over |= !is_inside;
         let verdict = if is_inside { "inside" } else { "OVER" };
         self.row(&[what.to_owned(), max, is, verdict.to_owned()]);
     }

@@ -16,8 +16,8 @@ const LOGS_MAX: usize = 16;
 const GARBAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of one record of a log that is made from others.
 const SNAPSHOT_RECORD_BYTES: usize = CALL_BYTES_MAX / 8;
-/// How often a folder is read anew whose logs are made into one meanwhile.
-const READS_MAX: usize = 5;
+/// How often a folder is read anew whose logs are written, or made into one, meanwhile.
+const READS_MAX: usize = 20;
 
 /// What to do where a folder cannot be read.
 const UNREADABLE_REMEDY: &str = "give the run a folder that it may read and write: `wasmtime run \
@@ -188,29 +188,25 @@ impl Folder {
                 ends_in_ms,
             });
         }
+        let somebody_elses = Acquired::HeldBy {
+            holder: String::new(),
+            ends_in_ms: wanted.ttl_ms,
+        };
         let epoch = seen.newest.claimed + 1;
-        let path = self.log(epoch);
-        let claimed = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path);
-        let file = match claimed {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Ok(Acquired::HeldBy {
-                    holder: String::new(),
-                    ends_in_ms: wanted.ttl_ms,
-                });
-            }
-            Err(error) => return Err(FolderError::at(&path, "created")(error)),
+        let Some(file) = self.claim(epoch)? else {
+            return Ok(somebody_elses);
         };
         // Whatever the last writer was told to be durable was so before it was taken over.
+        let had_logs = seen.newest.epoch > 0;
         let reader = if self.is_as(&seen.newest) {
             seen
         } else {
             self.read_below(epoch)?
         };
+        if had_logs && reader.newest.epoch == 0 {
+            // They were made into one of a greater number.
+            return Ok(somebody_elses);
+        }
         reader.check_tenant(wanted.tenant)?;
         let tenant = wanted.tenant.map(str::to_owned);
         let begin = Begin {
@@ -223,6 +219,25 @@ impl Folder {
         let is_compact = reader.files.len() >= LOGS_MAX || reader.is_wasteful();
         Writer::begun(self.clone(), reader, file, epoch, begin, is_compact)
             .map(|writer| Acquired::Writer(Box::new(writer)))
+    }
+
+    /// The file of this number, if nobody has it, and if it is the greatest: whoever slept between
+    /// reading and claiming may find a number free again that others have used and removed.
+    fn claim(&self, epoch: u64) -> Result<Option<File>, FolderError> {
+        let path = self.log(epoch);
+        let created = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path);
+        match created {
+            Ok(file) => {
+                let is_greatest = self.epochs()?.last() == Some(&epoch);
+                Ok(is_greatest.then_some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(FolderError::at(&path, "created")(error)),
+        }
     }
 
     /// What the logs below a number hold.
@@ -239,6 +254,8 @@ impl Folder {
                     }
                     reads += 1;
                 }
+                // What is being written while it is read may look like that, but not for long.
+                Err(FolderError::Damaged { .. }) if reads < READS_MAX => reads += 1,
                 read => return read,
             }
         }
@@ -249,14 +266,16 @@ impl Folder {
         let mut reader = Reader::default();
         reader.newest.claimed = epochs.last().copied().unwrap_or_default();
         for epoch in epochs.into_iter().rev().filter(|epoch| *epoch < limit) {
+            // First how long it is, then what it holds: what its writer appends meanwhile shows in
+            // the length, and is read again by whoever takes over.
+            let path = self.log(epoch);
+            let file_bytes = fs::metadata(&path)
+                .map_err(FolderError::at(&path, "read"))?
+                .len();
             let (file, held) = self.read_log(epoch, None)?;
             let Some(begin) = held.begin.clone() else {
                 continue;
             };
-            let file_bytes = file
-                .metadata()
-                .map_err(FolderError::at(&self.log(epoch), "read"))?
-                .len();
             reader.newest = Newest {
                 epoch,
                 end: held.end,
@@ -558,13 +577,7 @@ impl Writer {
     /// is, or has been taken over.
     fn compact(&mut self) {
         let epoch = self.tail.epoch + 1;
-        let path = self.folder.log(epoch);
-        let claimed = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path);
-        let Ok(file) = claimed else {
+        let Ok(Some(file)) = self.folder.claim(epoch) else {
             return;
         };
         let mut reader = Reader {
