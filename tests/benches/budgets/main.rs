@@ -37,11 +37,11 @@ const BUDGETED: u32 = 10_000;
 /// What is known of the times that are over their budgets; printed where one is.
 const WHY: &str = "\
 Why times are over: a profile of the native engine shows no single thing, but a sum. A fifth to a
-third of each pass is JSON of the services becoming values and being dropped again (2.3 KiB a contact
-and side); a fifth is merging, a tenth each are reading links, executing, and unpacking what was read
-from the little room that it is kept in; phone numbers were a fifth and are a tenth. The budget of a
-first match is that of the matching itself; what is measured here also reads both address books,
-merges 10,000 pairs and remembers them.
+third of each pass is JSON of the services becoming values and being dropped again (2.3 KiB a
+contact and side); a fifth is merging; a tenth each are reading links, executing, and unpacking what
+was read from the little room that it is kept in. Phone numbers were a fifth before their answers
+were kept. The budget of a first match is that of the matching itself; what is measured here also
+reads both address books, merges 10,000 pairs and remembers them.
 ";
 
 #[derive(Debug, Parser)]
