@@ -33,15 +33,9 @@ async fn furnished(contacts: usize) -> Office {
         mailbox: contacts,
         shared: contacts / 3,
     };
-    let people = population(11, sizes);
     let mut services = office.services();
     services.graph.quirks.requests_per_ten_minutes_max = None;
-    for fields in people.crm {
-        services.flowfact.create(fields, now());
-    }
-    for properties in people.mailbox {
-        services.graph.create(ANNA, &properties, now());
-    }
+    services.populate(ANNA, 11, sizes, now());
     drop(services);
     office
 }

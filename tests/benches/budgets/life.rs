@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use contact_sync_host::Mode;
 use contact_sync_tests::office::{Office, Trouble, now};
-use contact_sync_tests::people::{Sizes, population};
+use contact_sync_tests::people::Sizes;
 
 use crate::report::Table;
 
@@ -87,15 +87,9 @@ async fn furnished() -> Result<Office, Trouble> {
         mailbox: CONTACTS,
         shared: CONTACTS / 2,
     };
-    let people = population(11, sizes);
     let mut services = office.services();
     services.graph.quirks.requests_per_ten_minutes_max = None;
-    for fields in people.crm {
-        services.flowfact.create(fields, now());
-    }
-    for properties in people.mailbox {
-        services.graph.create(ANNA, &properties, now());
-    }
+    services.populate(ANNA, 11, sizes, now());
     drop(services);
     Ok(office)
 }
