@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench                          # all of it: some minutes
 //! cargo bench -- --contacts-max 10000  # without the largest address books
+//! cargo bench -- --native-only         # for a profiler: the engine as native code alone
 //! ```
 //!
 //! Processor times are those of the thread that runs the engine: once as native code, once as the
@@ -49,6 +50,12 @@ struct Arguments {
     /// Leaves out address books with more contacts.
     #[arg(long, default_value_t = 100_000)]
     contacts_max: u32,
+    /// Leaves out address books with fewer contacts.
+    #[arg(long, default_value_t = 0)]
+    contacts_min: u32,
+    /// Leaves out the component and its sandboxes: what is left is one profile.
+    #[arg(long)]
+    native_only: bool,
     /// What cargo passes to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -57,13 +64,19 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<(), Trouble> {
     let arguments = Arguments::parse();
+    let sizes = arguments.contacts_min..=arguments.contacts_max;
+    let sizes = SERIES.into_iter().filter(move |size| sizes.contains(size));
+    if arguments.native_only {
+        let runs = Runs::new(None)?;
+        for size in sizes {
+            runs.series(size)?;
+        }
+        return Ok(());
+    }
     let prepared = contact_sync_host::prepare(contact_sync_artifact::COMPONENT).await?;
     let life = life::measure().await?;
     let series = tokio::task::spawn_blocking(move || {
-        let runs = Runs::new(&prepared)?;
-        let sizes = SERIES
-            .into_iter()
-            .filter(|size| *size <= arguments.contacts_max);
+        let runs = Runs::new(Some(&prepared))?;
         sizes
             .map(|size| runs.series(size))
             .collect::<Result<Vec<_>, _>>()

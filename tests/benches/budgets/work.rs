@@ -14,6 +14,7 @@ use contact_sync_tests::simulator::{StoreCounters, World};
 use serde_json::json;
 
 use crate::elsewhere::{Door, time_at_home};
+use crate::report::milliseconds;
 use crate::sandbox::{self, Plugin};
 
 const ANNA: &str = "anna@makler.example";
@@ -134,29 +135,35 @@ impl Task {
     }
 }
 
-/// Both ways of running the engine.
-pub(crate) struct Runs(Plugin);
+/// Both ways of running the engine; the component is left out for a profiler.
+pub(crate) struct Runs(Option<Plugin>);
 
 impl Runs {
-    pub(crate) fn new(component: &[u8]) -> wasmtime::Result<Self> {
-        Plugin::new(component).map(Self)
+    pub(crate) fn new(component: Option<&[u8]>) -> wasmtime::Result<Self> {
+        component.map(Plugin::new).transpose().map(Self)
     }
 
     /// All tasks over an address book of this size, natively and in the sandbox.
     pub(crate) fn series(&self, contacts: u32) -> wasmtime::Result<Made> {
         let mut native = Company::new(contacts, None);
-        let mut component = Company::new(contacts, Some(&self.0));
+        let plugin = self.0.as_ref();
+        let mut component = plugin.map(|plugin| Company::new(contacts, Some(plugin)));
         let mut costs = Vec::new();
         for task in Task::ALL {
-            eprintln!("{contacts} contacts: {}", task.name());
+            eprint!("{contacts} contacts, {}:", task.name());
             let (mut cost, native_time) = native.cost(task)?;
             cost.native = native_time;
-            let (same, component_time) = component.cost(task)?;
-            cost.component = component_time;
-            cost.memory_bytes = same.memory_bytes;
-            if (same.requests, same.writes) != (cost.requests, cost.writes) {
-                wasmtime::bail!("{}: the component asks for something else", task.name());
+            eprint!(" {} native", milliseconds(native_time));
+            if let Some(component) = &mut component {
+                let (same, component_time) = component.cost(task)?;
+                cost.component = component_time;
+                cost.memory_bytes = same.memory_bytes;
+                eprint!(", {} in the component", milliseconds(component_time));
+                if (same.requests, same.writes) != (cost.requests, cost.writes) {
+                    wasmtime::bail!("{}: the component asks for something else", task.name());
+                }
             }
+            eprintln!();
             costs.push((task, cost));
         }
         Ok(Made { contacts, costs })
