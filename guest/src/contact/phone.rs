@@ -55,8 +55,7 @@ pub fn read(text: &str, region: &str) -> Option<Phone> {
 
 /// Loads what is known about the numbers of all countries, so that the first [`read`] need not.
 pub fn prepare() {
-    // Reading and formatting compile the patterns that most numbers here need.
-    let _ = read("+49 221 123456", "DE");
+    numbering::prepare();
 }
 
 /// All digits of a number, country code included (ITU-T E.164).

@@ -1,48 +1,64 @@
-//! What a number is in its country, asked of the crate `phonenumber`.
+//! What a number is in its country, as the crate `phonenumber` knows it.
 //!
-//! The crate looks each of its patterns up by the whole text of it, and asks some ten of them
-//! before it comes to the landlines and mobiles that an address book is full of. So those are asked
-//! first, and an answer is kept for the next time: a pass comes across the same number when it
-//! matches, when it merges, and on each side.
+//! The crate looks each of its patterns up by the whole text of it, builds those that it has
+//! forgotten anew, and asks some ten of them for one number. An address book has tens of thousands,
+//! and a pass comes across each of them several times; so the same knowledge is asked as tables
+//! (`plan`), and the crate itself only about what these cannot say.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod pattern;
+mod plan;
 
 use phonenumber::country::Id as Country;
-use phonenumber::metadata::{DATABASE, Descriptor};
+use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, Mode, PhoneNumber};
 
 use super::super::text;
 use super::ascii_digits;
+use plan::{Plan, Unplanned};
 
-/// Answers that are kept: about 4 MiB of them, the numbers of some 10,000 contacts.
-const KEPT_MAX: usize = 32_768;
+/// The countries whose tables are made beforehand: where FLOWFACT is sold, and next door.
+const PREPARED: [&str; 3] = ["DE", "AT", "CH"];
 
-thread_local! {
-    /// By country code, country and digits.
-    static KEPT: RefCell<BTreeMap<String, Option<String>>> = const {
-        RefCell::new(BTreeMap::new())
-    };
+/// Makes the tables that most numbers here need.
+pub(super) fn prepare() {
+    for metadata in PREPARED.iter().filter_map(|id| DATABASE.by_id(*id)) {
+        // Nobody's number: it is asked of every kind.
+        let _ = written("1999999", metadata);
+        let kinds = metadata.descriptors();
+        let usual = [kinds.fixed_line(), kinds.mobile()].into_iter().flatten();
+        for example in usual.filter_map(|kind| kind.example()) {
+            let _ = written(example, metadata);
+        }
+    }
 }
 
 /// The number with these digits after the country code, or with the national prefix instead of it,
 /// grouped as its country does it: `+49 221 123456`. `None` where it is not valid, or where a digit
 /// would get lost.
-pub(super) fn written(digits: &str, metadata: &Metadata) -> Option<String> {
-    let question = format!("{} {} {digits}", metadata.country_code(), metadata.id());
-    KEPT.with_borrow_mut(|kept| {
-        if let Some(answer) = kept.get(&question) {
-            return answer.clone();
-        }
-        let number = conserved(digits, metadata).filter(|number| is_valid(number, metadata));
-        let answer = number.as_ref().map(formatted);
-        // All at once: no order to keep, and whoever has more numbers loses nothing but time.
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(question, answer.clone());
-        answer
-    })
+pub(super) fn written(digits: &str, metadata: &'static Metadata) -> Option<String> {
+    planned(digits, metadata).unwrap_or_else(|Unplanned| asked(digits, metadata))
+}
+
+fn planned(digits: &str, metadata: &'static Metadata) -> Result<Option<String>, Unplanned> {
+    let plan = Plan::of(metadata);
+    let Some(national) = plan.national(digits)? else {
+        return Ok(None);
+    };
+    if !plan.is_valid(national)? {
+        return Ok(None);
+    }
+    let mut grouped = format!("+{} ", metadata.country_code());
+    plan.write(national, &mut grouped)?;
+    let digits = || format!("+{} {national}", metadata.country_code());
+    Ok(Some(cleaned(&grouped, digits)))
+}
+
+/// The crate's own answer.
+fn asked(digits: &str, metadata: &Metadata) -> Option<String> {
+    let number = conserved(digits, metadata).filter(PhoneNumber::is_valid)?;
+    let grouped = number.format().mode(Mode::International).to_string();
+    let digits = || format!("+{} {}", number.code().value(), number.national());
+    Some(cleaned(&grouped, digits))
 }
 
 /// The crate's reading of a number of this country, if no digit but the national prefix has got
@@ -58,84 +74,77 @@ fn conserved(digits: &str, metadata: &Metadata) -> Option<PhoneNumber> {
     (conserved && number.code().value() == metadata.country_code()).then_some(number)
 }
 
-/// The crate's own question, landlines and mobiles first: in whatever order its patterns are asked,
-/// one of them decides.
-fn is_valid(number: &PhoneNumber, metadata: &Metadata) -> bool {
-    let regions = DATABASE.region(&number.code().value());
-    if regions.is_none_or(|regions| regions != [metadata.id()]) {
-        // Several countries, each with patterns of its own.
-        return number.is_valid();
+/// With no other signs than digits, dashes and blanks; `plain` where grouping it changed a digit.
+fn cleaned(grouped: &str, plain: impl FnOnce() -> String) -> String {
+    let plain = plain();
+    if !ascii_digits(grouped).eq(ascii_digits(&plain)) {
+        return plain;
     }
-    let national = number.national().to_string();
-    let fits = |kind: Option<&Descriptor>| kind.is_some_and(|kind| kind.is_match(&national));
-    let kinds = metadata.descriptors();
-    let usual = fits(kinds.fixed_line()) || fits(kinds.mobile());
-    (usual && kinds.general().is_match(&national)) || number.is_valid()
-}
-
-/// `+49 221 123456`, grouped as its country does it.
-fn formatted(number: &PhoneNumber) -> String {
-    let plain = format!("+{} {}", number.code().value(), number.national());
-    let grouped: String = number
-        .format()
-        .mode(Mode::International)
-        .to_string()
+    let cleaned: String = grouped
         .chars()
         .map(|character| match character {
             '0'..='9' | '+' | '-' => character,
             _ => ' ',
         })
         .collect();
-    if ascii_digits(&grouped).eq(ascii_digits(&plain)) {
-        text::canonical(&grouped)
-    } else {
-        plain
-    }
+    text::canonical(&cleaned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phonenumber::metadata::Descriptor;
     use proptest::prelude::*;
 
-    /// Every country's own examples, and numbers near to them.
+    /// Examples of every kind of every country, and numbers near to them.
     fn numbers() -> impl Strategy<Value = (&'static Metadata, String)> {
-        let countries: Vec<&'static Metadata> = ["DE", "AT", "CH", "IT", "FR", "US", "GB", "AR"]
-            .into_iter()
-            .filter_map(|id| DATABASE.by_id(id))
-            .collect();
-        (prop::sample::select(countries), any::<u8>(), "[0-9]{0,3}").prop_map(
-            |(metadata, kind, tail)| {
-                let kinds = metadata.descriptors();
-                let kinds = [kinds.fixed_line(), kinds.mobile(), kinds.toll_free()];
-                let kind = kinds[usize::from(kind) % kinds.len()];
-                let example = kind.and_then(Descriptor::example).unwrap_or("221123456");
-                let kept = example.len() - tail.len().min(example.len());
-                (metadata, format!("{}{tail}", &example[..kept]))
-            },
-        )
+        let mut countries: Vec<&'static Metadata> = DATABASE.iter().collect();
+        countries.sort_by_key(|metadata| metadata.id());
+        let parts = (any::<u8>(), 0..4_usize, "0{0,2}", "[0-9]{0,3}");
+        (prop::sample::select(countries), parts).prop_map(|(metadata, parts)| {
+            let (kind, cut, head, tail) = parts;
+            let kinds = metadata.descriptors();
+            let kinds = [
+                kinds.fixed_line(),
+                kinds.mobile(),
+                kinds.toll_free(),
+                kinds.premium_rate(),
+                kinds.shared_cost(),
+                kinds.voip(),
+                kinds.uan(),
+            ];
+            let kind = kinds[usize::from(kind) % kinds.len()];
+            let example = kind.and_then(Descriptor::example).unwrap_or("221123456");
+            let kept = example.len().saturating_sub(cut);
+            let prefix = metadata.national_prefix().filter(|_| head.len() == 1);
+            let head = prefix.unwrap_or(&head);
+            (metadata, format!("{head}{}{tail}", &example[..kept]))
+        })
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
         #[test]
-        fn asking_in_another_order_and_asking_again_change_nothing(
-            (metadata, digits) in numbers()
-        ) {
-            let number = conserved(&digits, metadata).filter(PhoneNumber::is_valid);
-            let expected = number.as_ref().map(formatted);
-            for _ in 0..2 {
-                prop_assert_eq!(written(&digits, metadata), expected.clone());
+        fn tables_answer_as_the_crate_does((metadata, digits) in numbers()) {
+            if let Ok(answer) = planned(&digits, metadata) {
+                prop_assert_eq!(answer, asked(&digits, metadata), "{}", metadata.id());
             }
         }
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
-        let germany = DATABASE.by_id("DE").expect("Germany");
-        for number in 0..=KEPT_MAX {
-            written(&format!("{number}"), germany);
+    fn the_usual_numbers_need_no_crate() {
+        for id in [
+            "DE", "AT", "CH", "FR", "NL", "PL", "IT", "GB", "US", "TR", "ES",
+        ] {
+            let metadata = DATABASE.by_id(id).expect("a country");
+            let kinds = metadata.descriptors();
+            for kind in [kinds.fixed_line(), kinds.mobile()].into_iter().flatten() {
+                let example = kind.example().expect("an example");
+                let answer = planned(example, metadata).expect("planned");
+                assert!(answer.is_some(), "{id} {example}");
+            }
         }
-        let kept = KEPT.with_borrow(BTreeMap::len);
-        assert!(kept <= KEPT_MAX, "{kept}");
     }
 }
