@@ -225,7 +225,7 @@ impl<'a, C: Crm, M: Mailbox> Explainer<'a, C, M> {
     }
 
     fn misfits(&self, known: &Known, merged: &Merged) -> Vec<Finding> {
-        let misfits = self.crm.misfits(&known.pair.crm_fields(), &merged.crm);
+        let misfits = self.crm.misfits(known.pair.crm_fields(), &merged.crm);
         let told = misfits.into_iter().map(|(field, problem)| Finding {
             severity: Severity::Warning,
             code: "crm-cannot-hold".to_owned(),

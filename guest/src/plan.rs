@@ -223,8 +223,8 @@ pub fn destructions(pair: &Pair, decision: &Decision, rules: &Rules) -> Vec<Dest
         Deed::Detach | Deed::Unmark => vec![Destruction::Detaching],
         Deed::Agree { merged, .. } => {
             let (crm, view) = (pair.crm_fields(), pair.view());
-            let emptied_crm = mapping::emptied(&crm, &merged.crm);
-            let emptied_view = mapping::emptied(&view, &merged.view);
+            let emptied_crm = mapping::emptied(crm, &merged.crm);
+            let emptied_view = mapping::emptied(view, &merged.view);
             let on = |side| move |field| Destruction::Emptying(side, field);
             emptied_crm
                 .into_iter()
@@ -319,12 +319,12 @@ fn updates(
 ) -> Vec<Operation> {
     let mut operations = Vec::new();
     let (crm, view) = (pair.crm_fields(), pair.view());
-    if *crm_after != crm {
-        let changes = mapping::changes(&crm, crm_after);
+    if crm_after != crm {
+        let changes = mapping::changes(crm, crm_after);
         operations.push(operation(Side::Crm, Action::Update, changes));
     }
-    if *view_after != view {
-        let changes = mapping::changes(&view, view_after);
+    if view_after != view {
+        let changes = mapping::changes(view, view_after);
         operations.push(operation(Side::Mailbox, Action::Update, changes));
     }
     operations
@@ -400,11 +400,11 @@ fn linked(pair: &Pair, link: &Link, rules: &Rules) -> Decision {
     let merged = merged(pair, Some(link), rules);
     let mark = matches!(&pair.crm, Half::Present(crm) if crm.marked == Some(false));
     let (crm, view) = (pair.crm_fields(), pair.view());
-    let is_news = merged.crm != crm
-        || merged.view != view
+    let is_news = merged.crm != *crm
+        || merged.view != *view
         || mark
-        || !link.base.is_of_crm(&crm)
-        || !link.base.is_of_mailbox(&view)
+        || !link.base.is_of_crm(crm)
+        || !link.base.is_of_mailbox(view)
         || !rules.fields.is_subset(&link.base.fields)
         || has_new_version(pair, link);
     if is_news {
@@ -517,20 +517,20 @@ fn agree(merged: Merged, mark: bool, reason: &'static str) -> Decision {
 
 fn create_in_mailbox(pair: &Pair, rules: &Rules, reason: &'static str) -> Decision {
     let crm = pair.crm_fields();
-    let input = input(None, &crm, &EMPTY_VIEW, &NO_FIELDS, Side::Crm, rules);
+    let input = input(None, crm, &EMPTY_VIEW, &NO_FIELDS, Side::Crm, rules);
     decision(Deed::CreateInMailbox(Box::new(merge::merge(input))), reason)
 }
 
 fn create_in_crm(pair: &Pair, rules: &Rules, reason: &'static str) -> Decision {
     let view = pair.view();
-    let input = input(None, &EMPTY_FIELDS, &view, &NO_FIELDS, Side::Mailbox, rules);
+    let input = input(None, &EMPTY_FIELDS, view, &NO_FIELDS, Side::Mailbox, rules);
     decision(Deed::CreateInCrm(Box::new(merge::merge(input))), reason)
 }
 
 fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = link.map(|link| &link.base);
-    let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
+    let input = input(base, crm, view, pair.locked(), Side::Crm, rules);
     merge::merge_by(input, &|clash| winner(pair, rules, clash))
 }
 
@@ -539,7 +539,7 @@ fn merged(pair: &Pair, link: Option<&Link>, rules: &Rules) -> Merged {
 fn merged_again(pair: &Pair, link: &Link, rules: &Rules) -> Merged {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let base = Some(&link.base);
-    let input = input(base, &crm, &view, pair.locked(), Side::Crm, rules);
+    let input = input(base, crm, view, pair.locked(), Side::Crm, rules);
     merge::relink_by(input, &|clash| winner(pair, rules, clash))
 }
 
@@ -610,12 +610,12 @@ fn edited(pair: &Pair, link: &Link, rules: &Rules) -> &'static str {
 
 fn is_edited_in_crm(pair: &Pair, link: &Link, rules: &Rules) -> bool {
     let crm = pair.crm_fields();
-    !mapping::changed_in_crm(&link.base, &crm, rules.fields, rules.region).is_empty()
+    !mapping::changed_in_crm(&link.base, crm, rules.fields, rules.region).is_empty()
 }
 
 fn is_edited_in_mailbox(pair: &Pair, link: &Link, rules: &Rules) -> bool {
     let view = pair.view();
-    !mapping::changed_in_mailbox(&link.base, &view, rules.fields, rules.region).is_empty()
+    !mapping::changed_in_mailbox(&link.base, view, rules.fields, rules.region).is_empty()
 }
 
 fn has_new_version(pair: &Pair, link: &Link) -> bool {
@@ -651,20 +651,20 @@ static EMPTY_FIELDS: CrmFields = CrmFields::EMPTY;
 
 impl Pair {
     /// What the CRM's half holds, as far as is known.
-    pub fn crm_fields(&self) -> CrmFields {
+    pub fn crm_fields(&self) -> &CrmFields {
         match (&self.crm, &self.link) {
-            (Half::Present(crm), _) => crm.fields.clone(),
-            (Half::Unread, Some(link)) => link.base.crm.clone(),
-            _ => CrmFields::default(),
+            (Half::Present(crm), _) => &crm.fields,
+            (Half::Unread, Some(link)) => &link.base.crm,
+            _ => &EMPTY_FIELDS,
         }
     }
 
     /// What the mailbox's half holds, as far as is known.
-    pub fn view(&self) -> View {
+    pub fn view(&self) -> &View {
         match (&self.mailbox, &self.link) {
-            (Half::Present(mailbox), _) => mailbox.view.clone(),
-            (Half::Unread, Some(link)) => link.base.view.clone(),
-            _ => View::default(),
+            (Half::Present(mailbox), _) => &mailbox.view,
+            (Half::Unread, Some(link)) => &link.base.view,
+            _ => &EMPTY_VIEW,
         }
     }
 

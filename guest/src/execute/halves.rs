@@ -49,8 +49,8 @@ impl Work {
 
     /// Whether each side is still to be written.
     fn writes(&self, merged: &Merged) -> (bool, bool) {
-        let crm = self.crm.is_none() && merged.crm != self.pair.crm_fields();
-        let mailbox = self.mailbox.is_none() && merged.view != self.pair.view();
+        let crm = self.crm.is_none() && merged.crm != *self.pair.crm_fields();
+        let mailbox = self.mailbox.is_none() && merged.view != *self.pair.view();
         (crm, mailbox)
     }
 
@@ -104,8 +104,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
     fn agreed_fields(&self, work: &Work, merged: &Merged) -> FieldSet {
         let (crm, view) = (work.pair.crm_fields(), work.pair.view());
         let (writes_crm, writes_mailbox) = work.writes(merged);
-        let crm = if writes_crm { &crm } else { &merged.crm };
-        let view = if writes_mailbox { &view } else { &merged.view };
+        let crm = if writes_crm { crm } else { &merged.crm };
+        let view = if writes_mailbox { view } else { &merged.view };
         let fields = self.fields_of(&work.task);
         mapping::equal_fields((crm, view), (&merged.crm, &merged.view), &fields)
     }

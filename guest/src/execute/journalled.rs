@@ -35,8 +35,8 @@ impl Work {
         let before = self.pair.view();
         if let Some(after) = &self.mailbox {
             let fields = unconflicted(&self.decision.deed, Side::Mailbox);
-            let edit = Edit::of_mailbox(&before, &after.view, &fields);
-            let lost = mapping::changes(&before, &after.view);
+            let edit = Edit::of_mailbox(before, &after.view, &fields);
+            let lost = mapping::changes(before, &after.view);
             self.note(lost, edit);
         }
     }

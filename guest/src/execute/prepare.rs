@@ -90,7 +90,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             Half::Present(contact) => Some(Record::Crm(contact.clone())),
             _ => None,
         };
-        let crm_lost = || mapping::changes(&pair.crm_fields(), &CrmFields::EMPTY);
+        let crm_lost = || mapping::changes(pair.crm_fields(), &CrmFields::EMPTY);
         match &work.decision.deed {
             Deed::DeleteInCrm | Deed::DeleteInMailbox
                 if mutation::is_on(Mutant::DeletionNotInJournal) =>
@@ -107,7 +107,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 vec![JournalEntry { record, ..entry }]
             }
             Deed::DeleteInMailbox => {
-                let lost = mapping::changes(&pair.view(), &View::EMPTY);
+                let lost = mapping::changes(pair.view(), &View::EMPTY);
                 let entry = self.entry(work, Side::Mailbox, Cause::Deleted, lost);
                 let record = pair.mailbox_contact().map(Record::Mailbox);
                 vec![JournalEntry { record, ..entry }]
@@ -149,8 +149,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let fields = conflict_fields(merged, side);
         let pair = &work.pair;
         let edit = match side {
-            Side::Crm => Edit::of_crm(&pair.crm_fields(), &merged.crm, &fields),
-            Side::Mailbox => Edit::of_mailbox(&pair.view(), &merged.view, &fields),
+            Side::Crm => Edit::of_crm(pair.crm_fields(), &merged.crm, &fields),
+            Side::Mailbox => Edit::of_mailbox(pair.view(), &merged.view, &fields),
         };
         let entry = self.entry(work, side, Cause::Overwritten, lost);
         Some(JournalEntry { edit, ..entry })

@@ -193,8 +193,8 @@ fn reads_crm(pair: &Pair, decision: &Decision) -> bool {
         {
             false
         }
-        Deed::Agree { merged, .. } => merged.crm != pair.crm_fields(),
-        Deed::PutBack { crm, .. } => **crm != pair.crm_fields(),
+        Deed::Agree { merged, .. } => merged.crm != *pair.crm_fields(),
+        Deed::PutBack { crm, .. } => **crm != *pair.crm_fields(),
         // A search index shows contacts that are in the trash by now, and markers that are not
         // what they were: nothing is created, deleted or set at rest on its word alone.
         Deed::CreateInMailbox(_)

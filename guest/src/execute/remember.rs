@@ -221,7 +221,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         let crm_fields = match (&work.crm, crm, before) {
             (_, Some(_), _) if is_as_sent => merged.crm.clone(),
             (Some(read_back), _, _) => {
-                as_sent(&work.pair.crm_fields(), &merged.crm, &read_back.fields)
+                as_sent(work.pair.crm_fields(), &merged.crm, &read_back.fields)
             }
             (None, Some(contact), _) => contact.fields.clone(),
             (None, None, link) => link?.base.crm.clone(),
@@ -328,7 +328,7 @@ fn merged(deed: &Deed) -> Option<&Merged> {
 
 /// All that is to be said about what both sides are to hold, whether it is news or not.
 fn to_be_told(crm: &impl Crm, pair: &Pair, merged: &Merged) -> BTreeMap<String, Finding> {
-    let misfits = crm.misfits(&pair.crm_fields(), &merged.crm);
+    let misfits = crm.misfits(pair.crm_fields(), &merged.crm);
     let misfits = misfits.into_iter().map(|(field, problem)| Finding {
         severity: Severity::Warning,
         code: "crm-cannot-hold".to_owned(),
@@ -364,11 +364,11 @@ fn news(
 }
 
 /// What a side made of a value, where it took the write and holds something else.
-fn not_kept(
+fn not_kept<R: Shown + PartialEq>(
     side: Side,
     fields: &FieldSet,
-    wanted: &impl Shown,
-    held: &impl Shown,
+    wanted: &R,
+    held: &R,
 ) -> impl Iterator<Item = Finding> {
     let name = match side {
         Side::Crm => "the CRM",

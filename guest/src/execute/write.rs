@@ -85,10 +85,10 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             };
             let (id, change_key) = work.pair.mailbox_version()?;
             let before = work.pair.view();
-            (*after != before).then(|| MailboxEdit {
+            (after != before).then(|| MailboxEdit {
                 id,
                 change_key,
-                before,
+                before: before.clone(),
                 after: after.clone(),
             })
         });

@@ -67,8 +67,8 @@ pub(super) fn side_by_side(pair: &Pair, rules: &Rules<'_>) -> Vec<PlacedValue> {
     let (crm, view) = (pair.crm_fields(), pair.view());
     let table = Table {
         pair,
-        after_crm: &crm,
-        after_view: &view,
+        after_crm: crm,
+        after_view: view,
         rules,
     };
     table.values()
@@ -103,10 +103,10 @@ impl Table<'_> {
     fn single(&self, field: Field) -> Vec<PlacedValue> {
         let (crm_before, view_before) = (self.pair.crm_fields(), self.pair.view());
         let base = self.pair.link.as_ref().map(|link| &link.base);
-        let stood_in = names::is_stand_in(&view_before, base, Some(&crm_before));
+        let stood_in = names::is_stand_in(view_before, base, Some(crm_before));
         let stands_in = names::is_stand_in(self.after_view, base, Some(self.after_crm));
-        let crm = Single::of_crm(field, &crm_before);
-        let mailbox = names::single_of_mailbox(field, &view_before, stood_in);
+        let crm = Single::of_crm(field, crm_before);
+        let mailbox = names::single_of_mailbox(field, view_before, stood_in);
         let crm_after = Single::of_crm(field, self.after_crm);
         let mailbox_after = names::single_of_mailbox(field, self.after_view, stands_in);
         let place = if crm.is_opaque() || mailbox.is_opaque() {
@@ -130,7 +130,7 @@ impl Table<'_> {
                 place,
             });
         }
-        let others = of::crm_values(field, &crm_before).iter().skip(1);
+        let others = of::crm_values(field, crm_before).iter().skip(1);
         values.extend(others.filter(|value| !of::is_blank(value)).map(|value| {
             let text = value
                 .as_str()
@@ -163,7 +163,7 @@ impl Table<'_> {
             let equal = view_after.iter().filter(|value| value.key == *key);
             equal.flat_map(|value| value.slots.clone()).collect()
         };
-        let ties = ties::of_both(records, &crm, &view, self.rules.shape);
+        let ties = ties::of_both(records, crm, view, self.rules.shape);
         let mut values: Vec<PlacedValue> = ties
             .iter()
             .filter(|tie| tie.crm.is_some() || tie.mailbox.is_some())
@@ -185,7 +185,7 @@ impl Table<'_> {
                 }
             })
             .collect();
-        values.extend(untypable(field, &crm));
+        values.extend(untypable(field, crm));
         values
     }
 }

@@ -19,7 +19,10 @@ pub trait Shown {
 }
 
 /// What differs between two states of a record: per field, the values that go and those that come.
-pub fn changes(before: &impl Shown, after: &impl Shown) -> Vec<Change> {
+pub fn changes<R: Shown + PartialEq>(before: &R, after: &R) -> Vec<Change> {
+    if before == after {
+        return Vec::new();
+    }
     Field::ALL
         .into_iter()
         .filter_map(|field| {
@@ -37,7 +40,10 @@ pub fn changes(before: &impl Shown, after: &impl Shown) -> Vec<Change> {
 }
 
 /// Fields that held something before and hold nothing after: what the guard counts.
-pub fn emptied(before: &impl Shown, after: &impl Shown) -> FieldSet {
+pub fn emptied<R: Shown + PartialEq>(before: &R, after: &R) -> FieldSet {
+    if before == after {
+        return FieldSet::new();
+    }
     Field::ALL
         .into_iter()
         .filter(|field| !before.shown(*field).is_empty() && after.shown(*field).is_empty())

@@ -214,13 +214,13 @@ fn loss(
     match destruction {
         Destruction::Deletion(Side::Crm) => {
             let fields = pair.crm_fields();
-            let changes = mapping::changes(&fields, &CrmFields::EMPTY);
-            (Action::Delete, changes, whole(&fields))
+            let changes = mapping::changes(fields, &CrmFields::EMPTY);
+            (Action::Delete, changes, whole(fields))
         }
         Destruction::Deletion(Side::Mailbox) => {
             let view = pair.view();
-            let changes = mapping::changes(&view, &View::EMPTY);
-            (Action::Delete, changes, whole(&view))
+            let changes = mapping::changes(view, &View::EMPTY);
+            (Action::Delete, changes, whole(view))
         }
         Destruction::Detaching if matches!(decision.deed, Deed::Unmark) => {
             (Action::Unmark, Vec::new(), Vec::new())
@@ -230,12 +230,12 @@ fn loss(
             let (mut changes, lost) = match side {
                 Side::Crm => {
                     let fields = pair.crm_fields();
-                    let changes = mapping::changes(&fields, &CrmFields::EMPTY);
+                    let changes = mapping::changes(fields, &CrmFields::EMPTY);
                     (changes, fields.shown(field))
                 }
                 Side::Mailbox => {
                     let view = pair.view();
-                    let changes = mapping::changes(&view, &View::EMPTY);
+                    let changes = mapping::changes(view, &View::EMPTY);
                     (changes, view.shown(field))
                 }
             };

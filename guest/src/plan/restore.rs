@@ -196,7 +196,7 @@ fn create_in_crm(pair: &Pair, wish: &Wish) -> Decision {
         Some(crm) => {
             let merged = Merged {
                 crm: crm.clone(),
-                view: pair.view(),
+                view: pair.view().clone(),
                 slots: SlotTable::default(),
                 conflicts: Vec::new(),
                 findings: Vec::new(),
@@ -311,7 +311,7 @@ fn put_back(pair: &Pair, wish: &Wish, rules: &Rules) -> Restoring {
     for (id, edit) in &wish.edits {
         draft.put(pair, id, edit, rules);
     }
-    let decision = if draft.crm == crm && draft.view == view {
+    let decision = if draft.crm == *crm && draft.view == *view {
         decision(Deed::Rest, "nothing-to-put-back")
     } else {
         draft.decision(pair, wish, rules)
@@ -377,11 +377,11 @@ impl Draft {
         let (crm, view, region) = (pair.crm_fields(), pair.view(), rules.region);
         let (edited, holder) = match side {
             Side::Crm if matches!(pair.mailbox, Half::Present(_)) => {
-                let edited = mapping::changed_in_mailbox(&link.base, &view, &fields, region);
+                let edited = mapping::changed_in_mailbox(&link.base, view, &fields, region);
                 (edited, "mailbox")
             }
             Side::Mailbox if matches!(pair.crm, Half::Present(_)) => {
-                let edited = mapping::changed_in_crm(&link.base, &crm, &fields, region);
+                let edited = mapping::changed_in_crm(&link.base, crm, &fields, region);
                 (edited, "CRM")
             }
             _ => return fields,
@@ -389,8 +389,8 @@ impl Draft {
         for field in edited {
             fields.remove(&field);
             let holds = match side {
-                Side::Crm => shown_of(&view, field),
-                Side::Mailbox => shown_of(&crm, field),
+                Side::Crm => shown_of(view, field),
+                Side::Mailbox => shown_of(crm, field),
             };
             let message = format!(
                 "edited in the {holder} since, where it is now {}",
@@ -461,7 +461,7 @@ impl Draft {
             locked: pair.locked(),
             shape: rules.shape,
             region: rules.region,
-            winner: if self.crm == pair.crm_fields() {
+            winner: if self.crm == *pair.crm_fields() {
                 Side::Mailbox
             } else {
                 Side::Crm

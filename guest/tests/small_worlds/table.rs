@@ -393,8 +393,8 @@ fn decided(pair: &Pair, policy: &Policy) -> Fate {
         Deed::Rest => Fate::Nothing,
         Deed::Hold(_) => Fate::Held,
         Deed::Agree { merged, mark } => Fate::Agree {
-            crm: merged.crm != pair.crm_fields(),
-            mailbox: merged.view != pair.view(),
+            crm: merged.crm != *pair.crm_fields(),
+            mailbox: merged.view != *pair.view(),
             mark,
         },
         Deed::CreateInCrm(_) => Fate::CreateInCrm,

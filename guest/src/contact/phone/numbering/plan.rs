@@ -129,17 +129,21 @@ impl Plan {
         }
         for region in regions {
             let plan = Self::of(DATABASE.by_id(region).ok_or(Unplanned)?);
-            match plan.metadata.leading_digits() {
-                Some(expression) => {
-                    if made(&plan.leading_digits, expression.as_str())?.begins(national) {
-                        return plan.has_kind(national);
-                    }
-                }
+            match plan.is_told_by_leading_digits(national)? {
+                Some(true) => return plan.has_kind(national),
                 None if plan.has_kind(national)? => return Ok(true),
-                None => {}
+                Some(false) | None => {}
             }
         }
         Ok(false)
+    }
+
+    /// Whether a number is this country's by its first digits alone; `None` where these say
+    /// nothing.
+    fn is_told_by_leading_digits(&self, national: &str) -> Result<Option<bool>, Unplanned> {
+        let expression = self.metadata.leading_digits();
+        let leading = expression.map(|expression| made(&self.leading_digits, expression.as_str()));
+        Ok(leading.transpose()?.map(|leading| leading.begins(national)))
     }
 
     /// Appends the digits of a number, grouped as the country does it.
