@@ -243,17 +243,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.memory.candidate_buckets(some)?
             };
             for bucket in some {
-                let before = known.remove(bucket).unwrap_or_default();
-                let kept = before.iter().filter(|candidate| {
-                    !gone.contains(&candidate.id)
-                        && !self.gathered.candidates.contains_key(&candidate.id)
-                });
+                let mut candidates = known.remove(bucket).unwrap_or_default();
                 let added = new.remove(bucket).unwrap_or_default();
-                let mut after: Vec<Candidate<CrmId>> = kept.chain(added).cloned().collect();
-                after.sort_by(|left, right| left.id.cmp(&right.id));
-                if begun.is_full || before != after {
-                    writes.push(self.memory.set_candidates(*bucket, &after));
+                let is_news = |id: &CrmId| self.gathered.candidates.contains_key(id);
+                let is_gone = |id: &CrmId| gone.contains(id) && !is_news(id);
+                let are_all_there = !candidates.iter().any(|known| is_gone(&known.id));
+                let are_known = added.iter().all(|added| is_among(&candidates, added));
+                if are_all_there && are_known && !begun.is_full {
+                    continue;
                 }
+                candidates.retain(|known| !gone.contains(&known.id) && !is_news(&known.id));
+                candidates.extend(added.into_iter().cloned());
+                candidates.sort_by(|left, right| left.id.cmp(&right.id));
+                writes.push(self.memory.set_candidates(*bucket, &candidates));
             }
         }
         Ok(writes)
@@ -312,6 +314,13 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         Ok(writes)
     }
+}
+
+/// Whether a bucket, which is in the order of ids, holds exactly this candidate.
+fn is_among(candidates: &[Candidate<CrmId>], wanted: &Candidate<CrmId>) -> bool {
+    let found = candidates.binary_search_by(|known| known.id.cmp(&wanted.id));
+    let found = found.ok().and_then(|index| candidates.get(index));
+    found == Some(wanted)
 }
 
 /// Whether something put off is to be taken up by the next pass, however soon it comes.
