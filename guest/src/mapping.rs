@@ -76,28 +76,12 @@ pub fn equal_fields(
     let ((left_crm, left_view), (right_crm, right_view)) = (left, right);
     let is_shown_alike = left_view.display_name == right_view.display_name
         && left_view.file_as == right_view.file_as;
-    let is_equal = |field: &Field| match field {
-        Field::Phones => {
-            left_crm.phones == right_crm.phones && left_view.phones == right_view.phones
-        }
-        Field::Emails => {
-            left_crm.emails == right_crm.emails && left_view.emails == right_view.emails
-        }
-        Field::Addresses => {
-            left_crm.addresses == right_crm.addresses && left_view.addresses == right_view.addresses
-        }
-        Field::Birthday => {
-            left_crm.birthday == right_crm.birthday && left_view.birthday == right_view.birthday
-        }
-        _ => {
-            left_crm.texts.get(field) == right_crm.texts.get(field)
-                && left_view.texts.get(field) == right_view.texts.get(field)
-        }
+    let is_equal = |field: &Field| {
+        is_shown_alike
+            && !left_crm.differs(right_crm, *field)
+            && !left_view.differs(right_view, *field)
     };
-    let equal = fields.iter().copied();
-    equal
-        .filter(|field| is_shown_alike && is_equal(field))
-        .collect()
+    fields.iter().copied().filter(is_equal).collect()
 }
 
 impl Base {

@@ -49,16 +49,16 @@ fn planned(digits: &str, metadata: &'static Metadata) -> Result<Option<String>, 
     }
     let mut grouped = format!("+{} ", metadata.country_code());
     plan.write(national, &mut grouped)?;
-    let digits = || format!("+{} {national}", metadata.country_code());
-    Ok(Some(cleaned(&grouped, digits)))
+    let plain = format!("+{} {national}", metadata.country_code());
+    Ok(Some(cleaned(&grouped, plain)))
 }
 
 /// The crate's own answer.
 fn asked(digits: &str, metadata: &Metadata) -> Option<String> {
     let number = conserved(digits, metadata).filter(PhoneNumber::is_valid)?;
     let grouped = number.format().mode(Mode::International).to_string();
-    let digits = || format!("+{} {}", number.code().value(), number.national());
-    Some(cleaned(&grouped, digits))
+    let plain = format!("+{} {}", number.code().value(), number.national());
+    Some(cleaned(&grouped, plain))
 }
 
 /// The crate's reading of a number of this country, if no digit but the national prefix has got
@@ -75,8 +75,7 @@ fn conserved(digits: &str, metadata: &Metadata) -> Option<PhoneNumber> {
 }
 
 /// With no other signs than digits, dashes and blanks; `plain` where grouping it changed a digit.
-fn cleaned(grouped: &str, plain: impl FnOnce() -> String) -> String {
-    let plain = plain();
+fn cleaned(grouped: &str, plain: String) -> String {
     if !ascii_digits(grouped).eq(ascii_digits(&plain)) {
         return plain;
     }
