@@ -32,6 +32,10 @@ use crate::report::{Finding, Outcome};
 use convert::failure;
 use imports::Imports;
 
+/// A pass is many small values, and one thread has them all.
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 /// Operations or findings that one answer carries at most (`types.wit`).
 const LISTED_MAX: usize = 1_000;
 
