@@ -202,7 +202,7 @@ struct Gathered {
     /// Mailbox contacts without link.
     mailbox: BTreeMap<MailboxId, Packed<MailboxContact>>,
     /// New digests of CRM contacts.
-    candidates: BTreeMap<CrmId, Candidate<CrmId>>,
+    candidates: BTreeMap<CrmId, Rc<Candidate<CrmId>>>,
     /// At a full read: every id that was seen.
     crm_seen: BTreeSet<CrmId>,
     mailbox_seen: BTreeSet<MailboxId>,

@@ -756,6 +756,11 @@ impl Pair {
 }
 
 impl PackedPair {
+    /// Whether one of the halves was not read in this pass.
+    pub fn has_unread_half(&self) -> bool {
+        matches!(self.crm, Half::Unread) || matches!(self.mailbox, Half::Unread)
+    }
+
     /// The pair itself. `None` only if a packed value cannot be read, which is a bug.
     pub fn unpack(&self) -> Option<Pair> {
         let link = match &self.link {

@@ -13,6 +13,7 @@ use crate::outside::Write;
 use crate::plan::Half;
 use crate::plan::matching::Candidate;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Contacts at rest that one pass reads because they resemble somebody: more of them are weighed by
 /// the next pass.
@@ -23,9 +24,9 @@ pub(super) type AtRest = BTreeMap<MailboxId, (Link, MailboxContact)>;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// Those that resemble a CRM contact that is marked and has no partner.
-    pub(super) fn at_rest(&self, crm: &[Candidate<CrmId>]) -> Result<AtRest, Stop> {
+    pub(super) fn at_rest(&self, crm: &[Rc<Candidate<CrmId>>]) -> Result<AtRest, Stop> {
         let detached = self.begun.as_ref().map_or(0, |begun| begun.state.detached);
-        let marked: Vec<&Candidate<CrmId>> = crm
+        let marked: Vec<&Rc<Candidate<CrmId>>> = crm
             .iter()
             .filter(|candidate| self.gathered.marked.contains(&candidate.id))
             .collect();
@@ -35,7 +36,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let region = &self.job.tenant.region;
         let live = self.all_crm_candidates()?;
         let mut ids = self.memory.detached()?;
-        ids.retain(|id| live.iter().all(|candidate| candidate.id != *id));
+        ids.retain(|id| live.binary_search_by(|known| known.id.cmp(id)).is_err());
         let links = self
             .memory
             .links(&ids)?

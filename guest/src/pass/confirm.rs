@@ -17,6 +17,7 @@ use crate::mutation::{self, Mutant};
 use crate::plan::matching::{Candidate, is_question};
 use crate::plan::{self, Half};
 use crate::report::{ContactName, Failure, Problem};
+use std::rc::Rc;
 
 /// Contacts of one side that one step reads by id.
 const READS_MAX: usize = 40;
@@ -193,7 +194,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         // Of the feed's pages, or not: it may be somebody.
                         let region = &self.job.tenant.region;
                         let digest = Candidate::of_crm(id.clone(), &contact.fields, region);
-                        self.gathered.candidates.insert(id.clone(), digest);
+                        (self.gathered.candidates).insert(id.clone(), Rc::new(digest));
                     }
                     if contact.marked.is_none() {
                         self.gathered.marker_queue.insert(id);
@@ -505,6 +506,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let mut crm = Vec::new();
         let mut mailbox = Vec::new();
         for packed in self.gathered.pairs.values() {
+            if !packed.has_unread_half() {
+                continue;
+            }
             let Some(pair) = packed.unpack() else {
                 continue;
             };

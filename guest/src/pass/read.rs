@@ -4,6 +4,7 @@
 //! dropped as soon as it is read.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{Begun, Gathered, Pass, PutOff, Stage, Stop};
 use crate::contact::{CrmContact, CrmId, MailboxContact, MailboxId};
@@ -79,9 +80,9 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         let Some(begun) = &self.begun else { return };
         self.counts.crm.read = self.counts.crm.read.saturating_add(1);
         let gathered = &mut self.gathered;
-        let digest =
-            Candidate::of_crm(contact.id.clone(), &contact.fields, &self.job.tenant.region);
-        gathered.candidates.insert(contact.id.clone(), digest);
+        let region = &self.job.tenant.region;
+        let digest = Candidate::of_crm(contact.id.clone(), &contact.fields, region);
+        (gathered.candidates).insert(contact.id.clone(), Rc::new(digest));
         if begun.is_full {
             gathered.crm_seen.insert(contact.id.clone());
         }

@@ -11,8 +11,10 @@ use crate::mutation::{self, Mutant};
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::rc::Rc;
 
 impl<C: Crm, M: Mailbox> Pass<C, M> {
     pub(super) fn match_contacts(&mut self) -> Result<Stage, Stop> {
@@ -60,13 +62,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             return Ok(());
         };
         let has_emptied = |packed: &PackedPair| {
-            let pair = packed.unpack();
-            pair.is_some_and(|pair| match (&pair.link, &pair.crm) {
-                (Some(link), Half::Present(crm)) => {
+            let (Some(link), Half::Present(crm)) = (&packed.link, &packed.crm) else {
+                return false;
+            };
+            match (link.unpack(), crm.unpack()) {
+                (Some(link), Some(crm)) => {
                     !mapping::emptied(&link.base.crm, &crm.fields).is_empty()
                 }
                 _ => false,
-            })
+            }
         };
         let is_believed = mutation::is_on(Mutant::LostFieldTakenForCleared);
         let is_asked = begun.is_schema_new || is_believed;
@@ -272,6 +276,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             mailbox.extend(found.map(|(id, (_, contact))| {
                 Candidate::of_mailbox(id.clone(), &contact.view, region)
             }));
+            mailbox.sort_by(|one, other| one.id.cmp(&other.id));
             crm = self.crm_candidates(&mailbox)?;
         }
         let proposal = matching::propose(&crm, &mailbox, self.is_first());
@@ -290,7 +295,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// CRM contacts that are to be exported.
-    fn marked_candidates(&self) -> Vec<Candidate<CrmId>> {
+    fn marked_candidates(&self) -> Vec<Rc<Candidate<CrmId>>> {
         let marked = self.gathered.marked.iter();
         marked
             .filter(|id| !self.gathered.withheld.contains(&Source::Crm((*id).clone())))
@@ -338,7 +343,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let mut mailbox = self.mailbox_candidates();
         mailbox.retain(|candidate| asked.contains(&candidate.id));
-        let has_namesake = |crm: &Candidate<CrmId>| {
+        let has_namesake = |crm: &Rc<Candidate<CrmId>>| {
             let mut namesakes = mailbox.iter();
             asked_crm.contains(&crm.id) || namesakes.any(|other| crm.has_name_of(other))
         };
@@ -351,7 +356,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         Ok(())
     }
 
-    /// New mailbox contacts about which nobody has said anything.
+    /// New mailbox contacts about which nobody has said anything, by id.
     pub(super) fn mailbox_candidates(&self) -> Vec<Candidate<MailboxId>> {
         let region = &self.job.tenant.region;
         let answered = |id: &MailboxId| {
@@ -380,13 +385,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             .collect()
     }
 
-    /// CRM contacts, marked or not, that have no partner in this mailbox and may be one of these.
+    /// CRM contacts, marked or not, that have no partner in this mailbox and may be one of these:
+    /// in the order of their ids.
     fn crm_candidates(
         &self,
         mailbox: &[Candidate<MailboxId>],
-    ) -> Result<Vec<Candidate<CrmId>>, Failure> {
+    ) -> Result<Vec<Rc<Candidate<CrmId>>>, Failure> {
         let taken: BTreeSet<&CrmId> = self.gathered.matched.iter().map(|(crm, _)| crm).collect();
-        let is_free = |candidate: &Candidate<CrmId>| {
+        let is_free = |candidate: &Rc<Candidate<CrmId>>| {
             let source = Source::Crm(candidate.id.clone());
             !taken.contains(&candidate.id) && !self.gathered.withheld.contains(&source)
         };
@@ -406,14 +412,14 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         self.without_partner(matching::relevant(all, mailbox))
     }
 
-    /// The digests of all CRM contacts, the newest ones of this pass.
-    pub(super) fn all_crm_candidates(&self) -> Result<Vec<Candidate<CrmId>>, Failure> {
-        let mut all: BTreeMap<CrmId, Candidate<CrmId>> = self
+    /// The digests of all CRM contacts, the newest ones of this pass; by id.
+    pub(super) fn all_crm_candidates(&self) -> Result<Vec<Rc<Candidate<CrmId>>>, Failure> {
+        let mut all: BTreeMap<CrmId, Rc<Candidate<CrmId>>> = self
             .memory
             .candidates()?
             .into_values()
             .flatten()
-            .map(|candidate| (candidate.id.clone(), candidate))
+            .map(|candidate| (candidate.id.clone(), Rc::new(candidate)))
             .collect();
         all.extend(self.gathered.candidates.clone());
         // A digest outlives its contact until the pass is remembered.
@@ -426,8 +432,8 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn without_partner(
         &self,
-        candidates: Vec<Candidate<CrmId>>,
-    ) -> Result<Vec<Candidate<CrmId>>, Failure> {
+        candidates: Vec<Rc<Candidate<CrmId>>>,
+    ) -> Result<Vec<Rc<Candidate<CrmId>>>, Failure> {
         let ids: Vec<CrmId> = candidates
             .iter()
             .map(|candidate| candidate.id.clone())
@@ -457,11 +463,12 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         is_pair || self.gathered.marked.contains(id)
     }
 
-    /// Several may be the same person: nothing is created, a person is asked.
+    /// Several may be the same person: nothing is created, a person is asked. The candidates are
+    /// by id.
     pub(super) fn ask(
         &mut self,
         question: &Question<CrmId, MailboxId>,
-        crm: &[Candidate<CrmId>],
+        crm: &[impl Borrow<Candidate<CrmId>>],
         mailbox: &[Candidate<MailboxId>],
     ) {
         let (source, name, others) = match &question.about {
@@ -521,15 +528,19 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 }
 
-fn label<I: Eq>(id: &I, candidates: &[Candidate<I>]) -> String {
+fn label<I: Ord>(id: &I, candidates: &[impl Borrow<Candidate<I>>]) -> String {
     candidates
-        .iter()
-        .find(|found| found.id == *id)
-        .map(Candidate::label)
+        .binary_search_by(|found| found.borrow().id.cmp(id))
+        .ok()
+        .and_then(|index| candidates.get(index))
+        .map(|found| found.borrow().label())
         .unwrap_or_default()
 }
 
-fn labels<I: Eq + fmt::Display>(ids: &[I], candidates: &[Candidate<I>]) -> Vec<String> {
+fn labels<I: Ord + fmt::Display>(
+    ids: &[I],
+    candidates: &[impl Borrow<Candidate<I>>],
+) -> Vec<String> {
     ids.iter()
         .map(|id| format!("{} ({id})", label(id, candidates)))
         .collect()

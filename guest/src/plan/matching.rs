@@ -15,6 +15,7 @@ mod index;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use crate::mutation::{self, Mutant};
@@ -86,18 +87,17 @@ pub const CANDIDATES_MAX: usize = 10;
 /// Finds the pairs among contacts that are neither linked nor detached. On a mailbox's first pass a
 /// contact of which only the name is known, and known on the other side too, is asked about.
 pub fn propose<C: Clone + Ord, M: Clone + Ord>(
-    crm: &[Candidate<C>],
-    mailbox: &[Candidate<M>],
+    crm: &[impl Borrow<Candidate<C>>],
+    mailbox: &[impl Borrow<Candidate<M>>],
     first_pass: bool,
 ) -> Proposal<C, M> {
     let crm = by_id(crm);
     let mailbox = by_id(mailbox);
     let crm_known: Vec<Known<'_>> = crm.iter().map(|candidate| candidate.known()).collect();
     let mailbox_known: Vec<Known<'_>> = mailbox.iter().map(|candidate| candidate.known()).collect();
-    let crm_index = Index::of(&crm_known);
-    let mailbox_index = Index::of(&mailbox_known);
-    let crm_choices = choices(&crm_known, &mailbox_index, first_pass);
-    let mailbox_choices = choices(&mailbox_known, &crm_index, first_pass);
+    // One index at a time: together they are the most that a first pass needs.
+    let crm_choices = choices(&crm_known, &Index::of(&mailbox_known), first_pass);
+    let mailbox_choices = choices(&mailbox_known, &Index::of(&crm_known), first_pass);
 
     let mut proposal = Proposal {
         pairs: Vec::new(),
@@ -144,11 +144,12 @@ pub fn propose<C: Clone + Ord, M: Clone + Ord>(
 }
 
 /// Of many candidates, those that could be one of `others`: only they need to be weighed.
-pub fn relevant<C, M>(all: Vec<Candidate<C>>, others: &[Candidate<M>]) -> Vec<Candidate<C>> {
+pub fn relevant<A: Borrow<Candidate<C>>, C, M>(all: Vec<A>, others: &[Candidate<M>]) -> Vec<A> {
     let emails: BTreeSet<&String> = others.iter().flat_map(|other| &other.emails).collect();
     let phones: BTreeSet<&String> = others.iter().flat_map(|other| &other.phones).collect();
     let names: BTreeSet<[&str; 3]> = others.iter().map(names).collect();
-    let is_relevant = |candidate: &Candidate<C>| {
+    let is_relevant = |candidate: &A| {
+        let candidate = candidate.borrow();
         candidate.emails.iter().any(|email| emails.contains(email))
             || candidate.phones.iter().any(|phone| phones.contains(phone))
             || names.contains(&self::names(candidate))
@@ -235,8 +236,8 @@ fn outcome(position: usize, choice: &Choice, others: &[Choice]) -> Outcome {
     }
 }
 
-fn by_id<I: Ord>(candidates: &[Candidate<I>]) -> Vec<&Candidate<I>> {
-    let mut sorted: Vec<&Candidate<I>> = candidates.iter().collect();
+fn by_id<I: Ord>(candidates: &[impl Borrow<Candidate<I>>]) -> Vec<&Candidate<I>> {
+    let mut sorted: Vec<&Candidate<I>> = candidates.iter().map(Borrow::borrow).collect();
     sorted.sort_by(|one, other| one.id.cmp(&other.id));
     sorted
 }

@@ -1,7 +1,7 @@
 //! What is known of one contact that has no link: enough to recognise it, and no more.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::index::Known;
 use crate::contact::{CrmFields, Field, View};
@@ -15,12 +15,12 @@ pub struct Candidate<I> {
     /// Whose.
     #[serde(rename = "i")]
     pub id: I,
-    /// E-mail addresses, canonical.
-    #[serde(rename = "e", default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub emails: BTreeSet<String>,
-    /// Phone numbers, canonical.
-    #[serde(rename = "p", default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub phones: BTreeSet<String>,
+    /// E-mail addresses, canonical, in their order and each once.
+    #[serde(rename = "e", default, skip_serializing_if = "<[String]>::is_empty")]
+    pub emails: Box<[String]>,
+    /// Phone numbers, canonical, in their order and each once.
+    #[serde(rename = "p", default, skip_serializing_if = "<[String]>::is_empty")]
+    pub phones: Box<[String]>,
     /// First name, canonical and without case; empty where there is none.
     #[serde(rename = "f", default, skip_serializing_if = "String::is_empty")]
     pub first_name: String,
@@ -153,7 +153,8 @@ impl<I> Candidate<I> {
     }
 
     fn shares_address<J>(&self, other: &Candidate<J>) -> bool {
-        !self.emails.is_disjoint(&other.emails) || !self.phones.is_disjoint(&other.phones)
+        let shares = |one: &[String], other: &[String]| one.iter().any(|text| other.contains(text));
+        shares(&self.emails, &other.emails) || shares(&self.phones, &other.phones)
     }
 
     fn has_names_of<J>(&self, other: &Candidate<J>) -> bool {
@@ -181,11 +182,14 @@ impl<I> Candidate<I> {
     ) -> Self {
         let readable = |field| {
             let keys = keys(field).into_iter();
-            keys.filter_map(|(_, key)| match key {
+            let readable = keys.filter_map(|(_, key)| match key {
                 Key::Readable(canonical) => Some(canonical),
                 Key::Opaque(_) => None,
-            })
-            .collect()
+            });
+            let mut readable: Vec<String> = readable.collect();
+            readable.sort_unstable();
+            readable.dedup();
+            readable.into_boxed_slice()
         };
         let name = |field| single(field).written().unwrap_or_default().to_lowercase();
         let mut details = BTreeMap::new();

@@ -1,9 +1,11 @@
 //! One side's contacts, found by address, number and name.
 //!
-//! Looking up one contact costs about the same however many share its address: a large group is
-//! itself indexed by name, and nothing is listed further than a question needs.
+//! All texts are lent: an address book of a hundred thousand fits into a few megabytes. Looking up
+//! one contact costs about the same however many share its address: a large group is itself indexed
+//! by name, and nothing is listed further than a question needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 
 use super::CANDIDATES_MAX;
 use super::candidate::{Details, Kind};
@@ -11,8 +13,8 @@ use super::candidate::{Details, Kind};
 /// One contact, as it is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'a> {
-    pub(super) emails: &'a BTreeSet<String>,
-    pub(super) phones: &'a BTreeSet<String>,
+    pub(super) emails: &'a [String],
+    pub(super) phones: &'a [String],
     pub(super) first_name: &'a str,
     pub(super) last_name: &'a str,
     pub(super) company: &'a str,
@@ -20,7 +22,12 @@ pub(super) struct Known<'a> {
     pub(super) details: Details<'a>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// By what it can be reached: its e-mail addresses and numbers.
+    fn addresses(&self) -> impl Iterator<Item = &'a str> {
+        self.emails.iter().chain(self.phones).map(String::as_str)
+    }
+
     fn has_address(&self) -> bool {
         !self.emails.is_empty() || !self.phones.is_empty()
     }
@@ -41,18 +48,23 @@ impl Known<'_> {
 /// The contacts of one side.
 pub(super) struct Index<'a> {
     contacts: &'a [Known<'a>],
-    by_address: BTreeMap<&'a str, Group<'a>>,
-    by_name: BTreeMap<(&'a str, &'a str, &'a str), Namesakes>,
+    by_address: HashMap<&'a str, Sharing<'a>>,
+    by_name: Vec<Named<'a>>,
 }
 
-/// Contacts of one name.
-#[derive(Default)]
-struct Namesakes {
-    all: Vec<usize>,
-    without_address: Vec<usize>,
+/// Who has an address or number, by position.
+enum Sharing<'a> {
+    One(usize),
+    Few(Vec<usize>),
+    /// More than [`SMALL_GROUP`].
+    Many(Box<Group<'a>>),
 }
 
-/// Contacts that share an address or number, by their positions, and by name where they are many.
+/// A contact under its name: first, last and company; whoever has neither address nor number before
+/// whoever has.
+type Named<'a> = ((&'a str, &'a str, &'a str), bool, usize);
+
+/// Many contacts that share an address or number, by their positions and by name.
 #[derive(Default)]
 struct Group<'a> {
     all: Vec<usize>,
@@ -68,22 +80,22 @@ const SMALL_GROUP: usize = 16;
 
 impl<'a> Index<'a> {
     pub(super) fn of(contacts: &'a [Known<'a>]) -> Self {
-        let mut by_address: BTreeMap<&str, Group<'a>> = BTreeMap::new();
-        let mut by_name: BTreeMap<_, Namesakes> = BTreeMap::new();
+        let addresses = contacts.iter().map(Known::addresses).map(Iterator::count);
+        let mut by_address: HashMap<&str, Sharing<'_>> = HashMap::with_capacity(addresses.sum());
+        let mut by_name = Vec::with_capacity(contacts.len());
         for (position, contact) in contacts.iter().enumerate() {
-            for address in contact.emails.iter().chain(contact.phones) {
-                by_address.entry(address).or_default().all.push(position);
+            for address in contact.addresses() {
+                let sharing = by_address.entry(address);
+                let sharing = sharing.and_modify(|sharing| sharing.add(position));
+                sharing.or_insert(Sharing::One(position));
             }
             if contact.kind != Kind::Nameless {
-                let namesakes = by_name.entry(name_of(contact)).or_default();
-                namesakes.all.push(position);
-                if !contact.has_address() {
-                    namesakes.without_address.push(position);
-                }
+                by_name.push((name_of(contact), contact.has_address(), position));
             }
         }
-        for group in by_address.values_mut() {
-            group.index(contacts);
+        by_name.sort_unstable();
+        for sharing in by_address.values_mut() {
+            sharing.group(contacts);
         }
         Self {
             contacts,
@@ -95,9 +107,20 @@ impl<'a> Index<'a> {
     /// Contacts that share an address or number with this one, and do not contradict it.
     pub(super) fn sharing_address(&self, contact: &Known<'_>) -> Vec<usize> {
         let mut found = Vec::new();
-        let addresses = contact.emails.iter().chain(contact.phones);
-        for group in addresses.filter_map(|address| self.by_address.get(address.as_str())) {
-            group.find(contact, self.contacts, &mut found);
+        for address in contact.addresses() {
+            let few = match self.by_address.get(address) {
+                None => &[][..],
+                Some(Sharing::One(position)) => std::slice::from_ref(position),
+                Some(Sharing::Few(positions)) => positions,
+                Some(Sharing::Many(group)) => {
+                    for list in group.lists_for(contact) {
+                        found.extend(list.iter().take(CANDIDATES_MAX + 1));
+                    }
+                    continue;
+                }
+            };
+            let few = few.iter().copied();
+            found.extend(few.filter(|position| self.may_be(*position, contact)));
         }
         found.sort_unstable();
         found.dedup();
@@ -107,43 +130,47 @@ impl<'a> Index<'a> {
     /// Contacts of the same names and company, if this one or they have neither address nor number,
     /// that disagree in nothing.
     pub(super) fn same_in_everything(&self, contact: &Known<'_>) -> Vec<usize> {
-        let Some(namesakes) = self.by_name.get(&name_of(contact)) else {
+        if contact.kind == Kind::Nameless {
             return Vec::new();
-        };
-        let candidates = namesakes.of_interest_to(contact);
-        let agrees = |position: &&usize| {
-            self.contacts
-                .get(**position)
-                .is_some_and(|other| !contact.details.disagree(other.details))
-        };
+        }
+        let name = name_of(contact);
+        let namesakes = equal(&self.by_name, |(other, ..)| other.cmp(&name));
+        let candidates = of_interest_to(contact, namesakes);
         if candidates.len() > NAMESAKES_MAX {
             // So many that nobody can be decided for: whether they disagree no longer matters.
-            return candidates.iter().take(CANDIDATES_MAX).copied().collect();
+            return positions(candidates).take(CANDIDATES_MAX).collect();
         }
-        candidates.iter().filter(agrees).copied().collect()
+        let agrees = |position: &usize| {
+            self.contacts
+                .get(*position)
+                .is_some_and(|other| !contact.details.disagree(other.details))
+        };
+        positions(candidates).filter(agrees).collect()
     }
 
     /// Contacts of the same name, whatever their company, if this one or they have neither address
     /// nor number.
     pub(super) fn namesakes(&self, contact: &Known<'_>) -> Vec<usize> {
-        if contact.kind == Kind::Nameless {
-            return Vec::new();
-        }
         let (first, last, company) = name_of(contact);
-        let from = match contact.kind {
-            Kind::Company => (first, last, company),
-            Kind::Person | Kind::Nameless => (first, last, ""),
+        let namesakes = match contact.kind {
+            Kind::Nameless => return Vec::new(),
+            Kind::Company => equal(&self.by_name, |(other, ..)| {
+                other.cmp(&(first, last, company))
+            }),
+            Kind::Person => equal(&self.by_name, |(other, ..)| {
+                (other.0, other.1).cmp(&(first, last))
+            }),
         };
-        let same = |name: &(&str, &str, &str)| (name.0, name.1) == (first, last);
-        self.by_name
-            .range(from..)
-            .take_while(|(name, _)| {
-                same(name) && (contact.kind == Kind::Person || name.2 == company)
-            })
-            .flat_map(|(_, namesakes)| namesakes.of_interest_to(contact))
+        namesakes
+            .chunk_by(|one, other| one.0 == other.0)
+            .flat_map(|named| positions(of_interest_to(contact, named)))
             .take(CANDIDATES_MAX)
-            .copied()
             .collect()
+    }
+
+    fn may_be(&self, position: usize, contact: &Known<'_>) -> bool {
+        let other = self.contacts.get(position);
+        other.is_some_and(|other| may_be_same(contact, other))
     }
 
     /// Whether one of these contacts has the same name.
@@ -157,55 +184,74 @@ impl<'a> Index<'a> {
 /// Namesakes that are compared one by one.
 const NAMESAKES_MAX: usize = 64;
 
-impl Namesakes {
-    fn of_interest_to(&self, contact: &Known<'_>) -> &[usize] {
-        if contact.has_address() {
-            &self.without_address
-        } else {
-            &self.all
+/// The part of a sorted list that compares as equal: most often one entry, or none.
+fn equal<T>(sorted: &[T], compare: impl Fn(&T) -> Ordering) -> &[T] {
+    let begin = sorted.partition_point(|entry| compare(entry).is_lt());
+    let rest = sorted.get(begin..).unwrap_or_default();
+    let is_equal = |entry: &T| compare(entry).is_eq();
+    let length = match rest {
+        [_, second, ..] if is_equal(second) => rest.partition_point(is_equal),
+        [first, ..] => usize::from(is_equal(first)),
+        [] => 0,
+    };
+    rest.get(..length).unwrap_or_default()
+}
+
+impl<'a> Sharing<'a> {
+    fn add(&mut self, position: usize) {
+        match self {
+            Self::One(first) => *self = Self::Few(vec![*first, position]),
+            Self::Few(positions) => positions.push(position),
+            Self::Many(group) => group.all.push(position),
+        }
+    }
+
+    fn group(&mut self, contacts: &[Known<'a>]) {
+        if let Self::Few(positions) = self
+            && positions.len() > SMALL_GROUP
+        {
+            let positions = std::mem::take(positions);
+            *self = Self::Many(Box::new(Group::of(positions, contacts)));
         }
     }
 }
 
+/// Of contacts of one name: all, or for one with an address or number those that have none.
+fn of_interest_to<'s, 'a>(contact: &Known<'_>, namesakes: &'s [Named<'a>]) -> &'s [Named<'a>] {
+    if contact.has_address() {
+        let without = namesakes.partition_point(|(_, has_address, _)| !has_address);
+        namesakes.get(..without).unwrap_or_default()
+    } else {
+        namesakes
+    }
+}
+
+fn positions(named: &[Named<'_>]) -> impl Iterator<Item = usize> {
+    named.iter().map(|(.., position)| *position)
+}
+
 impl<'a> Group<'a> {
-    fn index(&mut self, contacts: &[Known<'a>]) {
-        if self.all.len() <= SMALL_GROUP {
-            return;
-        }
-        for position in &self.all {
+    fn of(all: Vec<usize>, contacts: &[Known<'a>]) -> Self {
+        let mut group = Self::default();
+        for position in &all {
             let Some(contact) = contacts.get(*position) else {
                 continue;
             };
             match contact.kind {
-                Kind::Company => self.companies.push(*position),
-                Kind::Nameless => self.nameless.push(*position),
+                Kind::Company => group.companies.push(*position),
+                Kind::Nameless => group.nameless.push(*position),
                 Kind::Person => {
                     let (first, last) = (contact.first_name, contact.last_name);
-                    self.by_full_name
-                        .entry((first, last))
-                        .or_default()
-                        .push(*position);
-                    self.by_first_name.entry(first).or_default().push(*position);
-                    self.by_last_name.entry(last).or_default().push(*position);
+                    let full_name = group.by_full_name.entry((first, last));
+                    full_name.or_default().push(*position);
+                    let first_name = group.by_first_name.entry(first);
+                    first_name.or_default().push(*position);
+                    let last_name = group.by_last_name.entry(last);
+                    last_name.or_default().push(*position);
                 }
             }
         }
-    }
-
-    /// Those that do not contradict a contact: all of a small group, the first of a large one.
-    fn find(&self, contact: &Known<'_>, contacts: &[Known<'a>], found: &mut Vec<usize>) {
-        if self.all.len() <= SMALL_GROUP {
-            let fits = |position: &&usize| {
-                contacts
-                    .get(**position)
-                    .is_some_and(|other| may_be_same(contact, other))
-            };
-            found.extend(self.all.iter().filter(fits));
-            return;
-        }
-        for list in self.lists_for(contact) {
-            found.extend(list.iter().take(CANDIDATES_MAX + 1));
-        }
+        Self { all, ..group }
     }
 
     /// Lists that hold exactly those which do not contradict a contact, equal names first.
