@@ -373,7 +373,7 @@ fn after(reading: &Reading, before: Option<&CrmPosition>, now: Timestamp) -> Crm
         .recent
         .iter()
         .filter(|(time, _)| *time >= since.0)
-        .map(|(time, id)| (CrmId::new(id), Timestamp(*time)))
+        .map(|(time, id)| (CrmId::new(id.as_str()), Timestamp(*time)))
         .collect();
     CrmPosition {
         newest,
