@@ -25,13 +25,14 @@
 //!
 //! The journal has rows of its own; see [`crate::journal`].
 
+mod digests;
 mod edited;
 mod requests;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -49,6 +50,7 @@ use crate::plan::guard::GuardWindow;
 use crate::plan::matching::Candidate;
 use crate::report::{ApprovalRequest, Failure, Problem, Side};
 
+pub use digests::Digests;
 pub use edited::{CrmWrite, Edited, SAME_TIME_MS};
 
 /// The format of everything that is stored. A newer one is refused; see [`Memory::state`].
@@ -543,25 +545,20 @@ impl Memory {
     }
 
     /// The digests of some buckets.
-    pub fn candidate_buckets(
-        &self,
-        buckets: &[u8],
-    ) -> Result<BTreeMap<u8, Vec<Candidate<CrmId>>>, Failure> {
+    pub fn candidate_buckets(&self, buckets: &[u8]) -> Result<BTreeMap<u8, Digests>, Failure> {
         let keys: Vec<String> = buckets
             .iter()
             .map(|bucket| self.candidate_key(*bucket))
             .collect();
-        let values = self.get(&keys)?;
-        let decoded = values.into_iter().map(|value| match decode(value) {
-            Stored::Found(candidates) => candidates,
-            Stored::Missing | Stored::Damaged => Vec::new(),
-        });
-        Ok(buckets.iter().copied().zip(decoded).collect())
+        let rows = self.get(&keys)?.into_iter();
+        let digests =
+            rows.map(|row| row.map_or_else(Digests::default, |row| Digests::decode(&row)));
+        Ok(buckets.iter().copied().zip(digests).collect())
     }
 
     /// The write that stores one bucket of digests.
-    pub fn set_candidates(&self, bucket: u8, candidates: &[Candidate<CrmId>]) -> Write {
-        Write::Set(self.candidate_key(bucket), encode(&candidates))
+    pub fn set_candidates(&self, bucket: u8, digests: &Digests) -> Write {
+        Write::Set(self.candidate_key(bucket), digests.encode())
     }
 
     /// Which configured mailbox has this identity; `None` where no pass has seen it.
@@ -866,19 +863,18 @@ fn deletion_key(id: &CrmId) -> String {
 
 /// The store takes each key once per commit; the last write of a key is the one that counts.
 fn last_write_of_each_key(writes: Vec<Write>) -> Vec<Write> {
-    let mut last = BTreeMap::new();
-    for (index, write) in writes.iter().enumerate() {
+    let mut seen = HashSet::with_capacity(writes.len());
+    let mut counts: Vec<bool> = Vec::with_capacity(writes.len());
+    for write in writes.iter().rev() {
         let (Write::Set(key, _) | Write::Delete(key)) = write;
-        last.insert(key.clone(), index);
+        counts.push(seen.insert(key.as_str()));
     }
-    writes
-        .into_iter()
-        .enumerate()
-        .filter(|(index, write)| {
-            let (Write::Set(key, _) | Write::Delete(key)) = write;
-            last.get(key) == Some(index)
-        })
-        .map(|(_, write)| write)
+    if seen.len() == writes.len() {
+        return writes;
+    }
+    let counted = writes.into_iter().zip(counts.into_iter().rev());
+    counted
+        .filter_map(|(write, counts)| counts.then_some(write))
         .collect()
 }
 

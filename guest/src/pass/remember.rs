@@ -243,19 +243,15 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 self.memory.candidate_buckets(some)?
             };
             for bucket in some {
-                let mut candidates = known.remove(bucket).unwrap_or_default();
-                let added = new.remove(bucket).unwrap_or_default();
+                let mut digests = known.remove(bucket).unwrap_or_default();
                 let is_news = |id: &CrmId| self.gathered.candidates.contains_key(id);
-                let is_gone = |id: &CrmId| gone.contains(id) && !is_news(id);
-                let are_all_there = !candidates.iter().any(|known| is_gone(&known.id));
-                let are_known = added.iter().all(|added| is_among(&candidates, added));
-                if are_all_there && are_known && !begun.is_full {
-                    continue;
+                let mut has_changed = digests.remove(|id| gone.contains(id) && !is_news(id));
+                for candidate in new.remove(bucket).unwrap_or_default() {
+                    has_changed |= digests.put(candidate);
                 }
-                candidates.retain(|known| !gone.contains(&known.id) && !is_news(&known.id));
-                candidates.extend(added.into_iter().cloned());
-                candidates.sort_by(|left, right| left.id.cmp(&right.id));
-                writes.push(self.memory.set_candidates(*bucket, &candidates));
+                if has_changed || begun.is_full {
+                    writes.push(self.memory.set_candidates(*bucket, &digests));
+                }
             }
         }
         Ok(writes)
@@ -314,13 +310,6 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         Ok(writes)
     }
-}
-
-/// Whether a bucket, which is in the order of ids, holds exactly this candidate.
-fn is_among(candidates: &[Candidate<CrmId>], wanted: &Candidate<CrmId>) -> bool {
-    let found = candidates.binary_search_by(|known| known.id.cmp(&wanted.id));
-    let found = found.ok().and_then(|index| candidates.get(index));
-    found == Some(wanted)
 }
 
 /// Whether something put off is to be taken up by the next pass, however soon it comes.
