@@ -14,6 +14,8 @@
 
 mod numbering;
 
+use std::borrow::Cow;
+
 use phonenumber::Metadata;
 use phonenumber::metadata::DATABASE;
 
@@ -39,7 +41,8 @@ pub fn read(text: &str, region: &str) -> Option<Phone> {
     if mutation::is_on(Mutant::LettersDialled) && text.contains(char::is_alphabetic) {
         return read(&text.replace(char::is_alphabetic, "7"), region);
     }
-    let (number, extension) = split_extension(&fold(text)?)?;
+    let folded = fold(text)?;
+    let (number, extension) = split_extension(&folded)?;
     let digits = Digits::of(&number)?;
     let mut international = if digits.international {
         international(&digits)?
@@ -48,7 +51,7 @@ pub fn read(text: &str, region: &str) -> Option<Phone> {
     };
     if let Some(extension) = extension {
         international.push_str(" ext. ");
-        international.push_str(&extension);
+        international.push_str(extension);
     }
     Some(Phone { international })
 }
@@ -80,9 +83,13 @@ const COUNTRY_CODE_DIGITS_MAX: usize = 3;
 
 /// The text in ASCII: Unicode's digits, full-width signs, dashes and blanks folded, marks that show
 /// nothing left out. `None` where something remains that is none of these.
-fn fold(text: &str) -> Option<String> {
-    text.trim()
-        .chars()
+fn fold(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    let is_folded = |byte: u8| matches!(byte, b' '..=b'~') && !byte.is_ascii_uppercase();
+    if text.bytes().all(is_folded) {
+        return Some(Cow::Borrowed(text));
+    }
+    text.chars()
         .filter(|character| !shows_nothing(*character))
         .map(|character| match character {
             '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(character) - 0xfee0),
@@ -93,8 +100,9 @@ fn fold(text: &str) -> Option<String> {
             _ if character.is_ascii() => Some(character),
             _ => decimal_digit(character),
         })
+        .map(|character| character.map(|folded| folded.to_ascii_lowercase()))
         .collect::<Option<String>>()
-        .map(|folded| folded.to_ascii_lowercase())
+        .map(Cow::Owned)
 }
 
 /// Soft hyphens, zero-width marks and direction marks, which telephones and web pages put around
@@ -119,53 +127,50 @@ fn decimal_digit(character: char) -> Option<char> {
 }
 
 /// The number and its extension. `None` where the text says something else besides.
-fn split_extension(text: &str) -> Option<(String, Option<String>)> {
+fn split_extension(text: &str) -> Option<(Cow<'_, str>, Option<&str>)> {
     let is_uri = text.starts_with("tel:");
     let text = text.strip_prefix("tel:").unwrap_or(text);
     // RFC 3966, 3: parameters follow semicolons; a context stands before a local number.
     let mut parameters = text.split(';');
-    let mut number = parameters.next().unwrap_or_default().to_owned();
-    let mut extension = None;
+    let number = parameters.next().unwrap_or_default();
+    let (mut extension, mut context) = (None, None);
     for parameter in parameters {
         match parameter.trim().split_once('=') {
             Some(("ext", digits)) => extension = Some(extension_digits(digits)?),
             Some(("phone-context", code)) if is_uri && code.starts_with('+') => {
-                number = in_context(&number, code);
+                context.get_or_insert(code);
             }
             _ => return None,
         }
     }
-    if extension.is_some() {
-        return Some((number, extension));
-    }
-    let Some(word_start) = number.find(|character: char| character.is_ascii_alphabetic()) else {
-        return Some((number, None));
+    let word_start = number.find(|character: char| character.is_ascii_alphabetic());
+    let (None, Some(word_start)) = (extension, word_start) else {
+        return Some((in_context(number, context), extension));
     };
     let (before, word) = number.split_at_checked(word_start)?;
     let digits_start = word.find(|character: char| character.is_ascii_digit())?;
     let (word, digits) = word.split_at_checked(digits_start)?;
     match word.trim_end_matches([' ', '.', ':', '-']) {
         "dw" | "durchwahl" | "ext" | "extension" | "x" => {
-            let number = before.trim_end_matches([' ', ',', '-', '/']).to_owned();
-            Some((number, Some(extension_digits(digits)?)))
+            let number = before.trim_end_matches([' ', ',', '-', '/']);
+            Some((in_context(number, context), Some(extension_digits(digits)?)))
         }
         _ => None,
     }
 }
 
-fn in_context(number: &str, code: &str) -> String {
-    if number.starts_with('+') {
-        number.to_owned()
-    } else {
-        format!("{code} {number}")
+fn in_context<'a>(number: &'a str, context: Option<&str>) -> Cow<'a, str> {
+    match context {
+        Some(code) if !number.starts_with('+') => Cow::Owned(format!("{code} {number}")),
+        _ => Cow::Borrowed(number),
     }
 }
 
-fn extension_digits(text: &str) -> Option<String> {
+fn extension_digits(text: &str) -> Option<&str> {
     let text = text.trim();
     let is_extension = (1..=EXTENSION_DIGITS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_extension.then(|| text.to_owned())
+    is_extension.then_some(text)
 }
 
 /// The digits of a number, as written.
@@ -253,10 +258,10 @@ fn repeats_its_first_group(text: &str) -> bool {
 fn slash_parts_area_code(digits: &str, before: usize, plus: bool) -> bool {
     let (head, tail) = digits.split_at_checked(before).unwrap_or((digits, ""));
     let area_code = if plus {
-        let code_length = country_code_length(head).unwrap_or(0);
+        let code_length = country_of(head).map_or(0, |(length, _)| length);
         head.get(code_length..).unwrap_or(head)
     } else if let Some(rest) = head.strip_prefix("00") {
-        let code_length = country_code_length(rest).unwrap_or(0);
+        let code_length = country_of(rest).map_or(0, |(length, _)| length);
         rest.get(code_length..).unwrap_or(rest)
     } else {
         head
@@ -270,20 +275,18 @@ fn slash_parts_area_code(digits: &str, before: usize, plus: bool) -> bool {
 /// Where the text itself begins with a country code, a possible number is enough: an assigned code,
 /// and as many digits as a number can have.
 fn international(digits: &Digits) -> Option<String> {
-    let code_length = country_code_length(&digits.text)?;
-    let (code, rest) = digits.text.split_at_checked(code_length)?;
-    let metadata = main_metadata(code)?;
+    let (code_length, metadata) = country_of(&digits.text)?;
+    let (code, mut rest) = digits.text.split_at_checked(code_length)?;
     let has_trunk_zero = metadata.national_prefix() == Some("0");
-    let mut rest = rest.to_owned();
     // `+49 (0)221`: a trunk zero, which is not dialled from abroad. Where there is none (Italy),
     // the zero is the number's own, whatever brackets somebody has put around it.
     if digits.bracketed_zero == Some(code_length) && has_trunk_zero {
-        rest.remove(0);
+        rest = rest.strip_prefix('0').unwrap_or(rest);
     }
-    let international = match numbering::written(&rest, metadata) {
+    let international = match numbering::written(rest, metadata) {
         Some(international) => international,
         None if has_trunk_zero => {
-            let national = rest.strip_prefix('0').unwrap_or(&rest);
+            let national = rest.strip_prefix('0').unwrap_or(rest);
             // Two of them are no trunk zero.
             (!national.starts_with('0')).then(|| format!("+{code} {national}"))?
         }
@@ -314,22 +317,18 @@ fn ascii_digits(text: &str) -> impl Iterator<Item = char> {
     text.chars().filter(char::is_ascii_digit)
 }
 
-/// Country codes are free of prefixes of each other, so that the first one that fits is the one.
-fn country_code_length(digits: &str) -> Option<usize> {
-    (1..=COUNTRY_CODE_DIGITS_MAX).find(|length| {
-        let code = digits
-            .get(..*length)
-            .and_then(|code| code.parse::<u16>().ok());
-        !digits.starts_with('0') && code.is_some_and(|code| DATABASE.by_code(&code).is_some())
+/// The length of the country code that these digits begin with, and what is known about its
+/// numbers: those of its main country where several share it. Country codes are free of prefixes of
+/// each other, so that the first one that fits is the one.
+fn country_of(digits: &str) -> Option<(usize, &'static Metadata)> {
+    if digits.starts_with('0') {
+        return None;
+    }
+    (1..=COUNTRY_CODE_DIGITS_MAX).find_map(|length| {
+        let code = digits.get(..length)?.parse::<u16>().ok()?;
+        let sharing = DATABASE.by_code(&code)?;
+        Some((length, sharing.into_iter().next()?))
     })
-}
-
-/// What is known about the numbers of a country code; of its main country where several share it.
-fn main_metadata(code: &str) -> Option<&'static Metadata> {
-    DATABASE
-        .by_code(&code.parse::<u16>().ok()?)?
-        .into_iter()
-        .next()
 }
 
 #[cfg(test)]

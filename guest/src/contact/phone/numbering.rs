@@ -47,18 +47,15 @@ fn planned(digits: &str, metadata: &'static Metadata) -> Result<Option<String>, 
     if !plan.is_valid(national)? {
         return Ok(None);
     }
-    let mut grouped = format!("+{} ", metadata.country_code());
-    plan.write(national, &mut grouped)?;
-    let plain = format!("+{} {national}", metadata.country_code());
-    Ok(Some(cleaned(&grouped, plain)))
+    Ok(Some(cleaned(&plan.write(national)?, plan.code(), national)))
 }
 
 /// The crate's own answer.
 fn asked(digits: &str, metadata: &Metadata) -> Option<String> {
     let number = conserved(digits, metadata).filter(PhoneNumber::is_valid)?;
     let grouped = number.format().mode(Mode::International).to_string();
-    let plain = format!("+{} {}", number.code().value(), number.national());
-    Some(cleaned(&grouped, plain))
+    let code = number.code().value().to_string();
+    Some(cleaned(&grouped, &code, &number.national().to_string()))
 }
 
 /// The crate's reading of a number of this country, if no digit but the national prefix has got
@@ -74,10 +71,15 @@ fn conserved(digits: &str, metadata: &Metadata) -> Option<PhoneNumber> {
     (conserved && number.code().value() == metadata.country_code()).then_some(number)
 }
 
-/// With no other signs than digits, dashes and blanks; `plain` where grouping it changed a digit.
-fn cleaned(grouped: &str, plain: String) -> String {
-    if !ascii_digits(grouped).eq(ascii_digits(&plain)) {
-        return plain;
+/// With no other signs than digits, dashes and single blanks; not grouped where that changed a
+/// digit.
+fn cleaned(grouped: &str, code: &str, national: &str) -> String {
+    if !ascii_digits(grouped).eq(ascii_digits(code).chain(ascii_digits(national))) {
+        return format!("+{code} {national}");
+    }
+    let is_known = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b' ');
+    if grouped.bytes().all(is_known) {
+        return text::canonical(grouped);
     }
     let cleaned: String = grouped
         .chars()

@@ -33,6 +33,10 @@ thread_local! {
 /// What is known about the numbers of one country.
 pub(super) struct Plan {
     metadata: &'static Metadata,
+    /// The country code.
+    code: String,
+    /// No other country shares the code.
+    is_alone: bool,
     /// What is dialled for a call abroad. The crate strips it even after a `+`.
     international_prefix: Lazy<Pattern>,
     /// What may stand before a number, where that is more than the national prefix.
@@ -67,8 +71,11 @@ impl Plan {
     }
 
     fn new(metadata: &'static Metadata) -> Self {
+        let sharing = DATABASE.region(&metadata.country_code());
         Self {
             metadata,
+            code: metadata.country_code().to_string(),
+            is_alone: sharing.is_some_and(|sharing| sharing == [metadata.id()]),
             international_prefix: OnceCell::new(),
             national_prefix: OnceCell::new(),
             leading_digits: OnceCell::new(),
@@ -76,6 +83,11 @@ impl Plan {
             kinds: Default::default(),
             groupings: OnceCell::new(),
         }
+    }
+
+    /// The country code.
+    pub(super) fn code(&self) -> &str {
+        &self.code
     }
 
     /// The number with these digits after the country code, less a national prefix. `None` where
@@ -93,7 +105,7 @@ impl Plan {
         }
         if let Some(expression) = self.metadata.international_prefix() {
             let prefix = made(&self.international_prefix, expression.as_str())?;
-            if prefix.begins(&format!("{}{digits}", self.metadata.country_code())) {
+            if prefix.begins(&[self.code(), digits].concat()) {
                 return Err(Unplanned);
             }
         }
@@ -122,12 +134,11 @@ impl Plan {
 
     /// Whether this is a number of the country, or of one that shares its code.
     pub(super) fn is_valid(&self, national: &str) -> Result<bool, Unplanned> {
-        let regions = DATABASE.region(&self.metadata.country_code());
-        let regions = regions.unwrap_or_default();
-        if regions == [self.metadata.id()] {
+        if self.is_alone {
             return self.has_kind(national);
         }
-        for region in regions {
+        let sharing = DATABASE.region(&self.metadata.country_code());
+        for region in sharing.unwrap_or_default() {
             let plan = Self::of(DATABASE.by_id(region).ok_or(Unplanned)?);
             match plan.is_told_by_leading_digits(national)? {
                 Some(true) => return plan.has_kind(national),
@@ -146,8 +157,11 @@ impl Plan {
         Ok(leading.transpose()?.map(|leading| leading.begins(national)))
     }
 
-    /// Appends the digits of a number, grouped as the country does it.
-    pub(super) fn write(&self, national: &str, written: &mut String) -> Result<(), Unplanned> {
+    /// The number with its country code, grouped as the country does it.
+    pub(super) fn write(&self, national: &str) -> Result<String, Unplanned> {
+        // Twice as many signs as digits hold every grouping that there is.
+        let mut written = String::with_capacity(2 * national.len() + self.code.len() + 2);
+        written.extend(["+", self.code(), " "]);
         let groupings = self.groupings.get_or_init(|| groupings(self.metadata));
         for grouping in groupings.as_ref().map_err(|unplanned| *unplanned)? {
             let fits = grouping.layout.fits(national);
@@ -158,11 +172,11 @@ impl Plan {
                 // The crate takes such a format for every number, and groups a part of it.
                 None => return Err(Unplanned),
             }
-            grouping.layout.write(national, written);
-            return Ok(());
+            grouping.layout.write(national, &mut written);
+            return Ok(written);
         }
         written.push_str(national);
-        Ok(())
+        Ok(written)
     }
 
     /// Whether a number is of any kind that the country has.
