@@ -337,14 +337,6 @@ impl Work {
     fn is_unmarked(&self) -> bool {
         matches!(&self.pair.crm, Half::Present(contact) if contact.marked != Some(true))
     }
-
-    fn pair_with(&self, link: Option<Link>) -> Pair {
-        Pair {
-            link,
-            crm: self.pair.crm.clone(),
-            mailbox: self.pair.mailbox.clone(),
-        }
-    }
 }
 
 /// What a read of a mailbox contact says about its half of a pair.

@@ -57,12 +57,7 @@ pub fn remember(crm: &CrmFields, view: &View, slots: &SlotTable, fields: &FieldS
     base.slots
         .waiting
         .retain(|field| Single::of_crm(*field, crm) != Single::Empty);
-    let before = Base {
-        slots: slots.clone(),
-        view: view.clone(),
-        ..Base::default()
-    };
-    base.slots.stand_in = names::is_stand_in(view, Some(&before), Some(crm));
+    base.slots.stand_in = names::is_stand_in_still(view, slots.stand_in, crm);
     base
 }
 
@@ -219,6 +214,9 @@ pub fn changed_in_crm(base: &Base, crm: &CrmFields, fields: &FieldSet, region: &
         return FieldSet::new();
     }
     let changed = |field: &Field| {
+        if !base.crm.differs(crm, *field) {
+            return false;
+        }
         if LISTS.contains(field) {
             let records = Records {
                 field: *field,
@@ -251,7 +249,7 @@ pub fn changed_in_mailbox(base: &Base, view: &View, fields: &FieldSet, region: &
                 base: Some(base),
                 region,
             };
-            return ties::mailbox_changed(records, view);
+            return base.view.differs(view, *field) && ties::mailbox_changed(records, view);
         }
         let now = names::single_of_mailbox(*field, view, stands_in);
         let then = names::single_of_mailbox(*field, &base.view, base.slots.stand_in);

@@ -22,7 +22,7 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 true
             };
             if work.due {
-                if let Some(half) = self.half_agreed(work).filter(|_| is_race) {
+                if is_race && let Some(half) = self.half_agreed(work) {
                     work.pair.link = Some(half);
                 }
                 work.end = None;

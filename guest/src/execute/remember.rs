@@ -12,6 +12,7 @@ use crate::plan::guard::Destruction;
 use crate::plan::merge::{Conflict, Merged};
 use crate::plan::{self, Decision, Deed, Half, PackedPair, Pair};
 use crate::report::{Finding, Severity, Side};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
@@ -97,16 +98,15 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
         }
     }
 
-    fn conclude_done(&self, mut work: Work, writes: &mut Vec<Write>) -> Outcome {
+    fn conclude_done(&self, work: Work, writes: &mut Vec<Write>) -> Outcome {
         writes.extend(self.times_written(&work));
-        let before = work.pair.link.take();
-        let stored = work.stored.take();
-        let after = self.link_after(&work, before.as_ref());
-        let (mut findings, told) = self.untold(&work, before.as_ref());
-        findings.extend(not_back(&work, before.as_ref()));
+        let before = work.pair.link.as_ref();
+        let stored = work.stored.as_ref();
+        let mut after = self.link_after(&work, before);
+        let (mut findings, told) = self.untold(&work, before);
+        findings.extend(not_back(&work, before));
         let mut destructions = if work.end.is_none() {
-            let pair = work.pair_with(before.clone());
-            self.destructions(&pair, &work.decision, &work.task)
+            self.destructions(&work.pair, &work.decision, &work.task)
         } else {
             Vec::new()
         };
@@ -116,17 +116,17 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             _ => 0,
         };
         let follow_up = follow_up(&work);
-        if let (Some(before), Deed::CreateInCrm(_)) = (&before, &work.decision.deed) {
+        if let (Some(before), Deed::CreateInCrm(_)) = (before, &work.decision.deed) {
             // The record that it was is gone for good, and nobody asks any more who took it away.
             writes.extend(self.memory.delete_link(before));
             writes.push(self.memory.set_deletion(&before.crm_id, None));
         }
-        if let Some(mut link) = after.clone() {
+        if let Some(link) = &mut after {
             link.told = told;
             if mutation::is_on(Mutant::TombstoneForgotten) && link.is_tombstone() {
-                writes.extend(self.memory.delete_link(&link));
+                writes.extend(self.memory.delete_link(link));
             } else {
-                writes.extend(self.memory.set_link(stored.as_ref(), &link));
+                writes.extend(self.memory.set_link(stored, link));
             }
         }
         if work.was_created() {
@@ -135,8 +135,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
                 writes.push(self.memory.set_created(&link.crm_id, Some(self.now)));
             }
         }
-        let is_back = stored.as_ref().is_some_and(Link::is_tombstone)
-            && after.as_ref().is_some_and(Link::is_linked);
+        let is_back =
+            stored.is_some_and(Link::is_tombstone) && after.as_ref().is_some_and(Link::is_linked);
         if let (true, Some(link)) = (is_back, &after) {
             writes.push(self.memory.set_deletion(&link.crm_id, None));
         }
@@ -159,8 +159,8 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             findings,
             destructions,
             leaves_rest: work.leaves_rest,
-            links: difference(stored.as_ref(), after.as_ref(), Standing::Linked),
-            detached: difference(stored.as_ref(), after.as_ref(), Standing::Detached),
+            links: difference(stored, after.as_ref(), Standing::Linked),
+            detached: difference(stored, after.as_ref(), Standing::Detached),
             follow_up,
         }))
     }
@@ -219,19 +219,19 @@ impl<C: Crm, M: Mailbox> Executor<'_, C, M> {
             .or(before.map(|l| l.mailbox_id.clone()))?;
         let is_as_sent = mutation::is_on(Mutant::BaseAsSent);
         let crm_fields = match (&work.crm, crm, before) {
-            (_, Some(_), _) if is_as_sent => merged.crm.clone(),
-            (Some(read_back), _, _) => {
-                as_sent(work.pair.crm_fields(), &merged.crm, &read_back.fields)
+            (_, Some(_), _) if is_as_sent => Cow::Borrowed(&merged.crm),
+            (Some(read), _, _) => {
+                Cow::Owned(as_sent(work.pair.crm_fields(), &merged.crm, &read.fields))
             }
-            (None, Some(contact), _) => contact.fields.clone(),
-            (None, None, link) => link?.base.crm.clone(),
+            (None, Some(contact), _) => Cow::Borrowed(&contact.fields),
+            (None, None, link) => Cow::Borrowed(&link?.base.crm),
         };
         let view = match (mailbox, before) {
-            (Some(_), _) if is_as_sent => merged.view.clone(),
-            (Some(contact), _) => contact.view.clone(),
-            (None, link) => link?.base.view.clone(),
+            (Some(_), _) if is_as_sent => &merged.view,
+            (Some(contact), _) => &contact.view,
+            (None, link) => &link?.base.view,
         };
-        let mut base = mapping::remember(&crm_fields, &view, &merged.slots, fields);
+        let mut base = mapping::remember(&crm_fields, view, &merged.slots, fields);
         let created = matches!(work.decision.deed, Deed::CreateInMailbox(_));
         if let Some(link) = before.filter(|link| link.is_linked() && !created) {
             base = base.keeping(&link.base);

@@ -10,22 +10,35 @@ use crate::contact::{CrmFields, Field, View, text};
 /// It still is when the company was renamed in the mailbox since, and the given name was not. It is
 /// not where the CRM, now or in the base, has this very first name.
 pub(crate) fn is_stand_in(view: &View, base: Option<&Base>, crm: Option<&CrmFields>) -> bool {
+    let stood_in_as = |given: &Single| {
+        base.is_some_and(|base| {
+            base.slots.stand_in && given.same(&Single::of_mailbox(Field::FirstName, &base.view))
+        })
+    };
+    let records = crm.into_iter().chain(base.map(|base| &base.crm));
+    stands_in(view, records, stood_in_as)
+}
+
+/// The same of a view that was read back, where it is known whether the given name was written as a
+/// stand-in.
+pub(crate) fn is_stand_in_still(view: &View, was_stand_in: bool, crm: &CrmFields) -> bool {
+    stands_in(view, std::iter::once(crm), |_| was_stand_in)
+}
+
+fn stands_in<'a>(
+    view: &View,
+    mut records: impl Iterator<Item = &'a CrmFields>,
+    stood_in_as: impl FnOnce(&Single) -> bool,
+) -> bool {
+    let is_written = |field| (view.texts.get(&field)).is_some_and(|text| !text.trim().is_empty());
+    if !is_written(Field::FirstName) || is_written(Field::LastName) {
+        return false;
+    }
     let given = Single::of_mailbox(Field::FirstName, view);
-    let has_surname = Single::of_mailbox(Field::LastName, view) != Single::Empty;
-    if given == Single::Empty || has_surname {
+    if records.any(|crm| given.same(&Single::of_crm(Field::FirstName, crm))) {
         return false;
     }
-    let in_crm = crm.into_iter().chain(base.map(|base| &base.crm));
-    if in_crm
-        .into_iter()
-        .any(|crm| given.same(&Single::of_crm(Field::FirstName, crm)))
-    {
-        return false;
-    }
-    let stood_in_before = base.is_some_and(|base| {
-        base.slots.stand_in && given.same(&Single::of_mailbox(Field::FirstName, &base.view))
-    });
-    stood_in_before || given.same(&Single::of_mailbox(Field::Company, view))
+    stood_in_as(&given) || given.same(&Single::of_mailbox(Field::Company, view))
 }
 
 /// What the mailbox holds in a field with one value, a stand-in read as none.

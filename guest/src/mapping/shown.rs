@@ -16,15 +16,14 @@ const CHANGE_BYTES_MAX: usize = 1_000;
 pub trait Shown {
     /// All values of a field, each in one line, in their order; none that are blank.
     fn shown(&self, field: Field) -> Vec<String>;
+
+    /// Whether a field is not the same to the last byte.
+    fn differs(&self, other: &Self, field: Field) -> bool;
 }
 
 /// What differs between two states of a record: per field, the values that go and those that come.
-pub fn changes<R: Shown + PartialEq>(before: &R, after: &R) -> Vec<Change> {
-    if before == after {
-        return Vec::new();
-    }
-    Field::ALL
-        .into_iter()
+pub fn changes<R: Shown>(before: &R, after: &R) -> Vec<Change> {
+    differing(before, after)
         .filter_map(|field| {
             let (before, after) = (before.shown(field), after.shown(field));
             let gone = without(&before, &after);
@@ -40,17 +39,23 @@ pub fn changes<R: Shown + PartialEq>(before: &R, after: &R) -> Vec<Change> {
 }
 
 /// Fields that held something before and hold nothing after: what the guard counts.
-pub fn emptied<R: Shown + PartialEq>(before: &R, after: &R) -> FieldSet {
-    if before == after {
-        return FieldSet::new();
-    }
-    Field::ALL
-        .into_iter()
+pub fn emptied<R: Shown>(before: &R, after: &R) -> FieldSet {
+    differing(before, after)
         .filter(|field| !before.shown(*field).is_empty() && after.shown(*field).is_empty())
         .collect()
 }
 
+/// Nearly all fields are as they were: told without showing them.
+fn differing<R: Shown>(before: &R, after: &R) -> impl Iterator<Item = Field> {
+    let all = Field::ALL.into_iter();
+    all.filter(move |field| before.differs(after, *field))
+}
+
 impl Shown for CrmFields {
+    fn differs(&self, other: &Self, field: Field) -> bool {
+        Self::differs(self, other, field)
+    }
+
     fn shown(&self, field: Field) -> Vec<String> {
         match field {
             Field::Phones => self.phones.iter().filter_map(phone_shown).collect(),
@@ -73,6 +78,10 @@ impl Shown for CrmFields {
 }
 
 impl Shown for View {
+    fn differs(&self, other: &Self, field: Field) -> bool {
+        Self::differs(self, other, field)
+    }
+
     fn shown(&self, field: Field) -> Vec<String> {
         match field {
             Field::Phones => {

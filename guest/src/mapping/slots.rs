@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rooms::field_of;
 use crate::contact::{
-    CrmAddress, CrmEmail, CrmFields, CrmPhone, Field, FieldSet, Slot, View, address, email,
+    CrmAddress, CrmEmail, CrmFields, CrmKind, CrmPhone, Field, FieldSet, Slot, View, address, email,
 };
 
 /// Which CRM value stands in which slot.
@@ -105,8 +105,9 @@ fn content_at(slot: Slot, position: usize, fields: &CrmFields) -> String {
     let content = match field_of(slot) {
         Field::Phones => fields.phones.get(position).map(|phone| match phone {
             CrmPhone::Readable { kind, number, .. } => {
-                let digits: String = number.chars().filter(|c| c.is_alphanumeric()).collect();
-                format!("{kind:?}{SEPARATOR}{digits}")
+                let mut content = typed(kind);
+                content.extend(number.chars().filter(|c| c.is_alphanumeric()));
+                content
             }
             CrmPhone::Opaque(value) => format!("{SEPARATOR}{value}"),
         }),
@@ -119,13 +120,27 @@ fn content_at(slot: Slot, position: usize, fields: &CrmFields) -> String {
         }),
         _ => fields.addresses.get(position).map(|entry| match entry {
             CrmAddress::Readable { kind, address, .. } => {
-                let canonical = address::canonical(address).unwrap_or_default();
-                format!("{kind:?}{SEPARATOR}{canonical}")
+                typed(kind) + &address::canonical(address).unwrap_or_default()
             }
             CrmAddress::Opaque(value) => format!("{SEPARATOR}{value}"),
         }),
     };
     content.unwrap_or_default()
+}
+
+/// A type, and what parts it from the content.
+fn typed(kind: &CrmKind) -> String {
+    let name = match kind {
+        CrmKind::Office => "office",
+        CrmKind::Private => "private",
+        CrmKind::Mobile => "mobile",
+        CrmKind::Other => "other",
+        CrmKind::Untyped => "",
+        CrmKind::Unknown(name) => return format!("?{name}{SEPARATOR}"),
+    };
+    let mut typed = name.to_owned();
+    typed.push(SEPARATOR);
+    typed
 }
 
 const SEPARATOR: char = '\u{1f}';

@@ -288,18 +288,16 @@ fn unite(
     same: impl Fn(&CrmValue, &MailboxValue) -> bool,
 ) -> Vec<Tie> {
     let mut united = Vec::new();
-    crm.retain(|value| {
-        let partner = take(mailbox, |candidate| same(value, candidate));
-        let found = partner.is_some();
-        if found {
-            united.push(Tie {
-                crm: Some(value.clone()),
+    for value in std::mem::take(crm) {
+        match take(mailbox, |candidate| same(&value, candidate)) {
+            None => crm.push(value),
+            partner => united.push(Tie {
+                crm: Some(value),
                 mailbox: partner,
                 ..Tie::default()
-            });
+            }),
         }
-        !found
-    });
+    }
     united
 }
 

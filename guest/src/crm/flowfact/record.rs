@@ -232,6 +232,16 @@ fn written(fields: &CrmFields, field: Field, property: &Property) -> Vec<Value> 
     }
 }
 
+fn count(fields: &CrmFields, field: Field) -> usize {
+    match field {
+        Field::Phones => fields.phones.len(),
+        Field::Emails => fields.emails.len(),
+        Field::Addresses => fields.addresses.len(),
+        Field::Birthday => fields.birthday.len(),
+        _ => fields.texts(field).len(),
+    }
+}
+
 fn misfit(fields: &CrmFields, field: Field, property: &Property) -> Option<Problem> {
     let name = &property.name;
     let problem = |message: String, remedy: &str| {
@@ -244,7 +254,7 @@ fn misfit(fields: &CrmFields, field: Field, property: &Property) -> Option<Probl
         let message = format!("FLOWFACT does not let anybody write its field `{name}`");
         return problem(message, "change the value in FLOWFACT's own way");
     }
-    let count = written(fields, field, property).len();
+    let count = count(fields, field);
     if let Some(max) = property.values_max
         && usize::try_from(max).is_ok_and(|max| count > max)
     {

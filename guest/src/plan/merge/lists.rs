@@ -44,6 +44,13 @@ impl Decision {
         to_mailbox: None,
         to_crm: None,
     };
+
+    fn writes_crm(&self) -> bool {
+        self.value == Verdict::ToCrm
+            || self.to_crm.is_some()
+            || self.room == RoomVerdict::ToCrm
+            || mutation::is_on(Mutant::SlotlessDropped)
+    }
 }
 
 pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
@@ -65,7 +72,7 @@ pub(super) fn merge(draft: &mut Draft<'_>, field: Field) {
     draft.merged.findings.append(&mut seats.findings);
     let taken = seats.taken;
     let positions = write_crm(&mut draft.merged.crm, field, &ties, &decisions);
-    write_view(&mut draft.merged.view, field, &taken);
+    write_view(&mut draft.merged.view, input.view, field, &taken);
     for (slot, seat) in &taken {
         if let Some(position) = positions.get(&seat.tie) {
             draft.merged.slots.seat(*slot, *position, &draft.merged.crm);
@@ -250,8 +257,14 @@ fn write_list<E: Entry>(
     ties: &[Tie],
     decisions: &[Decision],
 ) -> BTreeMap<usize, usize> {
-    let mut entries: Vec<Option<E>> = list.iter().cloned().map(Some).collect();
     let mut position_of_tie = BTreeMap::new();
+    if !decisions.iter().any(Decision::writes_crm) && !mutation::is_on(Mutant::CrmRewritten) {
+        let first = |tie: &Tie| tie.crm.as_ref()?.positions.first().copied();
+        let placed = ties.iter().enumerate();
+        position_of_tie.extend(placed.filter_map(|(index, tie)| Some((index, first(tie)?))));
+        return position_of_tie;
+    }
+    let mut entries: Vec<Option<E>> = list.iter().cloned().map(Some).collect();
     for (index, (tie, decision)) in ties.iter().zip(decisions).enumerate() {
         let positions = tie.crm.iter().flat_map(|value| &value.positions).copied();
         let cleared = decision.value == Verdict::ToCrm && decision.to_crm.is_none();
@@ -397,9 +410,18 @@ impl Entry for CrmAddress {
 
 // ---- writing the mailbox ------------------------------------------------------------------------
 
-fn write_view(view: &mut View, field: Field, taken: &BTreeMap<Slot, Seat>) {
-    let language = address::language(view.addresses.values());
-    let before = view.clone();
+fn write_view(view: &mut View, before: &View, field: Field, taken: &BTreeMap<Slot, Seat>) {
+    let slots = before.phones.keys().chain(before.emails.keys());
+    let slots = slots.chain(before.addresses.keys());
+    let is_kept = |slot: &Slot| {
+        let seat = taken.get(slot);
+        seat.is_some_and(|seat| seat.content.is_none() && seat.from == Some(*slot))
+    };
+    let mut slots = slots.filter(|slot| field_of(**slot) == field);
+    if slots.clone().count() == taken.len() && slots.all(is_kept) {
+        return;
+    }
+    let language = address::language(before.addresses.values());
     view.phones.retain(|slot, _| field_of(*slot) != field);
     view.emails.retain(|slot, _| field_of(*slot) != field);
     view.addresses.retain(|slot, _| field_of(*slot) != field);
