@@ -5,6 +5,9 @@
 //! names, as Exchange has them. What a value *means*, so that two writings of it can be compared,
 //! is its canonical form, one module per kind.
 //!
+//! Stored names are short where values have them: of the bytes that a pass keeps and a store holds,
+//! they would be the most.
+//!
 //! Not here: which CRM value belongs in which slot (`mapping`), and who wins (`plan::merge`).
 
 pub mod address;
@@ -103,6 +106,7 @@ pub struct CrmContact {
     /// Whether it carries this mailbox's marker; `None` where this answer cannot say.
     pub marked: Option<bool>,
     /// Fields that its users have locked: read, never written.
+    #[serde(default, skip_serializing_if = "FieldSet::is_empty")]
     pub locked: FieldSet,
     /// Its values.
     pub fields: CrmFields,
@@ -140,15 +144,20 @@ pub type Members = serde_json::Map<String, Value>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CrmPhone {
     /// An object with a number.
+    #[serde(rename = "r")]
     Readable {
         /// Its type.
+        #[serde(rename = "k")]
         kind: CrmKind,
         /// The number as somebody wrote it.
+        #[serde(rename = "n")]
         number: String,
         /// Everything else the object holds, for example `note`.
+        #[serde(rename = "x", default, skip_serializing_if = "Members::is_empty")]
         rest: Members,
     },
     /// Anything else.
+    #[serde(rename = "o")]
     Opaque(Value),
 }
 
@@ -156,16 +165,22 @@ pub enum CrmPhone {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CrmKind {
     /// `office`
+    #[serde(rename = "o")]
     Office,
     /// `private`
+    #[serde(rename = "p")]
     Private,
     /// `mobile`
+    #[serde(rename = "m")]
     Mobile,
     /// `other`
+    #[serde(rename = "t")]
     Other,
     /// `""`, or none given.
+    #[serde(rename = "u")]
     Untyped,
     /// A type that this version does not know: such a value takes no part.
+    #[serde(rename = "x")]
     Unknown(String),
 }
 
@@ -173,17 +188,23 @@ pub enum CrmKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CrmEmail {
     /// A bare text.
+    #[serde(rename = "p")]
     Plain(String),
     /// An object: the name of the member that holds the address, the address, everything else.
+    #[serde(rename = "t")]
     Typed {
         /// `email`, `value` or `address`.
+        #[serde(rename = "m")]
         member: String,
         /// The address.
+        #[serde(rename = "a")]
         address: String,
         /// Everything else the object holds, for example `type`.
+        #[serde(rename = "x", default, skip_serializing_if = "Members::is_empty")]
         rest: Members,
     },
     /// Anything else.
+    #[serde(rename = "o")]
     Opaque(Value),
 }
 
@@ -191,15 +212,20 @@ pub enum CrmEmail {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CrmAddress {
     /// An object with address parts.
+    #[serde(rename = "r")]
     Readable {
         /// Its type.
+        #[serde(rename = "k")]
         kind: CrmKind,
         /// The parts that take part.
+        #[serde(rename = "a")]
         address: PostalAddress,
         /// Everything else the object holds, for example `district` and `geolocation`.
+        #[serde(rename = "x", default, skip_serializing_if = "Members::is_empty")]
         rest: Members,
     },
     /// Anything else.
+    #[serde(rename = "o")]
     Opaque(Value),
 }
 
@@ -207,19 +233,19 @@ pub enum CrmAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostalAddress {
     /// Street with house number; may hold several lines.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "s", default, skip_serializing_if = "String::is_empty")]
     pub street: String,
     /// Postal code.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "p", default, skip_serializing_if = "String::is_empty")]
     pub postal_code: String,
     /// City.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "c", default, skip_serializing_if = "String::is_empty")]
     pub city: String,
     /// State or province.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "t", default, skip_serializing_if = "String::is_empty")]
     pub state: String,
     /// Country, as its side writes it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "l", default, skip_serializing_if = "String::is_empty")]
     pub country: String,
 }
 
@@ -272,10 +298,10 @@ pub struct View {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxEmail {
     /// The address; empty, or an X.500 name, for some entries of the own organisation.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "a", default, skip_serializing_if = "String::is_empty")]
     pub address: String,
     /// The display name. Not compared: the server keeps its own.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "n", default, skip_serializing_if = "String::is_empty")]
     pub name: String,
 }
 
@@ -283,17 +309,29 @@ pub struct MailboxEmail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are Exchange's own")]
 pub enum Slot {
+    #[serde(rename = "bp1")]
     BusinessPhone1,
+    #[serde(rename = "bp2")]
     BusinessPhone2,
+    #[serde(rename = "hp1")]
     HomePhone1,
+    #[serde(rename = "hp2")]
     HomePhone2,
+    #[serde(rename = "mp")]
     MobilePhone,
+    #[serde(rename = "op")]
     OtherPhone,
+    #[serde(rename = "e1")]
     Email1,
+    #[serde(rename = "e2")]
     Email2,
+    #[serde(rename = "e3")]
     Email3,
+    #[serde(rename = "ba")]
     BusinessAddress,
+    #[serde(rename = "ha")]
     HomeAddress,
+    #[serde(rename = "oa")]
     OtherAddress,
 }
 

@@ -412,9 +412,9 @@ fn check(world: &World<'_>) {
         .into_iter()
         .filter(|(place, _)| *place < room)
         .collect();
-    let places: serde_json::Map<String, Value> = base_slots
+    let places: BTreeMap<Slot, usize> = base_slots
         .iter()
-        .map(|(place, _)| (format!("{:?}", kind.slots[*place]), json!(place)))
+        .map(|(place, _)| (kind.slots[*place], *place))
         .collect();
     let fields = FieldSet::from(Field::ALL);
     let base = Base {

@@ -400,7 +400,7 @@ fn slots_of(view: &View) -> Slots {
 fn check(world: &World) {
     let fields = FieldSet::from([Field::Phones]);
     let base = world.base.map(|(kind, slot)| {
-        let places = json!({"places": {format!("{:?}", SLOTS[slot].0): 0}});
+        let places = json!({"places": BTreeMap::from([(SLOTS[slot].0, 0)])});
         Base {
             crm: crm_fields(&[(BASE_NUMBER, kind)]),
             view: view_of(&[(slot, BASE_NUMBER)].into()),
