@@ -57,7 +57,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 _ => {
                     let destroyed =
                         approval::destructions(&pair, &decision, &rules, &judged.rejected);
-                    drafts.push(Draft::Task(TaskDraft {
+                    drafts.push(Draft::Task(Box::new(TaskDraft {
                         rank: rank(&decision),
                         operations,
                         sources: super::sources(&pair),
@@ -66,7 +66,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                         destroyed,
                         judged,
                         pair: packed,
-                    }));
+                    })));
                 }
             }
         }
@@ -230,7 +230,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// Turns drafts into tasks and operations, in the order in which they are carried out: what
     /// creates and updates first, what destroys last.
     fn write_plan(&mut self, drafts: Vec<Draft>, held_back: &BTreeSet<Destruction>) {
-        let mut drafts: Vec<TaskDraft> = drafts
+        let mut drafts: Vec<Box<TaskDraft>> = drafts
             .into_iter()
             .filter_map(|draft| match draft {
                 Draft::Task(task) => Some(task),
@@ -238,19 +238,21 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             })
             .collect();
         drafts.sort_by_key(|draft| draft.rank);
+        self.tasks.reserve(drafts.len());
+        self.operations.reserve(drafts.len());
         for mut draft in drafts {
             let (held, planned): (Vec<_>, Vec<_>) = draft
                 .destroyed
                 .iter()
                 .partition(|kind| held_back.contains(kind) && !draft.judged.approves(**kind));
             if held.is_empty() {
-                self.add_task(draft, planned, FieldSet::new());
+                self.add_task(*draft, planned, FieldSet::new());
                 continue;
             }
             self.hold_back(&draft, &held);
             let fields: FieldSet = held.iter().filter_map(|kind| kind.field()).collect();
             if fields.len() == held.len() && self.replan(&mut draft, &fields) {
-                self.add_task(draft, planned, fields);
+                self.add_task(*draft, planned, fields);
             }
         }
     }
@@ -379,7 +381,7 @@ pub(super) const AWAITING_APPROVAL: &str = "awaiting-approval";
 /// A pair on its way into the plan.
 enum Draft {
     /// Something is to be done about it.
-    Task(TaskDraft),
+    Task(Box<TaskDraft>),
     /// Nothing may be done about these contacts.
     Held(Vec<Source>, PutOff),
 }

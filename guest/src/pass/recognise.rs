@@ -367,22 +367,17 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         };
         let matched = self.gathered.matched.iter();
         let taken: BTreeSet<&MailboxId> = matched.map(|(_, id)| id).collect();
-        self.gathered
-            .mailbox
-            .iter()
-            .filter(|(id, _)| {
-                !answered(id)
-                    && !taken.contains(id)
-                    && !self
-                        .gathered
-                        .withheld
-                        .contains(&Source::Mailbox((*id).clone()))
-            })
-            .filter_map(|(id, packed)| {
-                let contact = packed.unpack()?;
-                Some(Candidate::of_mailbox(id.clone(), &contact.view, region))
-            })
-            .collect()
+        let is_new = |id: &MailboxId| {
+            let source = Source::Mailbox(id.clone());
+            !answered(id) && !taken.contains(id) && !self.gathered.withheld.contains(&source)
+        };
+        let mut candidates = Vec::with_capacity(self.gathered.mailbox.len());
+        for (id, packed) in self.gathered.mailbox.iter().filter(|(id, _)| is_new(id)) {
+            if let Some(contact) = packed.unpack() {
+                candidates.push(Candidate::of_mailbox(id.clone(), &contact.view, region));
+            }
+        }
+        candidates
     }
 
     /// CRM contacts, marked or not, that have no partner in this mailbox and may be one of these:

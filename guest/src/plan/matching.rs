@@ -96,8 +96,8 @@ pub fn propose<C: Clone + Ord, M: Clone + Ord>(
     let crm_known: Vec<Known<'_>> = crm.iter().map(|candidate| candidate.known()).collect();
     let mailbox_known: Vec<Known<'_>> = mailbox.iter().map(|candidate| candidate.known()).collect();
     // One index at a time: together they are the most that a first pass needs.
-    let crm_choices = choices(&crm_known, &Index::of(&mailbox_known), first_pass);
-    let mailbox_choices = choices(&mailbox_known, &Index::of(&crm_known), first_pass);
+    let crm_choices = choices(&crm_known, &mailbox_known, first_pass);
+    let mailbox_choices = choices(&mailbox_known, &crm_known, first_pass);
 
     let mut proposal = Proposal {
         pairs: Vec::new(),
@@ -174,10 +174,14 @@ struct Choice {
     by_name_only: bool,
 }
 
-fn choices(contacts: &[Known<'_>], others: &Index<'_>, first_pass: bool) -> Vec<Choice> {
+fn choices(contacts: &[Known<'_>], others: &[Known<'_>], first_pass: bool) -> Vec<Choice> {
+    if contacts.is_empty() {
+        return Vec::new();
+    }
+    let others = Index::of(others);
     contacts
         .iter()
-        .map(|contact| choice(contact, others, first_pass))
+        .map(|contact| choice(contact, &others, first_pass))
         .collect()
 }
 

@@ -5,7 +5,7 @@
 //! by name, and nothing is listed further than a question needs.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::CANDIDATES_MAX;
 use super::candidate::{Details, Kind};
@@ -48,16 +48,11 @@ impl<'a> Known<'a> {
 /// The contacts of one side.
 pub(super) struct Index<'a> {
     contacts: &'a [Known<'a>],
-    by_address: HashMap<&'a str, Sharing<'a>>,
+    /// Who has an address or number: by its digest, and then by position.
+    by_address: Vec<(u64, usize)>,
+    /// Of digests that more than [`SMALL_GROUP`] share.
+    large_groups: BTreeMap<u64, Group<'a>>,
     by_name: Vec<Named<'a>>,
-}
-
-/// Who has an address or number, by position.
-enum Sharing<'a> {
-    One(usize),
-    Few(Vec<usize>),
-    /// More than [`SMALL_GROUP`].
-    Many(Box<Group<'a>>),
 }
 
 /// A contact under its name: first, last and company; whoever has neither address nor number before
@@ -81,25 +76,25 @@ const SMALL_GROUP: usize = 16;
 impl<'a> Index<'a> {
     pub(super) fn of(contacts: &'a [Known<'a>]) -> Self {
         let addresses = contacts.iter().map(Known::addresses).map(Iterator::count);
-        let mut by_address: HashMap<&str, Sharing<'_>> = HashMap::with_capacity(addresses.sum());
+        let mut by_address = Vec::with_capacity(addresses.sum());
         let mut by_name = Vec::with_capacity(contacts.len());
         for (position, contact) in contacts.iter().enumerate() {
-            for address in contact.addresses() {
-                let sharing = by_address.entry(address);
-                let sharing = sharing.and_modify(|sharing| sharing.add(position));
-                sharing.or_insert(Sharing::One(position));
-            }
+            by_address.extend(contact.addresses().map(|text| (digest_of(text), position)));
             if contact.kind != Kind::Nameless {
                 by_name.push((name_of(contact), contact.has_address(), position));
             }
         }
+        by_address.sort_unstable();
         by_name.sort_unstable();
-        for sharing in by_address.values_mut() {
-            sharing.group(contacts);
-        }
+        let groups = by_address.chunk_by(|one, other| one.0 == other.0);
+        let large_groups = groups
+            .filter(|group| group.len() > SMALL_GROUP)
+            .filter_map(|group| Some((group.first()?.0, Group::of(group, contacts))))
+            .collect();
         Self {
             contacts,
             by_address,
+            large_groups,
             by_name,
         }
     }
@@ -108,19 +103,18 @@ impl<'a> Index<'a> {
     pub(super) fn sharing_address(&self, contact: &Known<'_>) -> Vec<usize> {
         let mut found = Vec::new();
         for address in contact.addresses() {
-            let few = match self.by_address.get(address) {
-                None => &[][..],
-                Some(Sharing::One(position)) => std::slice::from_ref(position),
-                Some(Sharing::Few(positions)) => positions,
-                Some(Sharing::Many(group)) => {
-                    for list in group.lists_for(contact) {
-                        found.extend(list.iter().take(CANDIDATES_MAX + 1));
-                    }
-                    continue;
+            let digest = digest_of(address);
+            let group = equal(&self.by_address, |(other, _)| other.cmp(&digest));
+            let fits = |position: &usize| self.may_share(*position, contact, address);
+            if let Some(group) = self.large_groups.get(&digest) {
+                for list in group.lists_for(contact) {
+                    let some = list.iter().take(CANDIDATES_MAX + 1).copied();
+                    found.extend(some.filter(fits));
                 }
-            };
-            let few = few.iter().copied();
-            found.extend(few.filter(|position| self.may_be(*position, contact)));
+            } else {
+                let positions = group.iter().map(|(_, position)| *position);
+                found.extend(positions.filter(fits));
+            }
         }
         found.sort_unstable();
         found.dedup();
@@ -168,9 +162,12 @@ impl<'a> Index<'a> {
             .collect()
     }
 
-    fn may_be(&self, position: usize, contact: &Known<'_>) -> bool {
-        let other = self.contacts.get(position);
-        other.is_some_and(|other| may_be_same(contact, other))
+    /// Whether one of these contacts, which has an address of this digest, has the very address and
+    /// does not contradict a contact that has it too.
+    fn may_share(&self, position: usize, contact: &Known<'_>, address: &str) -> bool {
+        self.contacts.get(position).is_some_and(|other| {
+            may_be_same(contact, other) && other.addresses().any(|text| text == address)
+        })
     }
 
     /// Whether one of these contacts has the same name.
@@ -197,25 +194,6 @@ fn equal<T>(sorted: &[T], compare: impl Fn(&T) -> Ordering) -> &[T] {
     rest.get(..length).unwrap_or_default()
 }
 
-impl<'a> Sharing<'a> {
-    fn add(&mut self, position: usize) {
-        match self {
-            Self::One(first) => *self = Self::Few(vec![*first, position]),
-            Self::Few(positions) => positions.push(position),
-            Self::Many(group) => group.all.push(position),
-        }
-    }
-
-    fn group(&mut self, contacts: &[Known<'a>]) {
-        if let Self::Few(positions) = self
-            && positions.len() > SMALL_GROUP
-        {
-            let positions = std::mem::take(positions);
-            *self = Self::Many(Box::new(Group::of(positions, contacts)));
-        }
-    }
-}
-
 /// Of contacts of one name: all, or for one with an address or number those that have none.
 fn of_interest_to<'s, 'a>(contact: &Known<'_>, namesakes: &'s [Named<'a>]) -> &'s [Named<'a>] {
     if contact.has_address() {
@@ -231,9 +209,10 @@ fn positions(named: &[Named<'_>]) -> impl Iterator<Item = usize> {
 }
 
 impl<'a> Group<'a> {
-    fn of(all: Vec<usize>, contacts: &[Known<'a>]) -> Self {
+    fn of(sharing: &[(u64, usize)], contacts: &[Known<'a>]) -> Self {
         let mut group = Self::default();
-        for position in &all {
+        for (_, position) in sharing {
+            group.all.push(*position);
             let Some(contact) = contacts.get(*position) else {
                 continue;
             };
@@ -251,7 +230,7 @@ impl<'a> Group<'a> {
                 }
             }
         }
-        Self { all, ..group }
+        group
     }
 
     /// Lists that hold exactly those which do not contradict a contact, equal names first.
@@ -287,6 +266,11 @@ impl<'a> Group<'a> {
 
 fn slice(list: Option<&Vec<usize>>) -> &[usize] {
     list.map_or(&[], Vec::as_slice)
+}
+
+/// Texts are told apart by digests of eight bytes, and whoever is found by one is looked at.
+fn digest_of(text: &str) -> u64 {
+    crate::contact::digest(text.as_bytes())
 }
 
 fn name_of<'a>(contact: &Known<'a>) -> (&'a str, &'a str, &'a str) {
