@@ -8,6 +8,7 @@ use crate::links::{Answer, Intent, Link, Packed, Source, Standing, Stored};
 use crate::mailbox::Mailbox;
 use crate::mapping::{self, Base};
 use crate::mutation::{self, Mutant};
+use crate::outside::STORE_ITEMS_MAX;
 use crate::plan::matching::{self, About, Candidate, Question, Reason};
 use crate::plan::{Half, PackedPair};
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -280,7 +281,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
             crm = self.crm_candidates(&mailbox)?;
         }
         let proposal = matching::propose(&crm, &mailbox, self.is_first());
-        self.pair_proposed(proposal.pairs)?;
+        self.pair_proposed(&proposal.pairs)?;
         for question in proposal.questions {
             // A contact at rest is not new: the question is the CRM contact's alone.
             let is_at_rest = matches!(&question.about,
@@ -304,16 +305,16 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     }
 
     /// A forgotten pair that is proposed anew is still known: it is taken up again.
-    fn pair_proposed(&mut self, pairs: Vec<(CrmId, MailboxId)>) -> Result<(), Failure> {
-        let ids: Vec<CrmId> = pairs.iter().map(|(crm_id, _)| crm_id.clone()).collect();
-        let links = self.memory.links(&ids)?;
-        for ((crm_id, mailbox_id), link) in pairs.into_iter().zip(links) {
-            match link {
-                Stored::Found(link) => {
-                    self.revive(link, &mailbox_id);
-                }
-                Stored::Missing | Stored::Damaged => {
-                    self.gathered.matched.push((crm_id, mailbox_id));
+    fn pair_proposed(&mut self, pairs: &[(CrmId, MailboxId)]) -> Result<(), Failure> {
+        // Some at a time: a link has room for both records, be it there or not.
+        for some in pairs.chunks(STORE_ITEMS_MAX) {
+            let ids: Vec<CrmId> = some.iter().map(|(crm_id, _)| crm_id.clone()).collect();
+            for (pair, link) in some.iter().zip(self.memory.links(&ids)?) {
+                match link {
+                    Stored::Found(link) => {
+                        self.revive(link, &pair.1);
+                    }
+                    Stored::Missing | Stored::Damaged => self.gathered.matched.push(pair.clone()),
                 }
             }
         }
@@ -349,7 +350,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         };
         let mut crm = self.all_crm_candidates()?;
         crm.retain(has_namesake);
-        let crm = self.without_partner(crm)?;
+        let crm = self.without_partner(&crm)?;
         for question in matching::propose(&crm, &mailbox, true).questions {
             self.ask(&question, &crm, &mailbox);
         }
@@ -404,7 +405,7 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
         }
         let mut all = self.all_crm_candidates()?;
         all.retain(is_free);
-        self.without_partner(matching::relevant(all, mailbox))
+        self.without_partner(&matching::relevant(all, mailbox))
     }
 
     /// The digests of all CRM contacts, the newest ones of this pass; by id.
@@ -427,25 +428,23 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
 
     fn without_partner(
         &self,
-        candidates: Vec<Rc<Candidate<CrmId>>>,
+        candidates: &[Rc<Candidate<CrmId>>],
     ) -> Result<Vec<Rc<Candidate<CrmId>>>, Failure> {
-        let ids: Vec<CrmId> = candidates
-            .iter()
-            .map(|candidate| candidate.id.clone())
-            .collect();
-        let links = self.memory.links(&ids)?;
         let has_partner =
             |link: &Stored<Link>| matches!(link, Stored::Found(link) if !link.is_tombstone());
         let is_back = |id: &CrmId| {
             let pair = self.gathered.pairs.get(id);
             pair.is_some_and(|pair| matches!(pair.mailbox, Half::Present(_)))
         };
-        Ok(candidates
-            .into_iter()
-            .zip(links)
-            .filter(|(candidate, link)| !has_partner(link) && !is_back(&candidate.id))
-            .map(|(candidate, _)| candidate)
-            .collect())
+        let mut free = Vec::new();
+        for some in candidates.chunks(STORE_ITEMS_MAX) {
+            let ids: Vec<CrmId> = some.iter().map(|candidate| candidate.id.clone()).collect();
+            let links = self.memory.links(&ids)?;
+            let some = some.iter().zip(links);
+            let some = some.filter(|(known, link)| !has_partner(link) && !is_back(&known.id));
+            free.extend(some.map(|(known, _)| Rc::clone(known)));
+        }
+        Ok(free)
     }
 
     /// Marked, or half of a pair: something would be created or deleted for it.
