@@ -4,8 +4,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use contact_sync_guest::job::{CrmAccess, Endpoint, Job, Marker};
+use contact_sync_guest::links::Link;
 use contact_sync_guest::outside::Outside;
 use contact_sync_guest::pass::{self, Mode, Step};
+use contact_sync_guest::plan::matching::{Candidate, propose};
 use contact_sync_guest::report::Outcome;
 use contact_sync_host::config::usual_policy;
 use contact_sync_host::types;
@@ -55,6 +57,8 @@ impl Cost {
 /// All passes over address books of one size.
 pub(crate) struct Made {
     pub(crate) contacts: u32,
+    /// Natively: telling who of one side is who of the other, and nothing else.
+    pub(crate) recognising: Duration,
     costs: Vec<(Task, Cost)>,
 }
 
@@ -159,15 +163,25 @@ impl Runs {
                 cost.component = component_time;
                 cost.memory_bytes = same.memory_bytes;
                 eprint!(", {} in the component", milliseconds(component_time));
-                if (same.requests, same.writes) != (cost.requests, cost.writes) {
+                if !asks_for_the_same(&same, &cost) {
                     wasmtime::bail!("{}: the component asks for something else", task.name());
                 }
             }
             eprintln!();
             costs.push((task, cost));
         }
-        Ok(Made { contacts, costs })
+        Ok(Made {
+            contacts,
+            recognising: native.recognising()?,
+            costs,
+        })
     }
+}
+
+/// The writes exactly. The requests but for one in a hundred: FLOWFACT's results are cut by the
+/// times of what they hold, and these are others where requests are sent in a sandbox.
+fn asks_for_the_same(one: &Cost, other: &Cost) -> bool {
+    one.writes == other.writes && one.requests.abs_diff(other.requests) * 100 <= one.requests
 }
 
 /// A company with one mailbox, and whoever runs its passes.
@@ -229,6 +243,27 @@ impl<'a> Company<'a> {
             self.pass()?;
         }
         Ok((cost, time))
+    }
+
+    /// Recognises all that are paired now, once more and from what both sides hold alone.
+    fn recognising(&self) -> wasmtime::Result<Duration> {
+        let rows = self.door.ask(|world| world.stored());
+        let rows = rows.iter().filter(|(key, _)| key.contains("/pair/"));
+        let links: Vec<Link> = rows
+            .map(|(_, row)| serde_json::from_slice(row))
+            .collect::<Result<_, _>>()?;
+        let region = self.door.ask(|world| world.job(ANNA)).tenant.region;
+        let start = time_at_home();
+        let pairs = || links.iter().map(|link| &link.base).enumerate();
+        let crm = pairs().map(|(id, base)| Candidate::of_crm(id, &base.crm, &region));
+        let mailbox = pairs().map(|(id, base)| Candidate::of_mailbox(id, &base.view, &region));
+        let (crm, mailbox): (Vec<_>, Vec<_>) = (crm.collect(), mailbox.collect());
+        let found = propose(&crm, &mailbox, true).pairs;
+        let time = time_at_home().saturating_sub(start);
+        if found.iter().any(|(one, other)| one != other) {
+            wasmtime::bail!("two contacts were taken for one person");
+        }
+        Ok(time)
     }
 
     /// A whole pass, and the processor time of it.
