@@ -258,7 +258,8 @@ pub struct Packed<T>(Box<[u8]>, PhantomData<T>);
 impl<T: Serialize + DeserializeOwned> Packed<T> {
     /// Packs a value.
     pub fn new(value: &T) -> Self {
-        Self(encode(value).into(), PhantomData)
+        // Into room of its own size: one that is cut to size leaves a hole behind each contact.
+        Self(encode(value).as_slice().into(), PhantomData)
     }
 
     /// What was packed. `None` only if its own serialisation cannot be read, which is a bug.

@@ -308,6 +308,8 @@ fn agreeing(
     if mark {
         operations.push(operation(Side::Crm, Action::Mark, Vec::new()));
     }
+    // Most often it is one of four that there would be room for, and a plan holds all of them.
+    operations.shrink_to_fit();
     operations
 }
 

@@ -98,8 +98,10 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
     /// what is new on either side.
     fn pairs_to_decide(&mut self) -> Vec<PackedPair> {
         let gathered = &mut self.gathered;
-        let mut pairs: Vec<PackedPair> =
-            std::mem::take(&mut gathered.pairs).into_values().collect();
+        let linked = std::mem::take(&mut gathered.pairs);
+        let most = linked.len() + gathered.mailbox.len() + gathered.marked.len();
+        let mut pairs: Vec<PackedPair> = Vec::with_capacity(most);
+        pairs.extend(linked.into_values());
         for (crm_id, mailbox_id) in std::mem::take(&mut gathered.matched) {
             let Some(mailbox) = gathered.mailbox.remove(&mailbox_id) else {
                 continue;

@@ -93,11 +93,9 @@ pub fn propose<C: Clone + Ord, M: Clone + Ord>(
 ) -> Proposal<C, M> {
     let crm = by_id(crm);
     let mailbox = by_id(mailbox);
-    let crm_known: Vec<Known<'_>> = crm.iter().map(|candidate| candidate.known()).collect();
-    let mailbox_known: Vec<Known<'_>> = mailbox.iter().map(|candidate| candidate.known()).collect();
     // One index at a time: together they are the most that a first pass needs.
-    let crm_choices = choices(&crm_known, &mailbox_known, first_pass);
-    let mailbox_choices = choices(&mailbox_known, &crm_known, first_pass);
+    let crm_choices = choices(&crm, &mailbox, first_pass);
+    let mailbox_choices = choices(&mailbox, &crm, first_pass);
 
     let mut proposal = Proposal {
         pairs: Vec::new(),
@@ -116,7 +114,7 @@ pub fn propose<C: Clone + Ord, M: Clone + Ord>(
                     .extend(partner.map(|partner| (contact, partner)));
             }
             Outcome::Ask(reason) => {
-                let candidates = ids(&choice.candidates, &mailbox);
+                let candidates = ids(choice.candidates(), &mailbox);
                 let about = About::Crm {
                     contact,
                     candidates,
@@ -131,7 +129,7 @@ pub fn propose<C: Clone + Ord, M: Clone + Ord>(
             Outcome::Nobody => proposal.unmatched_mailbox.push(contact),
             Outcome::Pair(_) => {}
             Outcome::Ask(reason) => {
-                let candidates = ids(&choice.candidates, &crm);
+                let candidates = ids(choice.candidates(), &crm);
                 let about = About::Mailbox {
                     contact,
                     candidates,
@@ -168,24 +166,39 @@ fn names<I>(candidate: &Candidate<I>) -> [&str; 3] {
 /// Whom one contact may be, and for whom it decides.
 #[derive(Debug)]
 struct Choice {
-    /// Positions in the other side's list.
-    candidates: Vec<usize>,
+    /// Positions in the other side's list; none are listed where the one decided for is the only
+    /// one.
+    several: Vec<usize>,
     decided: Option<usize>,
     by_name_only: bool,
 }
 
-fn choices(contacts: &[Known<'_>], others: &[Known<'_>], first_pass: bool) -> Vec<Choice> {
+impl Choice {
+    fn candidates(&self) -> &[usize] {
+        if self.several.is_empty() {
+            self.decided.as_slice()
+        } else {
+            &self.several
+        }
+    }
+}
+
+fn choices<I, J>(
+    contacts: &[&Candidate<I>],
+    others: &[&Candidate<J>],
+    first_pass: bool,
+) -> Vec<Choice> {
     if contacts.is_empty() {
         return Vec::new();
     }
     let others = Index::of(others);
     contacts
         .iter()
-        .map(|contact| choice(contact, &others, first_pass))
+        .map(|contact| choice(&contact.known(), &others, first_pass))
         .collect()
 }
 
-fn choice(contact: &Known<'_>, others: &Index<'_>, first_pass: bool) -> Choice {
+fn choice<J>(contact: &Known<'_>, others: &Index<'_, J>, first_pass: bool) -> Choice {
     let reachable = others.sharing_address(contact);
     let named = others.same_in_everything(contact);
     let mut candidates: Vec<usize> = reachable.iter().chain(&named).copied().collect();
@@ -212,7 +225,10 @@ fn choice(contact: &Known<'_>, others: &Index<'_>, first_pass: bool) -> Choice {
     }
     candidates.truncate(CANDIDATES_MAX);
     Choice {
-        candidates,
+        several: match (candidates.as_slice(), decided) {
+            ([only], Some(decided)) if *only == decided => Vec::new(),
+            _ => candidates,
+        },
         decided,
         by_name_only,
     }
@@ -225,7 +241,7 @@ enum Outcome {
 }
 
 fn outcome(position: usize, choice: &Choice, others: &[Choice]) -> Outcome {
-    if choice.candidates.is_empty() {
+    if choice.candidates().is_empty() {
         return Outcome::Nobody;
     }
     if choice.by_name_only {

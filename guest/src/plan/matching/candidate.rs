@@ -181,12 +181,12 @@ impl<I> Candidate<I> {
         single: &dyn Fn(Field) -> Single,
     ) -> Self {
         let readable = |field| {
-            let keys = keys(field).into_iter();
-            let readable = keys.filter_map(|(_, key)| match key {
+            let keys = keys(field);
+            let mut readable: Vec<String> = Vec::with_capacity(keys.len());
+            readable.extend(keys.into_iter().filter_map(|(_, key)| match key {
                 Key::Readable(canonical) => Some(canonical),
                 Key::Opaque(_) => None,
-            });
-            let mut readable: Vec<String> = readable.collect();
+            }));
             readable.sort_unstable();
             readable.dedup();
             readable.into_boxed_slice()

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::CANDIDATES_MAX;
-use super::candidate::{Details, Kind};
+use super::candidate::{Candidate, Details, Kind};
 
 /// One contact, as it is compared.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +46,8 @@ impl<'a> Known<'a> {
 }
 
 /// The contacts of one side.
-pub(super) struct Index<'a> {
-    contacts: &'a [Known<'a>],
+pub(super) struct Index<'a, I> {
+    contacts: &'a [&'a Candidate<I>],
     /// Who has an address or number: by its digest, and then by position.
     by_address: Vec<(u64, usize)>,
     /// Of digests that more than [`SMALL_GROUP`] share.
@@ -73,15 +73,18 @@ struct Group<'a> {
 /// Groups up to this size are looked through.
 const SMALL_GROUP: usize = 16;
 
-impl<'a> Index<'a> {
-    pub(super) fn of(contacts: &'a [Known<'a>]) -> Self {
-        let addresses = contacts.iter().map(Known::addresses).map(Iterator::count);
+impl<'a, I> Index<'a, I> {
+    pub(super) fn of(contacts: &'a [&'a Candidate<I>]) -> Self {
+        let addresses = contacts
+            .iter()
+            .map(|contact| contact.known().addresses().count());
         let mut by_address = Vec::with_capacity(addresses.sum());
         let mut by_name = Vec::with_capacity(contacts.len());
         for (position, contact) in contacts.iter().enumerate() {
+            let contact = contact.known();
             by_address.extend(contact.addresses().map(|text| (digest_of(text), position)));
             if contact.kind != Kind::Nameless {
-                by_name.push((name_of(contact), contact.has_address(), position));
+                by_name.push((name_of(&contact), contact.has_address(), position));
             }
         }
         by_address.sort_unstable();
@@ -135,9 +138,8 @@ impl<'a> Index<'a> {
             return positions(candidates).take(CANDIDATES_MAX).collect();
         }
         let agrees = |position: &usize| {
-            self.contacts
-                .get(*position)
-                .is_some_and(|other| !contact.details.disagree(other.details))
+            let other = self.known(*position);
+            other.is_some_and(|other| !contact.details.disagree(other.details))
         };
         positions(candidates).filter(agrees).collect()
     }
@@ -165,16 +167,19 @@ impl<'a> Index<'a> {
     /// Whether one of these contacts, which has an address of this digest, has the very address and
     /// does not contradict a contact that has it too.
     fn may_share(&self, position: usize, contact: &Known<'_>, address: &str) -> bool {
-        self.contacts.get(position).is_some_and(|other| {
-            may_be_same(contact, other) && other.addresses().any(|text| text == address)
+        self.known(position).is_some_and(|other| {
+            may_be_same(contact, &other) && other.addresses().any(|text| text == address)
         })
     }
 
     /// Whether one of these contacts has the same name.
     pub(super) fn same_name(&self, contact: &Known<'_>, position: usize) -> bool {
-        self.contacts
-            .get(position)
-            .is_some_and(|other| contact.has_same_name(other))
+        let other = self.known(position);
+        other.is_some_and(|other| contact.has_same_name(&other))
+    }
+
+    fn known(&self, position: usize) -> Option<Known<'a>> {
+        self.contacts.get(position).map(|contact| contact.known())
     }
 }
 
@@ -209,11 +214,11 @@ fn positions(named: &[Named<'_>]) -> impl Iterator<Item = usize> {
 }
 
 impl<'a> Group<'a> {
-    fn of(sharing: &[(u64, usize)], contacts: &[Known<'a>]) -> Self {
+    fn of<I>(sharing: &[(u64, usize)], contacts: &[&'a Candidate<I>]) -> Self {
         let mut group = Self::default();
         for (_, position) in sharing {
             group.all.push(*position);
-            let Some(contact) = contacts.get(*position) else {
+            let Some(contact) = contacts.get(*position).map(|contact| contact.known()) else {
                 continue;
             };
             match contact.kind {
