@@ -884,10 +884,7 @@ fn portions(writes: Vec<Write>) -> Vec<Vec<Write>> {
     let mut portions: Vec<Vec<Write>> = Vec::new();
     let mut bytes = 0;
     for write in writes {
-        let size = match &write {
-            Write::Set(key, value) => key.len() + value.len(),
-            Write::Delete(key) => key.len(),
-        };
+        let size = write.bytes();
         match portions.last_mut() {
             Some(portion)
                 if portion.len() < STORE_ITEMS_MAX && bytes + size <= STORE_CALL_BYTES_MAX =>

@@ -162,6 +162,16 @@ pub enum Write {
     Delete(String),
 }
 
+impl Write {
+    /// What it takes of [`STORE_CALL_BYTES_MAX`].
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Set(key, value) => key.len() + value.len(),
+            Self::Delete(key) => key.len(),
+        }
+    }
+}
+
 /// Why a call of the store had no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

@@ -12,7 +12,7 @@ use crate::journal;
 use crate::links::{Pending, Source, Standing, State, Stored, bucket_of};
 use crate::mailbox::Mailbox;
 use crate::mutation::{self, Mutant};
-use crate::outside::{Timestamp, Write};
+use crate::outside::{STORE_CALL_BYTES_MAX, Timestamp, Write};
 use crate::plan::approval::NOT_RESTORABLE;
 use crate::plan::matching::Candidate;
 use crate::report::{ContactName, Failure, Finding, Severity};
@@ -252,6 +252,11 @@ impl<C: Crm, M: Mailbox> Pass<C, M> {
                 if has_changed || begun.is_full {
                     writes.push(self.memory.set_candidates(*bucket, &digests));
                 }
+            }
+            // Digests of what was read are true whatever becomes of the pass. Where they would not
+            // fit into its last commit anyway, they are not kept until then.
+            if writes.iter().map(Write::bytes).sum::<usize>() > STORE_CALL_BYTES_MAX / 2 {
+                self.memory.commit(std::mem::take(&mut writes))?;
             }
         }
         Ok(writes)
