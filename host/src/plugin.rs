@@ -69,8 +69,9 @@ pub struct Limits {
 impl Limits {
     /// For up to 100,000 contacts. Two address books of so many that are matched for the first time
     /// take 250 MiB, any other pass over them less than 200; people with more than usual in their
-    /// contacts shall not be stopped. A step has at most 100 requests, four of them at once. A first
-    /// sync of so many computes for a minute at most; and a day is after what a full read is due.
+    /// contacts shall not be stopped. A step has at most 100 requests, four of them at once. A
+    /// first sync of so many computes for a minute at most; and a day is after what a full read is
+    /// due.
     pub fn usual() -> Self {
         Self {
             memory_bytes_max: 384 * 1024 * 1024,
